@@ -1,0 +1,24 @@
+//! The heart of pybit, a distributed package build farm: the domain model, the state machine, the planner, the traits
+//! that backends implement, and [`Farm`], the use cases over those traits. It does no I/O.
+//!
+//! | to know | open |
+//! |---|---|
+//! | which status may follow which | [`model::JobStatus::next`] |
+//! | which jobs a submission becomes | [`farm::plan`] |
+//! | what a report does to a job | [`farm::machine`] |
+//! | what a storage must promise | [`storage`] |
+//! | what clients and server say | [`protocol`] |
+
+pub mod build;
+pub mod clock;
+pub mod error;
+pub mod format;
+pub mod model;
+pub mod protocol;
+pub mod publish;
+pub mod settings;
+pub mod storage;
+pub mod transport;
+pub mod version;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,128 @@
+//! What the farm serves: targets, repositories, rules.
+
+use regex::RegexBuilder;
+use serde::{Deserialize, Serialize};
+
+use super::id::RuleId;
+use super::name::{Dist, FormatName, RepositoryName, Suite};
+use super::target::WeightedTarget;
+use crate::error::{Error, Result};
+
+/// Everything that planning needs to know, read in one go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Catalogue {
+    /// What builds can be made for, in no particular order.
+    pub targets: Vec<WeightedTarget>,
+    /// Where results are published.
+    pub repositories: Vec<Repository>,
+    /// What is refused.
+    pub rules: Vec<BlockRule>,
+}
+
+impl Catalogue {
+    /// The repository that results of this suite and format go to, if it has one.
+    pub fn repository(
+        &self,
+        dist: &Dist,
+        suite: &Suite,
+        format: &FormatName,
+    ) -> Option<&Repository> {
+        self.repositories
+            .iter()
+            .find(|r| r.dist == *dist && r.suite == *suite && r.format == *format)
+    }
+}
+
+/// Where the results of a suite are published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Repository {
+    /// Its name; part of its address.
+    pub name: RepositoryName,
+    /// The distribution.
+    pub dist: Dist,
+    /// The suite.
+    pub suite: Suite,
+    /// The package format.
+    pub format: FormatName,
+}
+
+/// Refuses submissions (the original's blacklist).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BlockRule {
+    /// Its number; 0 for one not stored yet.
+    pub id: RuleId,
+    /// What it looks at.
+    pub subject: BlockSubject,
+    /// A regular expression that must match somewhere in the subject; `^` and `$` anchor it.
+    pub pattern: String,
+    /// Why, for the submitter who is refused.
+    pub reason: String,
+}
+
+/// What a block rule looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum BlockSubject {
+    /// The source package's name.
+    Package,
+    /// The source as written: `git+https://…`, `apt:hello`.
+    Source,
+}
+
+impl BlockSubject {
+    /// The subject as the API and the database write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Package => "package",
+            Self::Source => "source",
+        }
+    }
+}
+
+impl BlockRule {
+    /// Checks that the pattern compiles within bounds: at most 1000 characters and 1 MiB of automaton.
+    /// Matching takes time linear in the subject, whatever the pattern.
+    pub fn check(&self) -> Result<()> {
+        self.compile().map(|_| ())
+    }
+
+    /// Whether this rule refuses `text`.
+    pub fn refuses(&self, text: &str) -> Result<bool> {
+        Ok(self.compile()?.is_match(text))
+    }
+
+    fn compile(&self) -> Result<regex::Regex> {
+        let bad = |why: String| {
+            Error::invalid(format!("the block rule's pattern is refused: {why}"))
+                .with_code("invalid_pattern")
+        };
+        if self.pattern.is_empty() || self.pattern.len() > 1000 {
+            return Err(bad("it must be 1 to 1000 characters long".to_owned()));
+        }
+        RegexBuilder::new(&self.pattern).size_limit(1 << 20).build().map_err(|e| bad(e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_out_of_bounds_is_refused_and_a_nested_one_matches_in_linear_time() {
+        let rule = |pattern: &str| BlockRule {
+            id: RuleId(0),
+            subject: BlockSubject::Package,
+            pattern: pattern.to_owned(),
+            reason: String::new(),
+        };
+        assert!(rule("(").check().is_err());
+        assert!(rule("").check().is_err());
+        assert!(rule("(a{1000}){1000}").check().is_err());
+        assert!(!rule("^(a+)+$").refuses(&format!("{}b", "a".repeat(190))).unwrap());
+        assert!(rule("^linux-").refuses("linux-image").unwrap());
+    }
+}

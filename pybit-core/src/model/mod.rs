@@ -1,0 +1,30 @@
+//! The words of the build farm as types (`docs/` explains them for people).
+
+mod catalogue;
+mod client;
+mod id;
+mod job;
+mod name;
+mod query;
+mod source;
+mod status;
+mod stream;
+mod submission;
+mod target;
+mod token;
+
+pub use catalogue::{BlockRule, BlockSubject, Catalogue, Repository};
+pub use client::{BuildClient, Offer};
+pub use id::{JobId, RuleId, StreamId, SubmissionId, TokenId, UploadId};
+pub use job::{Attempt, Avoid, Event, Failure, FailureClass, Job, JobKind, Outcome, Produced};
+pub use name::{
+    Arch, ClientName, Dist, EnvName, FileName, FormatName, PackageName, RepositoryName, Suite,
+    Version,
+};
+pub use query::{JobFilter, PackageSummary, Page, StatusCounts};
+pub use source::Source;
+pub use status::JobStatus;
+pub use stream::{Appended, FileSpec, NewPart, Part, Stream, StreamOwner, StreamRole, Upload};
+pub use submission::{NewSubmission, Submission};
+pub use target::{Route, Target, WeightedTarget};
+pub use token::{Grant, Principal, Role, Token};

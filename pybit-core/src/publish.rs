@@ -1,0 +1,66 @@
+//! Repositories that users install from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::model::{FileSpec, PackageName, Version};
+
+/// A complete set of files to publish together.
+#[derive(Debug, Clone)]
+pub struct PublishSet {
+    /// The source package.
+    pub package: PackageName,
+    /// Its version.
+    pub version: Version,
+    /// The files of the result, each with its place on the machine.
+    pub files: Vec<(FileSpec, PathBuf)>,
+    /// The files of the source package, where it is to be published too.
+    pub source_files: Vec<(FileSpec, PathBuf)>,
+}
+
+/// What became of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Publication {
+    /// The repository holds exactly these bytes, and readers see them: the name of the state that first does.
+    Published(String),
+    /// The repository refuses them, and always will: why.
+    Rejected(String),
+}
+
+/// A package in a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The binary or source package.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its architecture, `source` for a source package.
+    pub arch: String,
+}
+
+/// One repository.
+#[async_trait]
+pub trait Publisher: Send + Sync + fmt::Debug {
+    /// Creates the repository and its signing key where they are not there yet; repairs what a killed run has left.
+    async fn prepare(&self) -> Result<()>;
+
+    /// Publishes a set; one at a time for each repository, whoever calls.
+    ///
+    /// - `published_means_readable`: `Published` says that the state that readers see holds exactly these bytes.
+    /// - `publishing_twice_is_harmless`: the same bytes again are `Published`; other bytes for a version that is there,
+    ///   and a version older than what is there, are `Rejected` and change nothing.
+    /// - `a_reader_never_sees_half`: a reader sees the state before or the state after.
+    async fn publish(&self, set: &PublishSet) -> Result<Publication>;
+
+    /// What readers see now.
+    async fn list(&self) -> Result<Vec<Listed>>;
+
+    /// Takes a source package and all that was built from it out; whether it was there.
+    async fn remove(&self, package: &PackageName) -> Result<bool>;
+
+    /// The armoured public key that the repository is signed with.
+    async fn public_key(&self) -> Result<String>;
+}

@@ -1,0 +1,61 @@
+//! Build clients.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::model::{BuildClient, ClientName, Job, JobId, Offer};
+
+/// What a client says of itself with every claim and heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ClientReport {
+    /// Its name.
+    pub name: ClientName,
+    /// Its process: another after every start.
+    pub boot: String,
+    /// The pybit version it runs.
+    pub version: String,
+    /// Jobs it builds at once.
+    pub slots: u32,
+    /// What it builds, source targets among it.
+    pub offers: Vec<Offer>,
+}
+
+/// What the storage knows after a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// The client as it is now.
+    pub client: BuildClient,
+    /// The jobs that were asked about, in that order; `None` for an unknown one.
+    pub asked: Vec<Option<Job>>,
+    /// Every job that the client holds, whether asked about or not, each with the boot of the attempt that holds it.
+    pub held: Vec<(Job, String)>,
+}
+
+/// Build clients.
+#[async_trait]
+pub trait ClientStore: Send + Sync + std::fmt::Debug {
+    /// Takes a heartbeat: records the client and moves the leases of the jobs it lists.
+    ///
+    /// - `beat_moves_only_the_callers_leases`: the lease epoch of a listed job goes up exactly when the client holds it
+    ///   at that attempt number; no other field of a job changes.
+    /// - `beat_remembers_the_client`: the client is added or updated; draining, streak and quarantine stay.
+    async fn beat(
+        &self,
+        report: &ClientReport,
+        jobs: &[(JobId, u32)],
+        at: Timestamp,
+    ) -> Result<Beat>;
+
+    /// All clients, by name.
+    async fn clients(&self) -> Result<Vec<BuildClient>>;
+
+    /// `None` where there is no such client.
+    async fn client(&self, name: &ClientName) -> Result<Option<BuildClient>>;
+
+    /// Tells a client to take no more jobs, or to take some again; whether there is such a client.
+    async fn set_draining(&self, name: &ClientName, draining: bool) -> Result<bool>;
+}

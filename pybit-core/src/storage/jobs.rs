@@ -1,0 +1,252 @@
+//! Submissions, jobs, attempts, events, and the outbox.
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::model::{
+    Attempt, ClientName, Dist, Event, Failure, FormatName, Job, JobFilter, JobId, JobKind,
+    NewSubmission, Outcome, PackageName, Page, Route, StatusCounts, Submission, SubmissionId,
+    Suite, Target, Version,
+};
+
+/// A job as the planner wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedJob {
+    /// What it makes.
+    pub kind: JobKind,
+    /// The source package, or a label while a source job has not read it.
+    pub package: PackageName,
+    /// The version with its sort key ([`VersionOrder::key`](crate::version::VersionOrder::key)); absent for source jobs.
+    pub version: Option<(Version, Vec<u8>)>,
+    /// Where it builds.
+    pub target: Target,
+    /// Whether it also builds the architecture-independent packages.
+    pub master: bool,
+    /// The weight of its target.
+    pub weight: i32,
+    /// The submission's priority.
+    pub priority: i32,
+    /// Skips the version rules: builds what the suite already has, and supersedes an equal version too.
+    pub force: bool,
+    /// The source job that it builds from.
+    pub source_job: Option<JobId>,
+    /// The job that it tries again.
+    pub retries_of: Option<JobId>,
+}
+
+/// A submission with its plan, ready to be recorded.
+#[derive(Debug, Clone)]
+pub struct SubmissionRecord {
+    /// What was asked for.
+    pub request: NewSubmission,
+    /// Who asked.
+    pub principal: String,
+    /// Makes a repeated request harmless; unique for each principal.
+    pub idempotency_key: Option<String>,
+    /// What it becomes.
+    pub jobs: Vec<PlannedJob>,
+}
+
+/// What became of a recorded submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The submission.
+    pub submission: Submission,
+    /// Its jobs, in the order of the plan.
+    pub jobs: Vec<Job>,
+    /// Whether an earlier request with the same key had already recorded it.
+    pub repeated: bool,
+}
+
+/// A client's wish for one job.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The client.
+    pub client: ClientName,
+    /// Its process.
+    pub boot: String,
+    /// Unique for each claim: asking again with it returns the same job.
+    pub claim_id: String,
+    /// What it can build, source targets among it.
+    pub offers: Vec<Target>,
+}
+
+/// One status change, decided; takes effect if nobody was faster.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The `row_version` that the decision was made on.
+    pub expected: i64,
+    /// The lease epoch that must still stand, for a lease that is to lapse.
+    pub expected_lease: Option<i64>,
+    /// The job as it becomes. Its `lease_epoch` is ignored: the storage moves it by itself.
+    pub after: Job,
+    /// Who does it.
+    pub actor: String,
+    /// Why, in words.
+    pub cause: String,
+    /// How the newest attempt ends with it, if it does.
+    pub attempt_end: Option<AttemptEnd>,
+    /// The newest attempt goes on: its outcome is taken back.
+    pub reopen_attempt: bool,
+    /// Every declared file of the newest attempt must be complete.
+    pub needs_files: bool,
+    /// Jobs that come into being with it, in the same submission.
+    pub follow: Vec<PlannedJob>,
+    /// The sort key of `after.version`, where the change sets one.
+    pub version_key: Option<Vec<u8>>,
+    /// What it says of the health of the client that held the job.
+    pub health: Option<HealthMark>,
+}
+
+/// How an attempt ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptEnd {
+    /// How.
+    pub outcome: Outcome,
+    /// What went wrong.
+    pub failure: Option<Failure>,
+    /// The digest of its whole log, where the client gave one.
+    pub log_sha256: Option<String>,
+}
+
+/// What a change says of a client's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthMark {
+    /// It did its work: its streak of infrastructure failures ends.
+    Well,
+    /// An infrastructure failure more; from the third in a row it takes nothing until then.
+    Ill {
+        /// The end of the quarantine, if this failure makes one.
+        quarantined_until: Timestamp,
+    },
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advance {
+    /// It took effect; the job as it is now, and the jobs that followed.
+    Done(Box<Job>, Vec<Job>),
+    /// Somebody was faster; nothing was changed. The job as it is now.
+    Stale(Box<Job>),
+}
+
+/// A held job and how far its lease has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The job.
+    pub job: JobId,
+    /// Its lease epoch.
+    pub epoch: i64,
+}
+
+/// A hint that has not been sent yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its number.
+    pub id: i64,
+    /// The job that became claimable.
+    pub job: JobId,
+    /// The route to hint.
+    pub route: Route,
+}
+
+/// Submissions and jobs.
+#[async_trait]
+pub trait JobStore: Send + Sync + std::fmt::Debug {
+    /// Records a submission, its jobs, their first events (`None -> Waiting`) and one outbox row a job.
+    ///
+    /// - `submission_is_recorded_whole`: submission, jobs, events and outbox rows exist together or not at all.
+    /// - `same_key_returns_the_first_result`: the same principal and idempotency key with an equal request changes
+    ///   nothing and returns the first result with `repeated` set, from any number of concurrent callers.
+    /// - `same_key_other_request_is_refused`: with another request it fails, `Conflict`, code `idempotency_key_reused`.
+    /// - `newer_version_supersedes_older_unfinished`: jobs of the same package and equal target with a smaller version
+    ///   key become `Cancelled` from `Waiting` and `Blocked`, `Cancelling` from `Building`, with `superseded_by` set and
+    ///   an event; `Uploaded` and terminal jobs stay.
+    /// - `older_version_is_refused`: unless forced, a version smaller than that of any job of the package in the same
+    ///   (dist, suite, format) that is neither `Failed` nor `Cancelled`/`Cancelling` fails, `Conflict`, code
+    ///   `older_version`, and the message names that version and job.
+    /// - `equal_version_is_refused_with_a_pointer`: unless forced, a version equal to that of such a job with an equal
+    ///   target fails, `Conflict`, code `same_version`, and the message names the job.
+    /// - `forced_version_supersedes_its_equal`: forced, an equal unfinished job is superseded like an older one.
+    async fn record_submission(&self, record: &SubmissionRecord, at: Timestamp)
+    -> Result<Recorded>;
+
+    /// - `absent_rows_are_none`: `None` where there is no such submission.
+    async fn submission(&self, id: SubmissionId) -> Result<Option<Submission>>;
+
+    /// - `absent_rows_are_none`: `None` where there is no such job.
+    async fn job(&self, id: JobId) -> Result<Option<Job>>;
+
+    /// - `jobs_come_newest_first_and_page_without_gaps`: descending by number; pages join without gap or repeat,
+    ///   also while jobs are added.
+    /// - `every_filter_field_narrows`: each field that is set narrows the answer.
+    async fn jobs(&self, filter: &JobFilter, page: &Page) -> Result<Vec<Job>>;
+
+    /// - `counts_agree_with_jobs`: the number of jobs in each status; statuses without jobs may be left out.
+    async fn counts(&self) -> Result<StatusCounts>;
+
+    /// - `events_are_numbered_without_gaps`: oldest first, numbered from 1, the last number equal to the job's
+    ///   `row_version`.
+    async fn events(&self, id: JobId) -> Result<Vec<Event>>;
+
+    /// Oldest first, with the length of each attempt's log.
+    async fn attempts(&self, id: JobId) -> Result<Vec<Attempt>>;
+
+    /// Gives the best claimable job of the offers to the client: `Waiting` becomes `Building`, the attempt number goes
+    /// one up, the attempt and its empty log stream come into being, with an event.
+    ///
+    /// - `claim_takes_the_best`: highest priority, then highest weight, then smallest number, over all offers.
+    /// - `claim_needs_an_exact_offer`: only jobs whose target equals an offer.
+    /// - `claim_waits_for_not_before`: no job whose `not_before` is after `at`.
+    /// - `claim_prefers_another_client`: no job whose `avoid` names this client and ends after `at`.
+    /// - `concurrent_claims_take_each_job_once`: any number of concurrent claims never get the same job.
+    /// - `same_claim_id_returns_the_same_job`: asking again returns the same job while that attempt is the newest and
+    ///   the job is held; `None` after.
+    async fn claim(&self, claim: &Claim, at: Timestamp) -> Result<Option<Job>>;
+
+    /// Applies one decided change by compare-and-set.
+    ///
+    /// - `change_on_an_old_row_is_stale`: unless `row_version` (and `expected_lease`, where given) still stand nothing
+    ///   changes, and `Stale` carries the job as it is. An unknown job fails, `NotFound`.
+    /// - `change_writes_job_event_and_attempt_together`: the job's mutable fields, its event numbered by the new
+    ///   `row_version`, the end of its attempt, the health of its client and the following jobs take effect together.
+    /// - `change_to_waiting_enters_the_outbox`: a job that becomes `Waiting` gets an outbox row.
+    /// - `change_needs_complete_files_when_asked`: with `needs_files`, an incomplete file of the newest attempt fails,
+    ///   `Conflict`, code `files_incomplete`, and nothing changes.
+    /// - `following_jobs_obey_the_version_rules`: they are checked and supersede as in `record_submission`; a refusal
+    ///   fails the whole change.
+    /// - `one_attempt_succeeds_at_most`: a second `Succeeded` outcome of a job fails, `Conflict`.
+    /// - `illegal_transition_is_refused`: a change that the transition table does not have fails, `Internal`, as does
+    ///   any change of a terminal job.
+    async fn advance(&self, change: &Change, at: Timestamp) -> Result<Advance>;
+
+    /// Every held job and its lease epoch.
+    async fn leases(&self) -> Result<Vec<Lease>>;
+
+    /// `Blocked` jobs, at most `limit`, oldest first.
+    async fn blocked(&self, limit: u32) -> Result<Vec<Job>>;
+
+    /// `Uploaded` jobs of a suite and format, at most `limit`, oldest first: what a repository has to publish.
+    async fn uploaded(
+        &self,
+        dist: &Dist,
+        suite: &Suite,
+        format: &FormatName,
+        limit: u32,
+    ) -> Result<Vec<Job>>;
+
+    /// Routes that have a `Waiting` job whose `not_before` has come, each once.
+    async fn due_routes(&self, at: Timestamp) -> Result<Vec<Route>>;
+
+    /// `Waiting` jobs with a higher rank than this one for an equal target: its place in the queue, from 0.
+    async fn ahead_of(&self, job: &Job) -> Result<u64>;
+
+    /// Unsent hints, oldest first, at most `limit`.
+    ///
+    /// - `outbox_rows_stay_until_marked`: a row is returned until it is marked; marking twice is harmless.
+    async fn outbox(&self, limit: u32) -> Result<Vec<OutboxRow>>;
+
+    /// Marks hints as sent: the transport has confirmed them.
+    async fn mark_sent(&self, ids: &[i64]) -> Result<()>;
+}
