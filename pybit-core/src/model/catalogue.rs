@@ -46,6 +46,12 @@ pub struct Repository {
     pub suite: Suite,
     /// The package format.
     pub format: FormatName,
+    /// The address that builds install from; absent until its watcher has told.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// The armoured public key of its index; absent until its watcher has told.
+    #[serde(default)]
+    pub public_key: Option<String>,
 }
 
 /// Refuses submissions (the original's blacklist).

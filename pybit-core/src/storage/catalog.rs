@@ -14,7 +14,7 @@ pub trait CatalogStore: Send + Sync + std::fmt::Debug {
     /// - `putting_a_target_twice_changes_its_weight`: adds the target, or changes its weight.
     async fn put_target(&self, target: &WeightedTarget) -> Result<()>;
 
-    /// Adds the repository, or changes what it serves.
+    /// Adds the repository, or changes what it serves; an address and key that are absent leave the stored ones.
     async fn put_repository(&self, repository: &Repository) -> Result<()>;
 
     /// Adds a rule and returns it with its number; a rule that does not compile is refused.

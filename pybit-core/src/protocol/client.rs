@@ -1,7 +1,4 @@
-//! What build clients, watchers and the server say to each other over the HTTP API.
-//!
-//! Every message that changes something carries the attempt number: the server refuses an older one with 409 and code
-//! `stale_attempt`, and the client then stops that build and cleans up.
+//! What build clients and watchers say.
 
 use serde::{Deserialize, Serialize};
 

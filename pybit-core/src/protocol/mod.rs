@@ -1,0 +1,10 @@
+//! What build clients, watchers, people's tools and the server say to each other over the HTTP API (`docs/api.md`).
+//!
+//! Every message that changes something on behalf of an attempt carries its number: the server refuses an older one
+//! with 409 and code `stale_attempt`, and the client then stops that build and cleans up.
+
+mod client;
+mod people;
+
+pub use client::*;
+pub use people::*;

@@ -1,0 +1,127 @@
+//! What people's tools ask: submissions, jobs, tokens.
+
+use serde::{Deserialize, Serialize};
+
+use super::client::FileState;
+use crate::model::{Attempt, ClientName, Event, Job, PackageName, Role, Submission, Token};
+
+/// A submission and its jobs so far.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SubmissionReply {
+    /// The submission.
+    pub submission: Submission,
+    /// Its jobs, by number; those that a source job leads to come into being when it ends.
+    pub jobs: Vec<Job>,
+    /// Whether an earlier request with the same idempotency key had already recorded it.
+    #[serde(default)]
+    pub repeated: bool,
+}
+
+/// A job with everything that is known of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobDetail {
+    /// The job.
+    pub job: Job,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// Its status changes, oldest first.
+    pub events: Vec<Event>,
+    /// The files of its newest attempt.
+    pub files: Vec<FileState>,
+}
+
+/// Why a job is where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Explanation {
+    /// The job's status in one sentence.
+    pub summary: String,
+    /// Jobs that are claimed before it for the same target, while it waits.
+    pub ahead: Option<u64>,
+    /// One line for each client: whether it could take the job, and if not, what stands in the way.
+    pub clients: Vec<ClientReason>,
+}
+
+/// What a client has to do with a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClientReason {
+    /// The client.
+    pub client: ClientName,
+    /// Whether it could take the job as soon as it has a free slot.
+    pub eligible: bool,
+    /// Why, or why not.
+    pub reason: String,
+}
+
+/// Which jobs to cancel: a package's, or all. Exactly one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CancelMany {
+    /// Every unfinished job of this source package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<PackageName>,
+    /// Every unfinished job of the farm.
+    #[serde(default)]
+    pub all: bool,
+    /// Why, for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Why to cancel one job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CancelRequest {
+    /// Why, for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A token to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewTokenRequest {
+    /// What people call it, 1 to 64 printable characters.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// The build client that it belongs to, exactly when the role is `client`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientName>,
+    /// Days until it ends by itself, 1 to 3650; never where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_days: Option<u32>,
+}
+
+/// A new token with its secret, which is never shown again.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewTokenReply {
+    /// The token.
+    pub token: Token,
+    /// The secret: `pbt_` and 64 hexadecimal digits.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for NewTokenReply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewTokenReply").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+/// Key and address of a repository, as its watcher tells them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryKey {
+    /// The armoured public key that its index is signed with.
+    pub public_key: String,
+    /// The address that builds install from, `http://…` or `https://…`.
+    pub url: String,
+}
