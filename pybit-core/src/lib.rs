@@ -12,6 +12,7 @@
 pub mod build;
 pub mod clock;
 pub mod error;
+pub mod farm;
 pub mod format;
 pub mod model;
 pub mod protocol;
@@ -22,3 +23,4 @@ pub mod transport;
 pub mod version;
 
 pub use error::{Error, ErrorKind, Result};
+pub use farm::{Farm, Policy};
