@@ -90,7 +90,7 @@ mod tests {
     fn a_pause_of_this_process_takes_no_lease() {
         let (mut watch, start) = (LeaseWatch::default(), Instant::now());
         assert!(watch.sweep(&lease(1), start, TICK, TTL).is_empty());
-        let woken = start + Duration::from_secs(3600);
+        let woken = start + Duration::from_hours(1);
         assert!(watch.sweep(&lease(1), woken, TICK, TTL).is_empty());
         assert!(watch.sweep(&lease(1), woken + TICK, TICK, TTL).is_empty());
     }

@@ -5,6 +5,7 @@
 //! | [`plan`] | which jobs a submission becomes (pure) |
 //! | [`machine`] | what a report or request does to a job (pure) |
 //! | [`lease`] | which leases have lapsed (pure) |
+//! | `apply` | how a decision takes effect although others decide too |
 //! | `submit` | submissions, dry runs, retries |
 //! | `serve` | claims and heartbeats of build clients |
 //! | `report` | results and failures of build clients, and of the watcher |
@@ -16,6 +17,7 @@ pub mod lease;
 pub mod machine;
 pub mod plan;
 
+mod apply;
 mod cancel;
 mod policy;
 mod report;
@@ -33,7 +35,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::format::PackageFormat;
 use crate::model::{FormatName, Job, JobId};
-use crate::storage::{Advance, Storage};
+use crate::storage::Storage;
 use crate::transport::Transport;
 
 pub use policy::Policy;
@@ -149,81 +151,5 @@ impl Farm {
         found.ok_or_else(|| {
             Error::not_found(format!("there is no job {id}")).with_code("unknown_job")
         })
-    }
-
-    /// Decides and applies a command, again whenever somebody was faster. Returns the job as it is then, and the jobs
-    /// that followed.
-    async fn apply(&self, id: JobId, command: &machine::Command) -> Result<(Job, Vec<Job>)> {
-        let mut job = self.job(id).await?;
-        for _ in 0..MOST_RACES {
-            let now = self.inner.clock.now();
-            let situation = self.situation(job).await?;
-            let decision = machine::decide(&situation, command, &self.inner.policy, now)?;
-            let change = match decision {
-                machine::Decision::Already => return Ok((situation.job, Vec::new())),
-                machine::Decision::Change(change) => change,
-                machine::Decision::ResumeFirst => {
-                    let holder = holder_of(command)
-                        .ok_or_else(|| Error::internal("only a holder resumes"))?;
-                    let resume = machine::Command::Resume(holder);
-                    match machine::decide(&situation, &resume, &self.inner.policy, now)? {
-                        machine::Decision::Change(change) => change,
-                        _ => return Err(Error::internal("a resumable job must resume")),
-                    }
-                }
-            };
-            let resumed = change.reopen_attempt;
-            match self.inner.storage.advance(&change, now).await? {
-                Advance::Done(after, _)
-                    if resumed && !matches!(command, machine::Command::Resume(_)) =>
-                {
-                    job = *after
-                }
-                Advance::Done(after, followed) => {
-                    self.after_change(&after, &followed);
-                    return Ok((*after, followed));
-                }
-                Advance::Stale(current) if change.expected_lease.is_some() => {
-                    return Ok((*current, Vec::new()));
-                }
-                Advance::Stale(current) => job = *current,
-            }
-        }
-        Err(Error::new(crate::ErrorKind::Busy, format!("job {id} changes too often; try again")))
-    }
-
-    async fn situation(&self, job: Job) -> Result<machine::Situation> {
-        let attempts = if job.status.is_held() {
-            Vec::new()
-        } else {
-            self.inner.storage.attempts(job.id).await?
-        };
-        let last_outcome = attempts.last().and_then(|a| a.outcome);
-        let client_streak = match &job.client {
-            Some(name) => self.inner.storage.client(name).await?.map_or(0, |c| c.infra_streak),
-            None => 0,
-        };
-        Ok(machine::Situation { job, last_outcome, client_streak })
-    }
-
-    fn after_change(&self, job: &Job, followed: &[Job]) {
-        use crate::model::JobStatus::{Uploaded, Waiting};
-        if job.status == Waiting || !followed.is_empty() {
-            self.announce_work();
-        }
-        if job.status == Uploaded {
-            self.announce_results();
-        }
-    }
-}
-
-/// How often one command is decided anew before the caller is told to try again.
-const MOST_RACES: usize = 20;
-
-fn holder_of(command: &machine::Command) -> Option<machine::Holder> {
-    use machine::Command::{Fail, Finish, Refuse, Resume, Stopped};
-    match command {
-        Resume(h) | Finish(h, _) | Fail(h, _) | Refuse(h, _) | Stopped(h, _) => Some(h.clone()),
-        _ => None,
     }
 }
