@@ -1,1 +1,13 @@
-//! skeleton
+//! The typed API client of a pybit farm, and the build client.
+//!
+//! | to know | open |
+//! |---|---|
+//! | how to talk to a farm's server | [`Api`] |
+
+pub mod api;
+mod backoff;
+mod secret;
+
+pub use api::{Api, ApiError, ApiResult, Destination, LogEvent, LogStream};
+pub use backoff::{Backoff, Retry};
+pub use secret::Secret;
