@@ -6,7 +6,13 @@
 
 pub mod api;
 mod backoff;
+pub mod journal;
+pub mod machine;
+#[cfg(test)]
+mod samples;
 mod secret;
+mod shipper;
+mod spool;
 
 pub use api::{Api, ApiError, ApiResult, Destination, LogEvent, LogStream};
 pub use backoff::{Backoff, Retry};
