@@ -98,7 +98,8 @@ impl Farm {
     /// Writes the configuration of every role. Leases are short, so that lost clients are seen soon.
     pub fn new(extra: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("pybit-e2e-").tempdir().unwrap();
-        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let farm = Self { dir, port };
         let root = farm.path().display().to_string();
@@ -154,9 +155,7 @@ weight = 1
 
     /// Waits until the server answers.
     pub fn wait_ready(&self) {
-        wait_for("the web server", DEADLINE, || {
-            self.get("/readyz").0.then_some(())
-        });
+        wait_for("the web server", DEADLINE, || self.get("/readyz").0.then_some(()));
     }
 
     /// A token of a role, kept in a file only its owner can read.
@@ -165,7 +164,8 @@ weight = 1
         let reply = self.json(&args);
         let file = self.path().join(format!("{name}.token"));
         std::fs::write(&file, reply["secret"].as_str().unwrap()).unwrap();
-        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
         file
     }
 
@@ -237,7 +237,8 @@ refuse_after_secs = 1
 
     /// Runs a verb of the command to its end.
     pub fn run(&self, args: &[&str]) -> Output {
-        let token = std::fs::read_to_string(self.path().join("data/admin.token")).unwrap_or_default();
+        let token =
+            std::fs::read_to_string(self.path().join("data/admin.token")).unwrap_or_default();
         Command::new(PYBIT)
             .args(args)
             .current_dir(self.path())
@@ -298,7 +299,8 @@ refuse_after_secs = 1
             return (false, String::new());
         };
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         if stream.write_all(request.as_bytes()).is_err() {
             return (false, String::new());
         }
@@ -311,10 +313,15 @@ refuse_after_secs = 1
 
     /// Versions of a binary package that readers of the repository see, in `Packages`.
     pub fn published(&self, package: &str) -> Vec<String> {
-        let index = format!("/repositories/bookworm/dists/bookworm/main/binary-{}/Packages", machine_arch());
+        let index = format!(
+            "/repositories/bookworm/dists/bookworm/main/binary-{}/Packages",
+            machine_arch()
+        );
         let (_, packages) = self.get(&index);
         let mut versions = Vec::new();
-        for paragraph in packages.split("\n\n").filter(|p| p.lines().any(|l| l == format!("Package: {package}"))) {
+        for paragraph in
+            packages.split("\n\n").filter(|p| p.lines().any(|l| l == format!("Package: {package}")))
+        {
             let version = paragraph.lines().find_map(|l| l.strip_prefix("Version: "));
             versions.push(version.unwrap_or_default().to_owned());
         }
@@ -328,7 +335,8 @@ pub fn processes_with(marker: &str) -> Vec<u32> {
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
         let holds = |file: &str| {
-            std::fs::read(entry.path().join(file)).is_ok_and(|b| String::from_utf8_lossy(&b).contains(marker))
+            std::fs::read(entry.path().join(file))
+                .is_ok_and(|b| String::from_utf8_lossy(&b).contains(marker))
         };
         if pid != std::process::id() && (holds("cmdline") || holds("environ")) {
             found.push(pid);

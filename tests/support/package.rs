@@ -37,7 +37,8 @@ impl Package {
 
     /// Says `building` and waits until the file is there.
     pub fn gate(self, file: &Path) -> Self {
-        self.build("echo building-now").build(&format!("while [ ! -e {} ]; do sleep 0.05; done", file.display()))
+        self.build("echo building-now")
+            .build(&format!("while [ ! -e {} ]; do sleep 0.05; done", file.display()))
     }
 
     /// Writes the source tree below `parent`.
@@ -66,7 +67,9 @@ impl Package {
         let build: String = self.build.iter().map(|l| format!("\t{l}\n")).collect();
         put(
             "debian/rules",
-            format!("#!/usr/bin/make -f\n%:\n\tdh $@\n\noverride_dh_auto_build:\n{build}\techo built\n"),
+            format!(
+                "#!/usr/bin/make -f\n%:\n\tdh $@\n\noverride_dh_auto_build:\n{build}\techo built\n"
+            ),
         );
         put("debian/install", "tool usr/bin\n".to_owned());
         put("debian/source/format", "3.0 (native)\n".to_owned());
