@@ -71,7 +71,17 @@ pub async fn run(
     transport: Option<Arc<dyn Transport>>,
     shutdown: impl Future<Output = Shutdown>,
 ) -> Result<()> {
-    let client = Arc::new(Client::open(&config, toolbox)?);
+    let client = Client::open(&config, toolbox, Backoff::server())?;
+    live(Arc::new(client), &config, transport, shutdown).await
+}
+
+/// Runs an opened client.
+pub(crate) async fn live(
+    client: Arc<Client>,
+    config: &ClientConfig,
+    transport: Option<Arc<dyn Transport>>,
+    shutdown: impl Future<Output = Shutdown>,
+) -> Result<()> {
     let mut jobs = JoinSet::new();
     recover(&client, &mut jobs).await?;
     heartbeat::first(&client).await?;
@@ -100,7 +110,7 @@ pub async fn run(
 }
 
 impl Client {
-    fn open(config: &ClientConfig, toolbox: Toolbox) -> Result<Self> {
+    pub(crate) fn open(config: &ClientConfig, toolbox: Toolbox, waits: Backoff) -> Result<Self> {
         config.check()?;
         let offers = config.targets();
         toolbox.check(&offers)?;
@@ -117,7 +127,7 @@ impl Client {
             toolbox,
             hands: Arc::new(Hands::default()),
             user: BuildUser::find(config.build_user.as_deref())?,
-            waits: Backoff::server(),
+            waits,
         };
         Ok(Self {
             shop: Arc::new(shop),

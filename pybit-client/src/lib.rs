@@ -33,6 +33,8 @@ mod hints;
 pub mod journal;
 pub mod machine;
 #[cfg(test)]
+mod peer;
+#[cfg(test)]
 mod samples;
 mod secret;
 mod shipper;

@@ -148,3 +148,7 @@ impl Sender {
         self.state.send_replace(Shipped::Upto(offset));
     }
 }
+
+#[cfg(test)]
+#[path = "shipper_tests.rs"]
+mod tests;

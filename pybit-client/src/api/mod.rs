@@ -12,6 +12,9 @@
 
 mod builder;
 mod error;
+#[cfg(test)]
+#[path = "tests.rs"]
+mod fault_tests;
 mod follow;
 mod people;
 mod sse;
