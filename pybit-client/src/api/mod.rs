@@ -131,11 +131,13 @@ impl Api {
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> ApiResult<T> {
         let body = self.bytes(request).await?;
         serde_json::from_slice(&body).map_err(|e| {
-            let message = format!(
-                "the answer of {} cannot be read: {e}; are client and server of the same version?",
-                self.shown()
-            );
-            ApiError::new(ErrorKind::Corrupt, message).with_source(e)
+            // A proxy that lost the server may end an answer early as if that were its end.
+            let (kind, why) = if e.is_eof() {
+                (ErrorKind::Unavailable, "is cut off")
+            } else {
+                (ErrorKind::Corrupt, "cannot be read; are client and server of the same version?")
+            };
+            ApiError::new(kind, format!("the answer of {} {why}", self.shown())).with_source(e)
         })
     }
 
