@@ -61,11 +61,6 @@ impl Retry {
         Self { tries: Some(7), backoff }
     }
 
-    /// For a build client: until its job is taken away.
-    pub fn for_ever() -> Self {
-        Self { tries: None, backoff: Backoff::server() }
-    }
-
     /// Something arrived: the count starts again.
     pub fn progressed(&mut self) {
         self.backoff.reset();

@@ -12,8 +12,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use pybit_core::model::{FileSpec, JobId, Produced};
 use pybit_core::model::Failure;
+use pybit_core::model::{FileSpec, JobId, Produced};
 use pybit_core::protocol::{Assignment, SourceReport};
 use pybit_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -168,7 +168,9 @@ impl JobDir {
         let text = serde_json::to_vec(entry)
             .map_err(|e| Error::internal("a journal entry cannot be written").with_source(e))?;
         let mut file = File::create(&new).map_err(|e| failed("write", &new, e))?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(|e| failed("write", &new, e))?;
+        file.write_all(&text)
+            .and_then(|()| file.sync_all())
+            .map_err(|e| failed("write", &new, e))?;
         fs::rename(&new, &path).map_err(|e| failed("write", &path, e))?;
         sync_dir(&self.root)
     }

@@ -137,10 +137,9 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
             (Uploading, vec![Do::Upload])
         }
         (Uploading, Event::Uploaded)
-        | (
-            Fetching | Preparing | Building | Collecting | Uploading | Reporting,
-            Event::Failed,
-        ) => (Reporting, vec![Do::Report]),
+        | (Fetching | Preparing | Building | Collecting | Uploading | Reporting, Event::Failed) => {
+            (Reporting, vec![Do::Report])
+        }
         (Reporting, Event::Reported) => clean(End::Reported),
         (Fetching | Preparing, Event::Unable) => clean(End::Refused),
         (Stopping(end), Event::Stopped) => clean(end),

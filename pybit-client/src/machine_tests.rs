@@ -35,6 +35,7 @@ fn states() -> Vec<State> {
     states
 }
 
+#[expect(clippy::match_same_arms, reason = "a table: one line an edge")]
 /// The edges that are meant, apart from the verdicts, which have tests of their own.
 fn ordinary(state: State, event: Event) -> Option<(State, Vec<Effect>)> {
     let edge = match (state, event) {
@@ -167,6 +168,36 @@ fn a_restarted_client_goes_on_with_what_was_built_and_cleans_the_rest() {
                 assert_eq!(resumed, Some((Cleaning(end), vec![Do::Clean])));
             }
             Telling(_) | Done => assert!(resumed.is_some()),
+        }
+    }
+}
+
+#[test]
+fn no_effect_ends_with_an_event_that_leaves_its_job_hanging() {
+    let ends = |effect: Effect| -> &'static [Event] {
+        match effect {
+            Do::Fetch => &[Event::Fetched, Event::FetchedResult, Event::Failed, Event::Unable],
+            Do::Prepare => &[Event::Prepared, Event::Failed, Event::Unable],
+            Do::Build => &[Event::Built, Event::Failed],
+            Do::Collect => &[Event::Collected, Event::Failed],
+            Do::Upload => &[Event::Uploaded, Event::Failed, Event::Cancel, Event::Gone],
+            Do::Report => {
+                &[Event::Reported, Event::Failed, Event::FilesMissing, Event::Cancel, Event::Gone]
+            }
+            Do::Stop => &[Event::Stopped],
+            Do::Clean => &[Event::Cleaned, Event::CleanFailed],
+            Do::ConfirmStopped => &[Event::Told, Event::Gone],
+            Do::Refuse => &[Event::Told, Event::Cancel, Event::Gone],
+            Do::Forget | Do::RetireSlot => &[],
+        }
+    };
+    for state in states() {
+        for event in EVENTS {
+            let (next, effects) = step(state, event);
+            for &end in effects.iter().flat_map(|e| ends(*e)) {
+                let (_, more) = step(next, end);
+                assert!(!more.is_empty(), "{next:?} on {end:?} does nothing more");
+            }
         }
     }
 }

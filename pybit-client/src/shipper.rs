@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_millis(150);
 
 /// How far a log is durable at the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shipped {
+pub(crate) enum Shipped {
     /// This far; more follows.
     Upto(u64),
     /// The server takes no more of it: the code and the sentence of its refusal.
@@ -31,23 +31,29 @@ pub enum Shipped {
 
 /// Sends one log in the background until it is dropped.
 #[derive(Debug)]
-pub struct Shipper {
+pub(crate) struct Shipper {
     state: watch::Receiver<Shipped>,
     task: JoinHandle<()>,
 }
 
 impl Shipper {
     /// Begins to send. While the server is away the log grows on disk, and goes on at the offset that the server expects.
-    pub fn start(api: Api, job: JobId, attempt: u32, spool: Arc<Spool>) -> Self {
+    pub(crate) fn start(
+        api: &Api,
+        (job, attempt): (JobId, u32),
+        spool: &Arc<Spool>,
+        waits: Backoff,
+    ) -> Self {
         let (state, receiver) = watch::channel(Shipped::Upto(0));
-        let sender = Sender { api, job, attempt, spool, offset: 0, state };
+        let (api, spool) = (api.clone(), Arc::clone(spool));
+        let sender = Sender { api, job, attempt, spool, offset: 0, waits, state };
         Self { state: receiver, task: tokio::spawn(sender.run()) }
     }
 
     /// Waits until `length` bytes are durable at the server.
     ///
     /// Fails with the server's refusal as `(code, message)` where it takes no more.
-    pub async fn durable(&self, length: u64) -> Result<(), (String, String)> {
+    pub(crate) async fn durable(&self, length: u64) -> Result<(), (String, String)> {
         let mut state = self.state.clone();
         let there = state
             .wait_for(|s| match s {
@@ -63,7 +69,7 @@ impl Shipper {
     }
 
     /// Returns when the server takes no more of the log: its refusal as `(code, message)`.
-    pub async fn refused(&self) -> (String, String) {
+    pub(crate) async fn refused(&self) -> (String, String) {
         match self.durable(u64::MAX).await {
             Err(refusal) => refusal,
             Ok(()) => std::future::pending().await,
@@ -83,22 +89,24 @@ struct Sender {
     attempt: u32,
     spool: Arc<Spool>,
     offset: u64,
+    waits: Backoff,
     state: watch::Sender<Shipped>,
 }
 
 impl Sender {
     async fn run(mut self) {
         let mut grown = self.spool.watch();
-        let mut backoff = Backoff::server();
         loop {
             if !self.wait_for_more(&mut grown).await {
                 return;
             }
+            let before = self.offset;
             match self.send_some().await {
-                Ok(()) => backoff.reset(),
+                Ok(()) if self.offset > before => self.waits.reset(),
+                Ok(()) => self.waits.wait().await,
                 Err(e) if e.is_transient() || e.kind == ErrorKind::Unauthenticated => {
                     tracing::debug!(job = %self.job, offset = self.offset, "the log waits: {e}");
-                    backoff.wait().await;
+                    self.waits.wait().await;
                 }
                 Err(e) => {
                     tracing::warn!(job = %self.job, attempt = self.attempt, "the server takes no more log: {e}");
@@ -140,3 +148,7 @@ impl Sender {
         self.state.send_replace(Shipped::Upto(offset));
     }
 }
+
+#[cfg(test)]
+#[path = "shipper_tests.rs"]
+mod tests;

@@ -19,7 +19,7 @@ const SLACK: u64 = 64 * 1024;
 
 /// A log that grows in a file. Every byte in it is in the digest; a restarted client opens it again.
 #[derive(Debug)]
-pub struct Spool {
+pub(crate) struct Spool {
     path: PathBuf,
     limit: u64,
     writer: Mutex<Writer>,
@@ -35,53 +35,53 @@ struct Writer {
 
 impl Spool {
     /// Opens the log at `path`, and makes it where there is none. It takes at most `limit` bytes and a little.
-    pub async fn open(path: PathBuf, limit: u64) -> Result<Self> {
+    pub(crate) async fn open(path: PathBuf, limit: u64) -> Result<Self> {
         let writer = Writer::open(&path).await?;
         let length = watch::Sender::new(writer.length);
         Ok(Self { path, limit, writer: Mutex::new(writer), length })
     }
 
     /// Bytes so far.
-    pub fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         *self.length.borrow()
     }
 
     /// Bytes that a build may still write.
-    pub fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         self.limit.saturating_sub(self.length())
     }
 
     /// Tells whenever it has grown.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.length.subscribe()
     }
 
     /// Length and SHA-256 of the whole.
-    pub async fn digest(&self) -> LogDigest {
+    pub(crate) async fn digest(&self) -> LogDigest {
         let writer = self.writer.lock().await;
         let sha256 = hex::encode(writer.digest.clone().finalize());
         LogDigest { length: writer.length, sha256 }
     }
 
     /// Makes every byte survive the end of the machine.
-    pub async fn sync(&self) -> Result<()> {
+    pub(crate) async fn sync(&self) -> Result<()> {
         let writer = self.writer.lock().await;
         writer.file.sync_data().await.map_err(|e| failed("write", &self.path, e))
     }
 
     /// At most `most` bytes from `offset` on.
-    pub async fn read(&self, offset: u64, most: u64) -> Result<Vec<u8>> {
+    pub(crate) async fn read(&self, offset: u64, most: u64) -> Result<Vec<u8>> {
         read_range(&self.path, offset, most).await.map_err(|e| failed("read", &self.path, e))
     }
 
     /// The last `most` bytes as text.
-    pub async fn tail(&self, most: u64) -> Result<String> {
+    pub(crate) async fn tail(&self, most: u64) -> Result<String> {
         let bytes = self.read(self.length().saturating_sub(most), most).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Appends a line of pybit's own.
-    pub async fn say(&self, line: &str) -> Result<()> {
+    pub(crate) async fn say(&self, line: &str) -> Result<()> {
         self.write(format!("pybit: {line}\n").as_bytes()).await
     }
 }

@@ -97,7 +97,6 @@ fn kind_of(status: StatusCode) -> ErrorKind {
         405 | 501 => ErrorKind::Unsupported,
         413 => ErrorKind::TooLarge,
         408 | 429 => ErrorKind::Busy,
-        500 => ErrorKind::Internal,
         507 => ErrorKind::Full,
         502..=599 => ErrorKind::Unavailable,
         400..=499 => ErrorKind::Invalid,

@@ -150,5 +150,8 @@ impl Follower {
 }
 
 fn corrupt(why: &str) -> ApiError {
-    ApiError::new(ErrorKind::Corrupt, format!("the log that the server streams cannot be read: {why}"))
+    ApiError::new(
+        ErrorKind::Corrupt,
+        format!("the log that the server streams cannot be read: {why}"),
+    )
 }

@@ -12,6 +12,9 @@
 
 mod builder;
 mod error;
+#[cfg(test)]
+#[path = "tests.rs"]
+mod fault_tests;
 mod follow;
 mod people;
 mod sse;
@@ -37,7 +40,7 @@ use crate::secret::Secret;
 /// An ordinary request is answered within this.
 const ANSWER: Duration = Duration::from_secs(30);
 /// A stream that says nothing for this long is cut off; the server sends keep-alives more often.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// The longest error body that is read.
 const LONGEST_ERROR: usize = 64 * 1024;
 
@@ -102,7 +105,7 @@ impl Api {
     /// Sends a request; an answer other than 2xx is an error.
     async fn send(&self, request: RequestBuilder) -> ApiResult<Response> {
         let (client, request) = request.build_split();
-        let request = request.map_err(|e| self.broken(e))?;
+        let request = request.map_err(|e| self.broken(&e))?;
         let asked = format!("{} {}", request.method(), without_query(request.url()));
         let mut response = client.execute(request).await.map_err(|e| self.no_answer(e))?;
         let status = response.status();
@@ -110,7 +113,8 @@ impl Api {
             return Ok(response);
         }
         if status.is_redirection() {
-            let message = format!("{asked} was answered with a redirect; use the server's own address");
+            let message =
+                format!("{asked} was answered with a redirect; use the server's own address");
             return Err(ApiError::new(ErrorKind::Invalid, message));
         }
         let mut body = Vec::new();
@@ -127,11 +131,13 @@ impl Api {
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> ApiResult<T> {
         let body = self.bytes(request).await?;
         serde_json::from_slice(&body).map_err(|e| {
-            let message = format!(
-                "the answer of {} cannot be read: {e}; are client and server of the same version?",
-                self.shown()
-            );
-            ApiError::new(ErrorKind::Corrupt, message).with_source(e)
+            // A proxy that lost the server may end an answer early as if that were its end.
+            let (kind, why) = if e.is_eof() {
+                (ErrorKind::Unavailable, "is cut off")
+            } else {
+                (ErrorKind::Corrupt, "cannot be read; are client and server of the same version?")
+            };
+            ApiError::new(kind, format!("the answer of {} {why}", self.shown())).with_source(e)
         })
     }
 
@@ -148,7 +154,7 @@ impl Api {
         format!("the server at {}", self.base.as_str().trim_end_matches('/'))
     }
 
-    fn broken(&self, cause: reqwest::Error) -> ApiError {
+    fn broken(&self, cause: &reqwest::Error) -> ApiError {
         let message = format!("the request to {} cannot be made: {cause}", self.shown());
         ApiError::new(ErrorKind::Malformed, message)
     }

@@ -217,13 +217,19 @@ impl Api {
 }
 
 fn mismatch(spec: &FileSpec, why: &str) -> ApiError {
-    let mut error = ApiError::new(ErrorKind::Corrupt, format!("what arrived as {} {why}", spec.name));
+    let mut error =
+        ApiError::new(ErrorKind::Corrupt, format!("what arrived as {} {why}", spec.name));
     "digest_mismatch".clone_into(&mut error.code);
     error
 }
 
 /// The next piece of a file; one that is shorter than declared fails.
-async fn read_chunk(file: &mut File, path: &Path, spec: &FileSpec, offset: u64) -> ApiResult<Bytes> {
+async fn read_chunk(
+    file: &mut File,
+    path: &Path,
+    spec: &FileSpec,
+    offset: u64,
+) -> ApiResult<Bytes> {
     let fail = |e| ApiError::local("read", path, e);
     let wanted = CHUNK.min(spec.size.saturating_sub(offset));
     file.seek(SeekFrom::Start(offset)).await.map_err(fail)?;
