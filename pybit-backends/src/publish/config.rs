@@ -53,7 +53,7 @@ impl RepreproConfig {
             arches,
             key: KeyChoice::Generate,
             keep_snapshots: 3,
-            keep_files: Duration::from_secs(3600),
+            keep_files: Duration::from_hours(1),
             valid_until: None,
         }
     }

@@ -22,14 +22,12 @@ pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, message).with_op("publish")
 }
 
-/// A tool that failed where it must not. reprepro exits with 256 minus `errno` where the system refused it.
+/// A tool that failed where it must not.
 pub(super) fn tool(name: &str, what: &str, done: &Done) -> Error {
-    const NO_SPACE: i32 = 256 - 28;
-    let kind = match done.code {
-        NO_SPACE => ErrorKind::Full,
-        code if code < 0 || code >= 128 => ErrorKind::Unavailable,
-        _ => ErrorKind::Internal,
-    };
+    let kind = done.trouble().unwrap_or(match done.code {
+        0..128 => ErrorKind::Internal,
+        _ => ErrorKind::Unavailable,
+    });
     let said = done.last_words();
     Error::new(kind, format!("{name} could not {what} (exit code {}): {said}", done.code))
         .with_op("publish")

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use deb822_fast::Paragraph;
@@ -65,7 +65,7 @@ pub(super) fn read(site: &Path, codename: &str) -> Result<Index> {
 fn directories(path: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let entries = match fs::read_dir(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(names),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(names),
         other => other.map_err(|e| error::io("read", path, e))?,
     };
     for entry in entries {
@@ -76,7 +76,11 @@ fn directories(path: &Path) -> Result<Vec<String>> {
 }
 
 fn read_index(path: &Path, place: &str, source: bool, index: &mut Index) -> Result<()> {
-    let file = File::open(path).map_err(|e| error::io("read", path, e))?;
+    let file = match File::open(path) {
+        // Nothing but old files by hash: an architecture that is served no more.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file.map_err(|e| error::io("read", path, e))?,
+    };
     let mut add = |paragraph: &str| -> Result<()> {
         let (name, entry) = entry(paragraph, source).ok_or_else(|| {
             error::corrupt(format!("{} holds a paragraph that is no package", path.display()))

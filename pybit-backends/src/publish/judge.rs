@@ -1,7 +1,7 @@
 //! What a set does to a repository; pure.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pybit_core::Result;
 use pybit_core::model::Arch;
@@ -49,7 +49,7 @@ pub(super) fn judge(
     order: &dyn VersionOrder,
 ) -> Result<OrRefused<Plan>> {
     let mut expected = as_is(index);
-    let (mut add, mut filled) = (Vec::new(), BTreeMap::new());
+    let (mut add, mut filled) = (Vec::new(), BTreeSet::new());
     for item in items {
         for version in [&item.content.version, &item.source.1] {
             if let Err(e) = order.parse(version) {
@@ -65,7 +65,7 @@ pub(super) fn judge(
         }
         let present = slots.iter().all(|s| expected.get(s) == Some(&item.content));
         for slot in slots {
-            if filled.insert(slot.clone(), ()).is_some() {
+            if !filled.insert(slot.clone()) {
                 return Ok(Err(Refusal(format!("the set holds {} twice", item.name))));
             }
             expected.insert(slot, item.content.clone());

@@ -97,7 +97,7 @@ mod tests {
             "bookworm".parse().unwrap(),
             vec!["amd64".parse().unwrap()],
         );
-        config.valid_until = Some(Duration::from_secs(86400));
+        config.valid_until = Some(Duration::from_hours(24));
         let indices = Indices::from([("main/source/Sources".into(), ("ab".into(), 12))]);
         let text = text(&config, 1_795_398_018, &indices).unwrap();
         assert_eq!(

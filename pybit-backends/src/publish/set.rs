@@ -124,7 +124,7 @@ async fn read_binary(
     let mut argv = vec!["dpkg-deb".to_owned(), "--field".to_owned(), path.display().to_string()];
     argv.extend(FIELDS.map(str::to_owned));
     let done = tool.run(&argv, dir, &BTreeMap::new()).await?;
-    if done.code < 0 {
+    if done.code != 0 && done.trouble().is_some() {
         return Err(error::tool("dpkg-deb", &format!("read {name}"), &done));
     }
     let file = match name.strip_suffix(".ddeb") {

@@ -41,7 +41,7 @@ impl<'a> Gpg<'a> {
         self.link.path().join("home").display().to_string()
     }
 
-    async fn run(&self, program: &str, args: &[&str]) -> Result<Done> {
+    async fn run(&self, program: &str, command: &[&str]) -> Result<Done> {
         let home = self.home();
         let mut argv = vec![program.to_owned(), "--homedir".to_owned(), home];
         if program == "gpg" {
@@ -50,7 +50,7 @@ impl<'a> Gpg<'a> {
                     .map(str::to_owned),
             );
         }
-        argv.extend(args.iter().map(ToString::to_string));
+        argv.extend(command.iter().map(ToString::to_string));
         self.tool.run(&argv, &self.cwd, &BTreeMap::new()).await
     }
 

@@ -19,6 +19,27 @@ pub struct Done {
 }
 
 impl Done {
+    /// What kept it from its work, where that was the system and not what it worked on: said in `strerror(3)`'s words,
+    /// or by reprepro as 256 minus `errno`.
+    pub(super) fn trouble(&self) -> Option<ErrorKind> {
+        const ENOSPC: i32 = 28;
+        let said = |words: &[&str]| {
+            words.iter().any(|w| self.stderr.contains(w) || self.stdout.contains(w))
+        };
+        if self.code == 256 - ENOSPC || said(&["No space left on device", "quota exceeded"]) {
+            return Some(ErrorKind::Full);
+        }
+        let failed = [
+            "Input/output error",
+            "Cannot allocate memory",
+            "Read-only file system",
+            "Too many open files",
+            "Permission denied",
+            "Resource temporarily unavailable",
+        ];
+        (self.code < 0 || said(&failed)).then_some(ErrorKind::Unavailable)
+    }
+
     /// The end of what it said, on one line, for a message.
     pub(super) fn last_words(&self) -> String {
         let said = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };

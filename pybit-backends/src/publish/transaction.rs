@@ -66,7 +66,7 @@ impl Transaction {
         self.site().join("dists").join(self.config.codename.as_str())
     }
 
-    async fn reprepro(&self, tool: &dyn Tool, args: &[&str]) -> Result<Done> {
+    async fn reprepro(&self, tool: &dyn Tool, command: &[&str]) -> Result<Done> {
         let (state, site) = (self.state(), self.site());
         let mut argv = vec!["reprepro".to_owned()];
         for (option, path) in [
@@ -78,7 +78,7 @@ impl Transaction {
         ] {
             argv.extend([option.to_owned(), path.display().to_string()]);
         }
-        argv.extend(args.iter().map(ToString::to_string));
+        argv.extend(command.iter().map(ToString::to_string));
         tool.run(&argv, &state, &BTreeMap::new()).await
     }
 
@@ -111,7 +111,7 @@ impl Transaction {
                 let mut args = args.clone();
                 args.extend(call.iter().map(String::as_str));
                 let done = self.reprepro(tool, &args).await?;
-                if REFUSED.contains(&done.code) {
+                if REFUSED.contains(&done.code) && done.trouble().is_none() {
                     let said = done.last_words();
                     return Ok(Err(Refusal(format!("reprepro refuses the set: {said}"))));
                 }
@@ -169,7 +169,7 @@ impl Transaction {
             ))));
         }
         let slots =
-            added.iter().flat_map(|i| judge::slots(i, &self.config.arches).into_iter().next());
+            added.iter().filter_map(|i| judge::slots(i, &self.config.arches).into_iter().next());
         for entry in slots.filter_map(|slot| index.get(&slot)) {
             if !index::files_match(&self.site(), entry)? {
                 let place = self.site().display().to_string();

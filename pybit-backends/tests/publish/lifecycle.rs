@@ -115,11 +115,16 @@ async fn a_new_architecture_gets_what_is_for_all_and_a_dropped_one_goes() {
     let top = fixture.site().join("dists/bookworm/main");
     let packages = fs::read_to_string(top.join("binary-riscv64/Packages")).unwrap();
     assert!(packages.contains("Package: hello-doc\n"), "{packages}");
-    assert!(!top.join("binary-amd64").exists());
+    assert!(!top.join("binary-amd64/Packages").exists());
     assert_eq!(listed(&repository).await, ["hello 1.0 source", "hello-doc 1.0 all"]);
     let key = repository.public_key().await.unwrap();
     let apt = Apt::new(&fixture.site(), "stable", &key);
     apt.get(&["-o", "APT::Architecture=riscv64", "-o", "APT::Architectures=riscv64", "update"]);
+
+    fixture.prepared().await;
+    assert_eq!(fixture.current(), "000003", "nothing has changed again");
+    assert!(repository.remove(&"hello".parse().unwrap()).await.unwrap());
+    assert!(listed(&repository).await.is_empty());
 }
 
 #[tokio::test]
@@ -158,7 +163,7 @@ async fn packages_without_a_section_debug_packages_and_installer_packages_are_pu
 async fn a_long_path_and_a_limited_validity_are_no_obstacle() {
     let mut fixture = Fixture::new();
     fixture.config.root = fixture.dir.path().join("deep/".repeat(30)).join("repository");
-    fixture.config.valid_until = Some(Duration::from_secs(86400));
+    fixture.config.valid_until = Some(Duration::from_hours(24));
     let repository = fixture.prepared().await;
     let key = repository.public_key().await.unwrap();
     Apt::new(&fixture.site(), "bookworm", &key).get(&["update"]);
