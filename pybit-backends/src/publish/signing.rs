@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -12,46 +13,56 @@ use super::config::KeyChoice;
 use super::tool::{Done, Tool};
 use super::{error, files};
 
-/// One use of the key directory: gpg and the agent that it starts.
+/// The one use of a key directory at a time: gpg, and an agent of its own.
+///
+/// gpg works in a temporary home. For one, gpg-agent's socket lies in the home, and a socket's path holds at most 108
+/// bytes; for another, an agent that a killed publication has left is not asked again: it answers that there are no keys.
 #[derive(Debug)]
 pub(super) struct Gpg<'a> {
     tool: &'a dyn Tool,
-    link: TempDir,
-    cwd: PathBuf,
+    home: TempDir,
+    keys: PathBuf,
 }
 
+const RING: &str = "pubring.kbx";
+const SECRET: &str = "private-keys-v1.d";
+const PREFIX: &str = "pybit-gpg-";
+
 impl<'a> Gpg<'a> {
-    /// Opens the key directory, made at need.
-    ///
-    /// gpg-agent's socket lies in it, and a socket's path holds at most 108 bytes; so gpg gets a short link to it.
-    pub(super) fn open(tool: &'a dyn Tool, home: &Path) -> Result<Self> {
-        files::directory(home)?;
-        fs::set_permissions(home, fs::Permissions::from_mode(0o700))
-            .map_err(|e| error::io("protect", home, e))?;
-        let link = tempfile::Builder::new()
-            .prefix("pybit-gpg-")
+    /// Opens the key directory `keys`, made at need; the caller holds the repository's lock.
+    pub(super) fn open(tool: &'a dyn Tool, keys: &Path) -> Result<Self> {
+        for dir in [keys.to_owned(), keys.join(SECRET)] {
+            files::directory(&dir)?;
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
+                .map_err(|e| error::io("protect", &dir, e))?;
+        }
+        remove_abandoned_home(keys)?;
+        let home = tempfile::Builder::new()
+            .prefix(PREFIX)
             .tempdir()
             .map_err(|e| error::io("create", &std::env::temp_dir(), e))?;
-        let short = link.path().join("home");
-        symlink(home, &short).map_err(|e| error::io("create", &short, e))?;
-        Ok(Self { tool, link, cwd: home.to_owned() })
-    }
-
-    fn home(&self) -> String {
-        self.link.path().join("home").display().to_string()
+        files::write(&session(keys), home.path().as_os_str().as_bytes())?;
+        let secret = home.path().join(SECRET);
+        symlink(keys.join(SECRET), &secret).map_err(|e| error::io("create", &secret, e))?;
+        if keys.join(RING).exists() {
+            fs::copy(keys.join(RING), home.path().join(RING))
+                .map_err(|e| error::io("copy", &keys.join(RING), e))?;
+        }
+        Ok(Self { tool, home, keys: keys.to_owned() })
     }
 
     async fn run(&self, program: &str, command: &[&str]) -> Result<Done> {
-        let home = self.home();
+        let home = self.home.path().display().to_string();
         let mut argv = vec![program.to_owned(), "--homedir".to_owned(), home];
         if program == "gpg" {
             argv.extend(
                 ["--batch", "--no-tty", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""]
                     .map(str::to_owned),
             );
+            argv.extend(["--trust-model".to_owned(), "always".to_owned()]);
         }
         argv.extend(command.iter().map(ToString::to_string));
-        self.tool.run(&argv, &self.cwd, &BTreeMap::new()).await
+        self.tool.run(&argv, self.home.path(), &BTreeMap::new()).await
     }
 
     async fn gpg(&self, what: &str, args: &[&str]) -> Result<Done> {
@@ -63,7 +74,7 @@ impl<'a> Gpg<'a> {
     pub(super) async fn close(self) -> Result<()> {
         let done = self.run("gpgconf", &["--kill", "gpg-agent"]).await?;
         if done.code == 0 {
-            return Ok(());
+            return remove_abandoned_home(&self.keys);
         }
         Err(error::tool("gpgconf", "end gpg-agent", &done))
     }
@@ -81,7 +92,7 @@ impl<'a> Gpg<'a> {
             KeyChoice::Fingerprint(wanted) => {
                 let found = there.into_iter().find(|f| f.eq_ignore_ascii_case(wanted));
                 found.ok_or_else(|| {
-                    let home = self.cwd.display();
+                    let home = self.keys.display();
                     missing(format!(
                         "there is no secret key {wanted} in {home}: import it with \"gpg --homedir {home} --import\""
                     ))
@@ -92,7 +103,7 @@ impl<'a> Gpg<'a> {
                 (None, Some(public)) => Err(missing(format!(
                     "the signing key is gone from {}: restore it, or remove {} to sign with a new key that every \
                      reader must be given",
-                    self.cwd.display(),
+                    self.keys.display(),
                     public.display()
                 ))),
                 (None, None) => self.generate(owner).await,
@@ -106,6 +117,10 @@ impl<'a> Gpg<'a> {
             &["--quick-generate-key", owner, "ed25519", "sign", "never"],
         )
         .await?;
+        let (ring, draft) = (self.home.path().join(RING), self.keys.join("pubring.new"));
+        fs::copy(&ring, &draft).map_err(|e| error::io("copy", &ring, e))?;
+        files::flush_all(&self.keys)?;
+        files::rename(&draft, &self.keys.join(RING))?;
         let made = self.fingerprints().await?.into_iter().next();
         made.ok_or_else(|| Error::internal("gpg made a signing key and does not list it"))
     }
@@ -136,6 +151,23 @@ impl<'a> Gpg<'a> {
         }
         Ok(())
     }
+}
+
+/// Names the home that is in use, for whoever comes after a kill.
+fn session(keys: &Path) -> PathBuf {
+    keys.join("session")
+}
+
+/// Removes the home of a killed publication; its agent ends when it sees that its socket is gone.
+fn remove_abandoned_home(keys: &Path) -> Result<()> {
+    let Some(path) = files::text(&session(keys))? else {
+        return Ok(());
+    };
+    let home = Path::new(&path);
+    if home.file_name().is_some_and(|n| n.to_string_lossy().starts_with(PREFIX)) {
+        files::remove_tree(home)?;
+    }
+    fs::remove_file(session(keys)).map_err(|e| error::io("remove", &session(keys), e))
 }
 
 fn missing(message: String) -> Error {

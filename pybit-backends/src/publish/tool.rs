@@ -77,10 +77,10 @@ impl Tool for MachineTools {
         cwd: &Path,
         vars: &BTreeMap<String, String>,
     ) -> Result<Done> {
-        let (program, args) =
+        let (program, rest) =
             argv.split_first().ok_or_else(|| Error::internal("a command needs a program"))?;
         let output = tokio::process::Command::new(program)
-            .args(args)
+            .args(rest)
             .current_dir(cwd)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")

@@ -172,5 +172,11 @@ async fn a_long_path_and_a_limited_validity_are_no_obstacle() {
     let gnupg = fixture.config.root.join("gnupg");
     let shown = must(&["stat", "-c", "%a", gnupg.to_str().unwrap()], fixture.dir.path());
     assert_eq!(shown.trim(), "700");
-    assert!(!gnupg.join("S.gpg-agent").exists(), "no agent stays behind");
+    let session = gnupg.join("session");
+    assert!(!session.exists(), "no agent stays behind");
+    let abandoned = fixture.dir.path().join("pybit-gpg-killed");
+    fs::create_dir(&abandoned).unwrap();
+    fs::write(&session, abandoned.to_str().unwrap()).unwrap();
+    fixture.open().prepare().await.unwrap();
+    assert!(!abandoned.exists() && !session.exists());
 }

@@ -18,8 +18,8 @@ pub(crate) struct Apt {
 }
 
 impl Apt {
-    /// Reads `suite` of the repository at `site`, and trusts `key`.
-    pub(crate) fn new(site: &Path, suite: &str, key: &str) -> Self {
+    /// Reads `suite_name` of the repository at `site`, and trusts `key`.
+    pub(crate) fn new(site: &Path, suite_name: &str, key: &str) -> Self {
         let root = tempfile::Builder::new().prefix("pybit-apt-").tempdir().unwrap();
         let top = root.path();
         for dir in
@@ -30,7 +30,7 @@ impl Apt {
         fs::write(top.join("key.asc"), key).unwrap();
         fs::write(top.join("status"), "").unwrap();
         let by = format!("[signed-by={}]", top.join("key.asc").display());
-        let at = format!("copy:{} {suite} main", site.display());
+        let at = format!("copy:{} {suite_name} main", site.display());
         fs::write(top.join("etc/sources.list"), format!("deb {by} {at}\ndeb-src {by} {at}\n"))
             .unwrap();
         let path = |p: &str| top.join(p).display().to_string();
@@ -53,10 +53,10 @@ impl Apt {
         Self { root, options: options.to_vec() }
     }
 
-    fn argv<'a>(&'a self, args: &[&'a str]) -> Vec<&'a str> {
+    fn argv<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
         let mut argv = vec!["apt-get", "-q", "-o", "APT::Update::Error-Mode=any"];
         argv.extend(self.options.iter().flat_map(|o| ["-o", o.as_str()]));
-        argv.extend(args);
+        argv.extend(command);
         argv
     }
 
