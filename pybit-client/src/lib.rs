@@ -41,6 +41,8 @@ mod shipper;
 mod spool;
 mod status;
 mod task;
+#[cfg(test)]
+mod tests;
 pub mod toolbox;
 mod user;
 

@@ -45,6 +45,8 @@ const LEASE: LeaseTimes = LeaseTimes { ttl_ms: 5_000, heartbeat_ms: 50 };
 pub(crate) struct State {
     pub(crate) away: bool,
     pub(crate) draining: bool,
+    /// How often heartbeats are wanted, where not as often as usual.
+    pub(crate) heartbeat_ms: Option<u64>,
     pub(crate) jobs: VecDeque<Assignment>,
     pub(crate) claims: BTreeMap<String, Assignment>,
     /// The next so many claims are answered, and the answers are lost.
@@ -103,6 +105,11 @@ impl Peer {
     /// Looks at or changes what the peer holds.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         self.shared.with(f)
+    }
+
+    /// Like [`with`](Self::with), but nobody who waits notices.
+    pub(crate) fn quietly<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        self.shared.with_quietly(f)
     }
 
     /// Waits until the condition holds, at most 20 seconds.
@@ -180,13 +187,17 @@ impl Shared {
             }
             if assignment.is_some() {
                 self.changed.send_replace(());
-                return answer(&ClaimReply { assignment, lease: LEASE });
+                return answer(&ClaimReply { assignment, lease: self.lease() });
             }
             tokio::select! {
                 _ = changed.changed() => {}
-                () = &mut deadline => return answer(&ClaimReply { assignment: None, lease: LEASE }),
+                () = &mut deadline => return answer(&ClaimReply { assignment: None, lease: self.lease() }),
             }
         }
+    }
+
+    fn lease(&self) -> LeaseTimes {
+        self.with_quietly(|s| s.lease())
     }
 
     fn with_quietly<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
@@ -195,6 +206,11 @@ impl Shared {
 }
 
 impl State {
+    fn lease(&self) -> LeaseTimes {
+        let heartbeat_ms = self.heartbeat_ms.unwrap_or(LEASE.heartbeat_ms);
+        LeaseTimes { heartbeat_ms, ..LEASE }
+    }
+
     fn claim(&mut self, claim_id: &str) -> (Option<Assignment>, bool) {
         if !self.claims.contains_key(claim_id) {
             if let Some(job) = self.jobs.pop_front() {
@@ -212,7 +228,7 @@ impl State {
         self.held = request.jobs.iter().map(|h| (h.job.0, h.attempt)).collect();
         let verdict = |job: i64| self.verdicts.get(&job).copied().unwrap_or(Verdict::Continue);
         let verdicts = request.jobs.iter().map(|h| verdict(h.job.0)).collect();
-        answer(&HeartbeatReply { verdicts, draining: self.draining, lease: LEASE })
+        answer(&HeartbeatReply { verdicts, draining: self.draining, lease: self.lease() })
     }
 
     fn patch_log(&mut self, key: String, offset: usize, body: &[u8]) -> Response {
