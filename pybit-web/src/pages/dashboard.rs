@@ -67,7 +67,7 @@ fn repository(repository: &Repository) -> RepositoryRow {
         line: line.map(|url| {
             format!("deb [signed-by=/etc/apt/keyrings/{}.asc] {url} {} main", repository.name, repository.suite)
         }),
-        key_path: format!("/repositories/{}/key.asc", repository.name),
+        key_path: format!("/repositories/{}/pybit.asc", repository.name),
     }
 }
 
