@@ -116,7 +116,7 @@ impl Peer {
     pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut(&State) -> bool) {
         let mut changed = self.shared.changed.subscribe();
         let wait = async {
-            while !self.shared.with(|s| holds(s)) {
+            while !self.shared.with_quietly(|s| holds(s)) {
                 changed.changed().await.unwrap();
             }
         };

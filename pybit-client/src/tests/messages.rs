@@ -126,7 +126,7 @@ async fn a_command_brings_the_next_heartbeat_forward() {
         s.jobs.push_back(assignment(1, 1));
     });
     let client = farm.start_as(farm.config(), Some(Arc::clone(&wire) as _));
-    farm.bench.made.subscribe().wait_for(|(_, alive)| *alive == 1).await.unwrap();
+    farm.building().await;
     farm.peer.with(|s| s.verdicts.insert(1, Verdict::Cancel));
     wire.send_command(&Recipient::All, &Command::Beat).await.unwrap();
     assert_eq!(farm.report(1).await.0, "stopped");

@@ -98,6 +98,13 @@ impl Farm {
         Process { task, stop }
     }
 
+    /// Waits until an environment stands.
+    async fn building(&self) {
+        let mut made = self.bench.made.subscribe();
+        let wait = made.wait_for(|(_, alive)| *alive == 1);
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("in time").unwrap();
+    }
+
     /// Waits for the report on a job; its kind and what it says.
     async fn report(&self, job: i64) -> (String, Value) {
         self.peer.until("a report", |s| s.reports.iter().any(|r| r.0 == job)).await;
