@@ -132,3 +132,18 @@ async fn a_command_brings_the_next_heartbeat_forward() {
     assert_eq!(farm.report(1).await.0, "stopped");
     client.end(Shutdown::Fast).await;
 }
+
+#[tokio::test]
+async fn a_client_that_is_told_to_drain_takes_jobs_again_when_it_is_told_to() {
+    let farm = Farm::new(&[&["write", "bytes"]]).await;
+    farm.peer.with(|s| {
+        s.draining = true;
+        s.jobs.push_back(assignment(1, 1));
+    });
+    let client = farm.start();
+    farm.peer.until("some heartbeats", |s| s.beats >= 4).await;
+    assert_eq!(farm.peer.with(|s| (s.jobs.len(), s.claims.len())), (1, 0));
+    farm.peer.with(|s| s.draining = false);
+    assert_eq!(farm.report(1).await.0, "finish");
+    client.end(Shutdown::Fast).await;
+}

@@ -4,6 +4,7 @@ mod bench;
 mod faults;
 mod life;
 mod messages;
+mod page;
 
 use std::path::PathBuf;
 use std::sync::Arc;
