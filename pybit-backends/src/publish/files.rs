@@ -94,7 +94,7 @@ pub(super) fn flush(path: &Path) -> Result<()> {
     File::open(path).and_then(|f| f.sync_all()).map_err(|e| error::io("flush", path, e))
 }
 
-/// Runs blocking work on files off the runtime's own threads.
+/// Runs blocking work on files off the runtime's own threads. It goes on to its end even where nobody waits any more.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
