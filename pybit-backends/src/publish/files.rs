@@ -59,11 +59,15 @@ pub(super) fn link(relative: &str, from: &Path, to: &Path) -> Result<bool> {
     }
 }
 
-/// Copies the regular files of one directory into a new one.
-pub(super) fn copy_flat(from: &Path, to: &Path) -> Result<()> {
+/// Copies reprepro's database into a new directory, but not the lock of a reprepro that somebody killed: every later run
+/// would end with 239.
+pub(super) fn copy_database(from: &Path, to: &Path) -> Result<()> {
     directory(to)?;
     for entry in fs::read_dir(from).map_err(|e| error::io("read", from, e))? {
         let entry = entry.map_err(|e| error::io("read", from, e))?;
+        if entry.file_name() == "lockfile" {
+            continue;
+        }
         let target = to.join(entry.file_name());
         fs::copy(entry.path(), &target).map_err(|e| error::io("write", &target, e))?;
     }

@@ -1,6 +1,8 @@
 //! [`Reprepro`]: an apt repository.
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -66,6 +68,11 @@ impl Reprepro {
         let config = config.checked()?;
         let layout = Layout::new(config.root.clone());
         Ok(Self { config, layout, tool, order, clock, turn: Arc::default() })
+    }
+
+    /// What readers are pointed at: `ROOT/current`, a link that leads to another directory after each publication.
+    pub fn site(&self) -> PathBuf {
+        self.config.root.join("current")
     }
 
     async fn turn(&self) -> Result<Turn> {
@@ -212,8 +219,7 @@ impl Reprepro {
             arch.is_none_or(|a| self.config.arches.iter().any(|s| s.as_str() == a))
         };
         expected.retain(|slot, _| served(&slot.index));
-        let known: std::collections::BTreeSet<_> =
-            expected.keys().map(|s| s.index.clone()).collect();
+        let known: BTreeSet<_> = expected.keys().map(|s| s.index.clone()).collect();
         let flooded = judge::as_is(&index)
             .into_iter()
             .filter(|(slot, c)| !known.contains(&slot.index) && c.arch == "all");

@@ -41,7 +41,7 @@ impl Transaction {
         }
         files::write(&new.state().join("conf/distributions"), config.distributions())?;
         if let Some(n) = previous {
-            files::copy_flat(&layout.state(n).join("db"), &new.state().join("db"))?;
+            files::copy_database(&layout.state(n).join("db"), &new.state().join("db"))?;
             let snapshot = layout.snapshot(n);
             for path in new.before.own.iter().filter(|p| p.starts_with("pool/")) {
                 if !files::link(path, &snapshot, &new.site())? {
