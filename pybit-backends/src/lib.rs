@@ -1,3 +1,4 @@
 //! The backends behind pybit's traits.
 
+pub mod deb;
 pub mod publish;
