@@ -1,1 +1,3 @@
-//! skeleton
+//! The backends behind pybit's traits.
+
+pub mod sql;
