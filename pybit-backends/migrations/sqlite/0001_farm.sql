@@ -81,7 +81,7 @@ CREATE UNIQUE INDEX job_unfinished ON job (package, dist, suite, arch, format, e
 -- The version rules: what the suite has or is going to have.
 CREATE INDEX job_version ON job (package, dist, suite, format, version_key DESC, id DESC)
     WHERE kind = 'binary' AND status NOT IN ('Failed', 'Cancelled', 'Cancelling');
-CREATE INDEX job_held ON job (client, id) WHERE status IN ('Building', 'Cancelling');
+CREATE INDEX job_held ON job (client, status) WHERE status IN ('Building', 'Cancelling');
 CREATE INDEX job_uploaded ON job (dist, suite, format, id) WHERE status = 'Uploaded';
 -- Lists, newest first, by their most selective filter.
 CREATE INDEX job_by_submission ON job (submission, id);

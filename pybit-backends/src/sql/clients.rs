@@ -24,10 +24,11 @@ impl<D: Dialect> ClientStore for SqlStore<D> {
         for (id, attempt) in listed {
             asked.push(move_lease::<D>(connection, &report.name, *id, *attempt).await?);
         }
-        let held = Call::<D>::new(&sql::HELD_BY_CLIENT)
+        let mut held = Call::<D>::new(&sql::HELD_BY_CLIENT)
             .text(report.name.as_str())
             .all(connection, |c| Ok((jobs::job(c)?, c.text("boot")?)))
             .await?;
+        held.sort_by_key(|(job, _)| job.id);
         let client = find::<D>(connection, &report.name).await?;
         let client = client.ok_or_else(|| Error::internal("a client that was stored is there"))?;
         commit(transaction).await?;

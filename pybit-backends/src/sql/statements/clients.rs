@@ -55,6 +55,7 @@ pub(in crate::sql) static LEASE_MOVE: Statement = Statement::shared(
      WHERE id = $1 AND attempt = $2 AND client = $3 AND status IN ('Building', 'Cancelling')",
 );
 
+/// Without an order: with one, SQLite prefers to walk everything that the client ever built.
 pub(in crate::sql) static HELD_BY_CLIENT: Statement = Statement::shared(
     "held_by_client",
     1,
@@ -63,6 +64,6 @@ pub(in crate::sql) static HELD_BY_CLIENT: Statement = Statement::shared(
         job_columns!(),
         ", (SELECT boot FROM attempt
             WHERE attempt.job = job.id AND attempt.number = job.attempt) AS boot
-         FROM job WHERE client = $1 AND status IN ('Building', 'Cancelling') ORDER BY id"
+         FROM job WHERE client = $1 AND status IN ('Building', 'Cancelling')"
     ),
 );

@@ -75,12 +75,19 @@ pub(in crate::sql) static LEASES: Statement = Statement::shared(
     "SELECT id, lease_epoch FROM job WHERE status IN ('Building', 'Cancelling') ORDER BY id",
 );
 
-pub(in crate::sql) static DUE_ROUTES: Statement = Statement::shared(
-    "due_routes",
-    1,
-    "SELECT DISTINCT dist, arch, suite, format FROM job
-     WHERE status = 'Waiting' AND not_before <= $1 ORDER BY dist, suite, arch, format",
-);
+macro_rules! due_routes {
+    ($hint:literal) => {
+        concat!(
+            "SELECT DISTINCT dist, suite, arch, format FROM job",
+            $hint,
+            " WHERE status = 'Waiting' AND not_before <= $1 ORDER BY dist, suite, arch, format"
+        )
+    };
+}
+
+/// A walk of the claim index alone; SQLite would rather look up every waiting job by its status and sort.
+pub(in crate::sql) static DUE_ROUTES: Statement =
+    Statement::split("due_routes", 1, due_routes!(" INDEXED BY job_claim"), due_routes!(""));
 
 pub(in crate::sql) static AHEAD_OF: Statement = Statement::shared(
     "ahead_of",
