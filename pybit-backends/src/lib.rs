@@ -2,3 +2,4 @@
 
 pub mod deb;
 pub mod publish;
+pub mod sql;
