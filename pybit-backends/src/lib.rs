@@ -1,5 +1,8 @@
 //! The backends behind pybit's traits.
 
 pub mod deb;
+pub mod env;
+pub mod exec;
 pub mod publish;
+pub mod source;
 pub mod sql;

@@ -1,0 +1,1 @@
+//! Getting sources: git, the distribution's own, uploads.

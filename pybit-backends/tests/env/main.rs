@@ -1,0 +1,5 @@
+//! Processes, environments and sources, with the machine's real tools.
+#![expect(clippy::disallowed_methods, reason = "tests start programs to look at, and to kill")]
+
+mod exec;
+mod support;
