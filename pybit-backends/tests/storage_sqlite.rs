@@ -1,5 +1,7 @@
 //! SQLite keeps what the storage traits promise.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod farm;
 
 use std::sync::Arc;
@@ -15,8 +17,8 @@ use pybit_core::storage::{
     StreamStore,
 };
 
-fn end(outcome: Outcome) -> Option<AttemptEnd> {
-    Some(AttemptEnd { outcome, failure: None, log_sha256: Some("ab".repeat(32)) })
+fn end(outcome: Outcome) -> AttemptEnd {
+    AttemptEnd { outcome, failure: None, log_sha256: Some("ab".repeat(32)) }
 }
 
 #[tokio::test]
@@ -69,7 +71,7 @@ async fn the_same_claim_id_returns_the_same_job_until_it_is_over() {
     let first = farm.store.claim(&claim, at()).await.unwrap().unwrap();
     let again = farm.store.claim(&claim, later(9)).await.unwrap().unwrap();
     assert_eq!(first, again);
-    farm.to(&first, JobStatus::Waiting, |c| c.attempt_end = end(Outcome::Refused)).await;
+    farm.to(&first, JobStatus::Waiting, |c| c.attempt_end = Some(end(Outcome::Refused))).await;
     assert_eq!(farm.store.claim(&claim, at()).await.unwrap(), None);
     assert_eq!(farm.claim("box", &["amd64"]).await.unwrap().attempt, 2);
     assert_eq!(farm.store.claim(&claim, at()).await.unwrap(), None);
@@ -83,7 +85,7 @@ async fn pauses_and_preferences_hold_a_job_back_until_they_end() {
     farm.to(&held, JobStatus::Waiting, |c| {
         c.after.not_before = later(10);
         c.after.avoid = Some(Avoid { client: client("box"), until: later(20) });
-        c.attempt_end = end(Outcome::Failed);
+        c.attempt_end = Some(end(Outcome::Failed));
     })
     .await;
     let ask = |name, at| {
@@ -176,7 +178,7 @@ async fn a_forced_rebuild_leaves_an_uploaded_result_alone() {
     let farm = Farm::fresh().await;
     farm.submit("a", "1").await;
     let held = farm.claim("box", &["amd64"]).await.unwrap();
-    farm.to(&held, JobStatus::Uploaded, |c| c.attempt_end = end(Outcome::Succeeded)).await;
+    farm.to(&held, JobStatus::Uploaded, |c| c.attempt_end = Some(end(Outcome::Succeeded))).await;
     let mut again = binary("a", "1", "amd64");
     again.force = true;
     farm.record_one(again).await;
@@ -238,7 +240,7 @@ async fn a_lapse_needs_the_lease_that_it_saw() {
     let beat = farm.beat("stranger", &[(held.id, 1)]).await;
     assert_eq!(beat.asked[0].as_ref().unwrap().lease_epoch, held.lease_epoch + 1);
     lapse.expected_lease = Some(held.lease_epoch + 1);
-    lapse.attempt_end = end(Outcome::Lost);
+    lapse.attempt_end = Some(end(Outcome::Lost));
     assert!(matches!(farm.store.advance(&lapse, at()).await.unwrap(), Advance::Done(..)));
 
     let waiting = farm.job(held.id).await;
@@ -270,7 +272,7 @@ async fn a_source_job_becomes_its_package_and_its_jobs_follow() {
             c.after.package = "hello".parse().unwrap();
             c.after.version = Some("2".parse().unwrap());
             c.version_key = Some(b"2".to_vec());
-            c.attempt_end = end(Outcome::Succeeded);
+            c.attempt_end = Some(end(Outcome::Succeeded));
             c.follow = ["amd64", "arm64"]
                 .map(|arch| {
                     let mut follow = binary("hello", "2", arch);
@@ -304,10 +306,10 @@ async fn one_attempt_succeeds_at_most() {
     let farm = Farm::fresh().await;
     farm.submit("a", "1").await;
     let held = farm.claim("box", &["amd64"]).await.unwrap();
-    farm.to(&held, JobStatus::Waiting, |c| c.attempt_end = end(Outcome::Succeeded)).await;
+    farm.to(&held, JobStatus::Waiting, |c| c.attempt_end = Some(end(Outcome::Succeeded))).await;
     let held = farm.claim("box", &["amd64"]).await.unwrap();
     let error = farm
-        .try_to(&held, JobStatus::Uploaded, |c| c.attempt_end = end(Outcome::Succeeded))
+        .try_to(&held, JobStatus::Uploaded, |c| c.attempt_end = Some(end(Outcome::Succeeded)))
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
@@ -472,7 +474,7 @@ async fn only_the_newest_attempt_of_a_building_job_writes() {
     let part = |offset| Part { offset, length: 1, object: "o".to_owned() };
     farm.store.append_part(log.id, &part(0)).await.unwrap();
     assert!(farm.store.unsealed_logs(9).await.unwrap().is_empty());
-    farm.to(&held, JobStatus::Waiting, |c| c.attempt_end = end(Outcome::Lost)).await;
+    farm.to(&held, JobStatus::Waiting, |c| c.attempt_end = Some(end(Outcome::Lost))).await;
     farm.store.append_part(log.id, &part(1)).await.unwrap();
     let held = farm.claim("other", &["amd64"]).await.unwrap();
     assert_eq!(code(1).await, "stale_attempt");

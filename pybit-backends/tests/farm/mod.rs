@@ -176,7 +176,7 @@ impl Farm {
             reason: "no".to_owned(),
         };
         let added = self.store.add_rule(&rule).await.unwrap();
-        rule.pattern = "(".to_owned();
+        "(".clone_into(&mut rule.pattern);
         assert_eq!(self.store.add_rule(&rule).await.unwrap_err().code(), "invalid_pattern");
         let catalogue = self.store.catalogue().await.unwrap();
         assert_eq!((catalogue.targets.len(), catalogue.targets[0].weight), (1, 2));
