@@ -1,5 +1,7 @@
 //! The schema itself: migrations, and the triggers that hold where the program fails.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 

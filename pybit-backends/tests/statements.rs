@@ -1,6 +1,8 @@
 //! Every statement of the catalogue against a real database: it prepares, it takes the parameters it says, and it walks
 //! an index.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

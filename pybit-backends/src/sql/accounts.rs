@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use pybit_core::clock::Timestamp;
-use pybit_core::model::{Grant, Token, TokenId};
+use pybit_core::model::{ClientName, Grant, Token, TokenId};
 use pybit_core::storage::{AccountStore, NewToken};
 use pybit_core::{Error, ErrorKind, Result};
 
@@ -16,7 +16,7 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
             .text(&new.name)
             .text(&new.sha256)
             .text(new.grant.role.as_str())
-            .maybe_text(new.grant.client.as_ref().map(|c| c.as_str()))
+            .maybe_text(new.grant.client.as_ref().map(ClientName::as_str))
             .at(at)
             .maybe_at(new.expires_at)
             .one(&mut transaction, token)

@@ -1,7 +1,7 @@
 //! One decided change takes effect, or nothing does.
 
 use pybit_core::clock::Timestamp;
-use pybit_core::model::{Job, Outcome};
+use pybit_core::model::{ClientName, Job, Outcome, Version};
 use pybit_core::storage::{Advance, AttemptEnd, Change, HealthMark};
 use pybit_core::{Error, Result};
 
@@ -89,9 +89,9 @@ async fn set<D: Dialect>(
         .text(after.status.as_str())
         .at(at)
         .text(after.package.as_str())
-        .maybe_text(after.version.as_ref().map(|v| v.as_str()))
+        .maybe_text(after.version.as_ref().map(Version::as_str))
         .blob(change.version_key.as_deref())
-        .maybe_text(after.client.as_ref().map(|c| c.as_str()))
+        .maybe_text(after.client.as_ref().map(ClientName::as_str))
         .int(after.infra_retries)
         .int(after.dep_waits)
         .text(&json(&after.lost_by)?)

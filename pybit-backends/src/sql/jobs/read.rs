@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use pybit_core::Result;
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{
-    Attempt, Dist, Event, FormatName, Job, JobFilter, JobId, JobStatus, Page, Route, StatusCounts,
-    Submission, SubmissionId, Suite,
+    Arch, Attempt, ClientName, Dist, Event, FormatName, Job, JobFilter, JobId, JobStatus,
+    PackageName, Page, Route, StatusCounts, Submission, SubmissionId, Suite,
 };
 use pybit_core::storage::Lease;
 
@@ -35,11 +35,11 @@ pub(super) async fn jobs<D: Dialect>(
     Call::<D>::new(lead(filter))
         .maybe_int(filter.submission.map(|s| s.0))
         .maybe_text(filter.status.map(JobStatus::as_str))
-        .maybe_text(filter.package.as_ref().map(|p| p.as_str()))
-        .maybe_text(filter.dist.as_ref().map(|d| d.as_str()))
-        .maybe_text(filter.suite.as_ref().map(|s| s.as_str()))
-        .maybe_text(filter.arch.as_ref().map(|a| a.as_str()))
-        .maybe_text(filter.client.as_ref().map(|c| c.as_str()))
+        .maybe_text(filter.package.as_ref().map(PackageName::as_str))
+        .maybe_text(filter.dist.as_ref().map(Dist::as_str))
+        .maybe_text(filter.suite.as_ref().map(Suite::as_str))
+        .maybe_text(filter.arch.as_ref().map(Arch::as_str))
+        .maybe_text(filter.client.as_ref().map(ClientName::as_str))
         .int(page.before.map_or(i64::MAX, |id| id.0))
         .int(page.limit)
         .all(&mut reader, rows::job)

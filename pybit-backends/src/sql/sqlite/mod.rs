@@ -236,3 +236,144 @@ impl<'r> Decode<'r, Sqlite> for Moment {
         Ok(Self(Timestamp::from_micros(micros)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::dialect::Value;
+    use pybit_core::model::{BlockRule, BlockSubject, Catalogue, Repository, RuleId};
+    use pybit_core::storage::{AccountStore, CatalogStore};
+    use sqlx::raw_sql;
+
+    async fn fresh(folder: &tempfile::TempDir, options: &[(&str, i64)]) -> SqlStore<Sqlite> {
+        let url = format!("sqlite://{}/farm.db", folder.path().display());
+        let mut settings = Settings::url(url);
+        for (key, value) in options {
+            settings.options.insert((*key).to_owned(), (*value).into());
+        }
+        SqlStore::open(&settings).await.unwrap()
+    }
+
+    fn rule(reason: &str) -> BlockRule {
+        BlockRule {
+            id: RuleId(0),
+            subject: BlockSubject::Package,
+            pattern: "x".to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn repository(url: &str) -> Repository {
+        Repository {
+            name: "main".parse().unwrap(),
+            dist: "Debian".parse().unwrap(),
+            suite: "sid".parse().unwrap(),
+            format: "deb".parse().unwrap(),
+            url: Some(url.to_owned()),
+            public_key: None,
+        }
+    }
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        for recent in ["3.51.3", "3.51.10", "3.60.0", "4.0"] {
+            assert!(is_recent(recent), "{recent}");
+        }
+        for old in ["3.51.2", "3.9.9", "3.51", ""] {
+            assert!(!is_recent(old), "{old}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_microseconds() {
+        let mut arguments = SqliteArguments::default();
+        <Sqlite as Value<Moment>>::bind(&mut arguments, Moment(Timestamp::from_micros(7))).unwrap();
+        assert!(format!("{arguments:?}").contains("Int64(7)"), "{arguments:?}");
+    }
+
+    fn assert_full<T>(result: Result<T>) {
+        let error = result.err().unwrap();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Full, "database_full"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_full_database_refuses_changes_nothing_and_serves_on_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[]).await;
+        let long = "y".repeat(50_000);
+        raw_sql("PRAGMA max_page_count = 1").execute(&store.write).await.unwrap();
+        for _ in 0..3 {
+            assert_full(store.add_rule(&rule(&long)).await);
+        }
+        // Here SQLite ends the whole transaction by itself, for the rule above it took back the statement alone. The
+        // connection that takes the place of this one has no page limit: that is the room.
+        assert_full(store.put_repository(&repository(&long)).await);
+        assert_eq!(store.catalogue().await.unwrap(), Catalogue::default());
+        store.add_rule(&rule(&long)).await.unwrap();
+        store.put_repository(&repository(&long)).await.unwrap();
+        assert_eq!(store.catalogue().await.unwrap().rules.len(), 1);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn another_writer_makes_it_busy_not_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[("busy_timeout_ms", 1)]).await;
+        let other = fresh(&folder, &[]).await;
+        let held = other.begin().await.unwrap();
+        let error = store.add_rule(&rule("a")).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Busy, true), "{error:?}");
+        store.health().await.unwrap();
+        drop(held);
+        other.add_rule(&rule("b")).await.unwrap();
+        store.add_rule(&rule("a")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_is_given_up_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[]).await;
+        let mut begun = store.begin().await.unwrap();
+        Call::<Sqlite>::new(&statements::RULE_ADD)
+            .text("package")
+            .text("x")
+            .text("y")
+            .run(&mut begun)
+            .await
+            .unwrap();
+        drop(begun);
+        assert!(store.catalogue().await.unwrap().rules.is_empty());
+        assert_eq!(store.add_rule(&rule("z")).await.unwrap().id, RuleId(1));
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[]).await;
+        let mut reader = store.reader().await.unwrap();
+        let drain = Call::<Sqlite>::new(&statements::CLIENT_DRAIN).text("box").flag(true);
+        let error = drain.run(&mut reader).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_statement_with_a_parameter_too_few_is_not_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[]).await;
+        let mut begun = store.begin().await.unwrap();
+        let call = Call::<Sqlite>::new(&statements::RULE_ADD).text("package").text("x");
+        let error = call.run(&mut begun).await.unwrap_err();
+        assert!(error.message().contains("takes 3 parameters, not 2"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_factory_serves_its_scheme() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = pybit_core::settings::Registry::<dyn Storage>::new("storage");
+        let registry = registry.with(SqliteFactory);
+        let url = format!("sqlite:{}/a/b/farm.db", folder.path().display());
+        let storage = registry.open(&Settings::url(url)).await.unwrap();
+        storage.health().await.unwrap();
+        assert!(storage.tokens().await.unwrap().is_empty());
+    }
+}
