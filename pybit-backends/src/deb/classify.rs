@@ -69,13 +69,14 @@ fn install_deps(log: &str) -> Verdict {
     if let Some(trouble) = machine_trouble(log, false) {
         return infra(trouble);
     }
-    if let Some(verdict) = dep_wait(log) {
-        return verdict;
+    match dep_wait(log) {
+        Some(verdict) if unmet::forbidden(log, &verdict.unmet) => build(format!(
+            "The package's Build-Conflicts forbid what its build needs: {}.",
+            verdict.unmet.join(", ")
+        )),
+        Some(verdict) => verdict,
+        None => infra(explain("The build dependencies could not be installed", log)),
     }
-    if unmet::conflicts(log) {
-        return build("The build dependencies conflict with each other.");
-    }
-    infra(explain("The build dependencies could not be installed", log))
 }
 
 fn dep_wait(log: &str) -> Option<Verdict> {

@@ -21,15 +21,19 @@ pub(super) fn relations(log: &str) -> Vec<String> {
     found
 }
 
-/// Whether apt reports nothing but conflicts.
-pub(super) fn conflicts(log: &str) -> bool {
-    apt_lines(log).any(|line| line.contains("Conflicts: ") || line.contains("Breaks: "))
+/// Whether what is missing is what the package's own `Build-Conflicts` forbid; then no publication helps.
+pub(super) fn forbidden(log: &str, unmet: &[String]) -> bool {
+    let list = log.lines().rev().find_map(|line| line.strip_prefix("Filtered Build-Conflicts: "));
+    let name = |relation: &str| relation.trim().split([' ', ':']).next().map(str::to_owned);
+    let names: Vec<_> = list.unwrap_or_default().split(',').filter_map(name).collect();
+    unmet.iter().all(|relation| name(relation).is_some_and(|n| names.contains(&n)))
 }
 
-/// The indented lines after apt's last "The following packages have unmet dependencies:".
+/// The indented lines after each "The following packages have unmet dependencies:" of apt; it may say so twice, once
+/// while it explains.
 fn apt_lines(log: &str) -> impl Iterator<Item = &str> {
-    let after = log.rsplit_once("The following packages have unmet dependencies:").map(|(_, a)| a);
-    after.unwrap_or_default().lines().skip(1).take_while(|line| line.starts_with(' '))
+    let blocks = log.split("The following packages have unmet dependencies:").skip(1);
+    blocks.flat_map(|block| block.lines().skip(1).take_while(|line| line.starts_with(' ')))
 }
 
 /// `sbuild-build-depends-main-dummy : Depends: foo (>= 1) but it is not installable`.
