@@ -2,4 +2,5 @@
 
 pub mod env;
 pub mod exec;
+mod lock;
 pub mod source;
