@@ -13,6 +13,9 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, chdir, chroot, setgroups, setresgid, setresuid};
 
+/// The exit code that says that the command was never reached.
+pub(crate) const FAILED: u8 = 125;
+
 /// Devices that a build may use; they come from the machine.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
@@ -59,7 +62,7 @@ impl Entry {
     }
 }
 
-/// Goes in and becomes the command; returns only where that fails, with code 125.
+/// Goes in and becomes the command; returns only where that fails, with code [`FAILED`].
 pub(super) fn main(args: &[String]) -> ExitCode {
     let why = match Entry::from_args(args) {
         Some((entry, argv)) => match entry.become_command(argv) {
@@ -70,7 +73,7 @@ pub(super) fn main(args: &[String]) -> ExitCode {
     };
     // Where standard error is gone there is nobody left to tell.
     let _ = writeln!(std::io::stderr(), "pybit: cannot go into the build environment: {why}");
-    ExitCode::from(125)
+    ExitCode::from(FAILED)
 }
 
 /// Names what failed.
@@ -95,6 +98,7 @@ impl Entry {
 
     fn mounts(&self) -> std::io::Result<()> {
         self.bind(&self.work)?;
+        self.hide_the_root()?;
         for device in DEVICES {
             let place = self.root.join("dev").join(device);
             at("dev", fs::File::create(&place))?;
@@ -118,6 +122,19 @@ impl Entry {
             at(name, std::os::unix::fs::symlink(target, link))?;
         }
         Ok(())
+    }
+
+    /// The root lies below the work directory, beside files that only the machine's own steps may see.
+    fn hide_the_root(&self) -> std::io::Result<()> {
+        match self.root.parent() {
+            Some(scratch) if scratch.starts_with(&self.work) && scratch != self.work => {
+                let inside = scratch.strip_prefix("/").unwrap_or(scratch);
+                let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+                let place = inside.to_string_lossy();
+                self.mount("tmpfs", &place, flags, Some("size=4k"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn mount(
@@ -147,6 +164,7 @@ impl Entry {
     fn names(&self) -> std::io::Result<()> {
         let etc = self.root.join("etc");
         at("hosts", fs::write(etc.join("hosts"), "127.0.0.1 localhost\n::1 localhost\n"))?;
+        self.user(&etc)?;
         let resolver = if self.network {
             fs::read("/etc/resolv.conf").unwrap_or_default()
         } else {
@@ -156,6 +174,22 @@ impl Entry {
         // It may be a link to a place that the root does not have.
         let _ = fs::remove_file(etc.join("resolv.conf"));
         at("resolv.conf", fs::write(etc.join("resolv.conf"), resolver))
+    }
+
+    /// Many programs fail for a user that has no name.
+    fn user(&self, etc: &Path) -> std::io::Result<()> {
+        let id = self.id;
+        for (file, line) in [
+            ("passwd", format!("pybit:x:{id}:{id}:pybit:/nonexistent:/bin/sh\n")),
+            ("group", format!("pybit:x:{id}:\n")),
+        ] {
+            let path = etc.join(file);
+            let known = at(file, fs::read_to_string(&path))?;
+            if !known.lines().any(|l| l.split(':').nth(2) == Some(&id.to_string())) {
+                at(file, fs::write(&path, known + &line))?;
+            }
+        }
+        Ok(())
     }
 
     fn drop_privileges(&self) -> std::io::Result<()> {

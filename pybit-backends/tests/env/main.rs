@@ -2,4 +2,6 @@
 #![expect(clippy::disallowed_methods, reason = "tests start programs to look at, and to kill")]
 
 mod exec;
+mod host;
+mod sbuild;
 mod support;

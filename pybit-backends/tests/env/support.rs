@@ -1,5 +1,6 @@
 //! What the tests of processes, environments and sources share.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -8,7 +9,9 @@ use async_trait::async_trait;
 use pybit_backends::env::BuildUser;
 use pybit_backends::exec::{Exec, Supervisor};
 use pybit_core::Result;
-use pybit_core::build::LogSink;
+use pybit_core::build::{LogSink, StepLimits};
+use pybit_core::format::{Place, Step};
+use pybit_core::model::Target;
 use tokio::sync::watch;
 
 /// A log in memory that tests can wait on.
@@ -102,4 +105,31 @@ pub(crate) fn users_dir(path: &Path, exec: &Exec) {
 fn open(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+pub(crate) fn target(arch: &str, env: &str) -> Target {
+    Target {
+        dist: "Debian".parse().unwrap(),
+        suite: "bookworm".parse().unwrap(),
+        arch: arch.parse().unwrap(),
+        format: "deb".parse().unwrap(),
+        env: env.parse().unwrap(),
+    }
+}
+
+pub(crate) fn limits() -> StepLimits {
+    let wall = Duration::from_mins(10);
+    StepLimits { wall, silent: wall, log_bytes: 16 << 20 }
+}
+
+/// A step that runs a script in `cwd`, offline.
+pub(crate) fn step(place: Place, argv: &[&str], cwd: &Path, marker: &str) -> Step {
+    Step {
+        phase: "build",
+        argv: argv.iter().map(|&a| a.to_owned()).collect(),
+        place,
+        cwd: cwd.to_owned(),
+        vars: BTreeMap::from([("MARKER".to_owned(), marker.to_owned())]),
+        network: false,
+    }
 }
