@@ -3,6 +3,7 @@
 pub mod deb;
 pub mod env;
 pub mod exec;
+mod lock;
 pub mod publish;
 pub mod source;
 pub mod sql;

@@ -1,5 +1,6 @@
 //! The web server.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pybit_backends::deb::DebFormat;
@@ -7,13 +8,12 @@ use pybit_backends::sql::SqliteFactory;
 use pybit_core::clock::SystemClock;
 use pybit_core::format::PackageFormat;
 use pybit_core::memory::{MemoryStorageFactory, MemoryTransportFactory};
-use pybit_core::model::{Repository, Target, WeightedTarget};
 use pybit_core::settings::{Registry, Settings};
 use pybit_core::storage::Storage;
 use pybit_core::transport::Transport;
 use pybit_core::{Farm, Result};
-use pybit_web::config::SuiteConfig;
 
+use super::DataDir;
 use crate::config::Config;
 
 /// The storages that this program knows, by URL scheme.
@@ -26,47 +26,21 @@ pub fn transports() -> Registry<dyn Transport> {
     Registry::new("transport").with(MemoryTransportFactory)
 }
 
+/// The data directory where none is configured.
+pub const USUAL_DATA_DIR: &str = "pybit-data";
+
+/// The configured data directory, made where it is not there yet.
+pub fn data_dir(config: &Config) -> Result<DataDir> {
+    DataDir::open(config.data_dir.as_deref().unwrap_or(Path::new(USUAL_DATA_DIR)))
+}
+
 /// Opens storage and transport, puts the configured suites into the catalogue, and makes a farm of it all.
-pub async fn open_farm(config: &Config, storage: &Settings) -> Result<Farm> {
-    let storage = storages().open(storage).await?;
-    let memory = Settings::url("memory:");
-    let transport = transports().open(config.transport.as_ref().unwrap_or(&memory)).await?;
-    seed(storage.as_ref(), &config.suites).await?;
+pub async fn open_farm(config: &Config, dir: &DataDir) -> Result<Farm> {
+    let storage = config.storage.clone().unwrap_or_else(|| Settings::url(dir.storage_url()));
+    let transport = config.transport.clone().unwrap_or_else(|| Settings::url("memory:"));
+    let storage = storages().open(&storage).await?;
+    let transport = transports().open(&transport).await?;
+    pybit_web::config::seed(storage.as_ref(), &config.suites).await?;
     let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
     Ok(Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), config.policy.clone()))
-}
-
-/// Puts the suites into the catalogue; what is there already is changed to what they say, nothing is taken away.
-async fn seed(storage: &dyn Storage, suites: &[SuiteConfig]) -> Result<()> {
-    for suite in suites {
-        for target in targets(suite) {
-            storage.put_target(&target).await?;
-        }
-        if let Some(name) = &suite.repository {
-            let repository = Repository {
-                name: name.clone(),
-                dist: suite.dist.clone(),
-                suite: suite.name.clone(),
-                format: suite.format.clone(),
-                url: None,
-                public_key: None,
-            };
-            storage.put_repository(&repository).await?;
-        }
-    }
-    Ok(())
-}
-
-fn targets(suite: &SuiteConfig) -> impl Iterator<Item = WeightedTarget> {
-    let pairs = suite.arches.iter().flat_map(|arch| suite.envs.iter().map(move |env| (arch, env)));
-    pairs.map(|(arch, env)| {
-        let target = Target {
-            dist: suite.dist.clone(),
-            suite: suite.name.clone(),
-            arch: arch.clone(),
-            format: suite.format.clone(),
-            env: env.name.clone(),
-        };
-        WeightedTarget { target, weight: env.weight }
-    })
 }
