@@ -71,11 +71,7 @@ async fn build(api: &Api, sample: &Path, suite: &SuiteConfig) -> Result<Submissi
     };
     // A demo that is started again shows what it has built, rather than that it is built already.
     let key = format!("demo-{}", local.files[0].0.sha256);
-    let again = NewSubmission { force: true, ..request.clone() };
-    let reply = match api.submit(&request, None).await {
-        Err(error) if error.is("same_version") => api.submit(&again, Some(&key)).await?,
-        other => other?,
-    };
+    let reply = api.submit(&request, Some(&key)).await?;
     follow::wait(api, reply.submission.id, true).await
 }
 
