@@ -7,13 +7,13 @@ use pybit_backends::sql::SqlStore;
 use pybit_core::Result;
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{
-    BlockRule, BlockSubject, ClientName, Job, JobId, JobKind, JobStatus, NewSubmission, RuleId,
-    Source, Target, WeightedTarget,
+    BlockRule, BlockSubject, ClientName, Job, JobId, JobKind, JobStatus, NewSubmission, Outcome,
+    RuleId, Source, Target, WeightedTarget,
 };
 use pybit_core::settings::Settings;
 use pybit_core::storage::{
-    Advance, Beat, CatalogStore, Change, Claim, ClientReport, ClientStore, JobStore, PlannedJob,
-    SubmissionRecord,
+    Advance, AttemptEnd, Beat, CatalogStore, Change, Claim, ClientReport, ClientStore, JobStore,
+    PlannedJob, SubmissionRecord,
 };
 use sqlx::Sqlite;
 
@@ -103,6 +103,11 @@ pub(super) fn change(job: &Job, to: JobStatus) -> Change {
         version_key: None,
         health: None,
     }
+}
+
+/// How an attempt ends, in a test that does not look at why.
+pub(super) fn end(outcome: Outcome) -> AttemptEnd {
+    AttemptEnd { outcome, failure: None, log_sha256: Some("ab".repeat(32)) }
 }
 
 #[derive(Debug)]
