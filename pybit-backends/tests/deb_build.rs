@@ -74,7 +74,7 @@ fn sample(format: &str, version: &str, build_depends: &str) -> Sample {
         &format!(
             "Source: sample\nSection: misc\nPriority: optional\nMaintainer: {person}\nStandards-Version: 4.6.2\n\
              Rules-Requires-Root: no\nBuild-Depends: {build_depends}\n\nPackage: sample\nArchitecture: any\n\
-             Description: x\n x\n\nPackage: sample-doc\nArchitecture: all\nDescription: x\n x\n"
+             Provides: sample-api (= 1:3), sample-any\nDescription: x\n x\n\nPackage: sample-doc\nArchitecture: all\nDescription: x\n x\n"
         ),
     );
     if format == "3.0 (quilt)" {
@@ -189,7 +189,11 @@ async fn a_source_package_becomes_binary_packages_on_the_host() {
             .map(|p| format!("{} {} {}", p.name, p.version, p.arch))
             .collect();
         produced.sort();
-        let mut expected = vec![format!("sample 2:1.0-1 {arch}")];
+        let mut expected = vec![
+            format!("sample 2:1.0-1 {arch}"),
+            format!("sample-any 0~ {arch}"),
+            format!("sample-api 1:3 {arch}"),
+        ];
         if indep {
             expected.push("sample-doc 2:1.0-1 all".to_owned());
         }
@@ -234,6 +238,27 @@ async fn a_tree_that_is_no_package_is_the_sources_fault() {
 }
 
 #[test]
+#[ignore = "needs dpkg-dev"]
+fn a_build_without_packages_has_failed() {
+    let format = DebFormat::new();
+    let output = TempDir::new().unwrap();
+    let place = Surroundings::Sbuild { tarball: "/root.tar".into(), scratch: "/scratch".into() };
+    let context = context("/x.dsc".into(), output.path().to_owned(), true, place);
+    let steps = format.binary_steps(&context).unwrap();
+    for broken in [false, true] {
+        if broken {
+            fs::write(output.path().join("sample_1.0_all.deb"), "no archive").unwrap();
+        }
+        let ended = run(&steps[1]);
+        let log = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+        assert!(!ended.status.success(), "{log}");
+        let exit = Exit::Code(ended.status.code().unwrap());
+        let verdict = format.classify(steps[1].phase, exit, &log);
+        assert_eq!(verdict.failure.class, FailureClass::Build, "{log}");
+    }
+}
+
+#[test]
 fn sbuild_gets_the_architecture_the_repositories_and_no_option_from_outside() {
     let format = DebFormat::new();
     let place = Surroundings::Sbuild { tarball: "/env/root.tar".into(), scratch: "/job/s".into() };
@@ -245,7 +270,8 @@ fn sbuild_gets_the_architecture_the_repositories_and_no_option_from_outside() {
     };
     context.repositories = vec![repository("http://farm.example.org/repositories/main")];
     let steps = format.binary_steps(&context).unwrap();
-    let [step] = steps.as_slice() else { panic!("{steps:?}") };
+    let [step, describe] = steps.as_slice() else { panic!("{steps:?}") };
+    assert_eq!((describe.phase, describe.network), ("describe", false));
     assert_eq!(step.place, Place::Machine);
     let has = |argument: &str| step.argv.iter().any(|a| a == argument);
     assert!(has("--chroot=/env/root.tar") && has("--no-arch-all") && !has("--arch-all"));

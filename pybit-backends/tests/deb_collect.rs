@@ -29,7 +29,26 @@ fn output(version: &str, names: &[&str]) -> TempDir {
          Distribution: bookworm\nChecksums-Sha256:{sha256}\nFiles:{md5}\n"
     );
     fs::write(dir.path().join("foo_amd64.changes"), changes).unwrap();
+    describe(dir.path(), version, names);
     dir
+}
+
+/// What the last step of a build writes: each file's own name, with the upload's version unless it has another.
+fn describe(dir: &Path, version: &str, names: &[&str]) {
+    let mut described = String::new();
+    for file in names.iter().filter_map(|name| name.strip_suffix(".deb")) {
+        let mut words = file.split('_');
+        let mut word = || words.next().unwrap_or_default();
+        let (name, own, arch) = (word(), word(), word());
+        let own = if version.ends_with(own) { version } else { own };
+        write!(
+            described,
+            "File: {file}.deb\nPackage: {name}\nVersion: {own}\nArchitecture: {arch}\n\
+             Provides: {name}-api (= 3),\n {name}-any\n\n"
+        )
+        .unwrap();
+    }
+    fs::write(dir.join("packages.control"), described).unwrap();
 }
 
 async fn collect(dir: &Path) -> Result<Collected, Error> {
@@ -61,18 +80,40 @@ async fn the_listed_files_and_no_others_are_taken() {
             (bytes.len() as u64, &hex::encode(Sha256::digest(&bytes)))
         );
     }
-    let produced: Vec<_> = collected
-        .produced
-        .iter()
-        .map(|p| (p.name.as_str(), p.version.as_str(), p.arch.as_str()))
-        .collect();
-    assert_eq!(produced, [("foo-doc", "2:1.0-1", "all"), ("foo", "2:1.0-1", "amd64")]);
+    assert_eq!(
+        produced(&collected),
+        [
+            "foo-doc 2:1.0-1 all",
+            "foo 2:1.0-1 amd64",
+            "foo-doc-api 3 all",
+            "foo-doc-any 0~ all",
+            "foo-api 3 amd64",
+            "foo-any 0~ amd64",
+        ]
+    );
+}
+
+fn produced(collected: &Collected) -> Vec<String> {
+    collected.produced.iter().map(|p| format!("{} {} {}", p.name, p.version, p.arch)).collect()
+}
+
+#[tokio::test]
+async fn a_provided_name_satisfies_what_policy_says_it_satisfies() {
+    let collected = collect(output("1.0", &["foo_1.0_amd64.deb"]).path()).await.unwrap();
+    let format = DebFormat::new();
+    let any = |relation: &str| collected.produced.iter().any(|p| format.satisfies(relation, p));
+    for relation in ["foo", "foo (= 1.0)", "foo-api (>= 3)", "foo-any", "bar | foo-any"] {
+        assert!(any(relation), "{relation}");
+    }
+    for relation in ["foo-api (>= 4)", "foo-any (>= 0)", "foo (>> 1.0)", "bar"] {
+        assert!(!any(relation), "{relation}");
+    }
 }
 
 #[tokio::test]
 async fn a_package_with_a_version_of_its_own_keeps_it() {
     let dir = output("2:1.0-1", &["libfoo5_5.1-1_amd64.deb"]);
-    assert_eq!(collect(dir.path()).await.unwrap().produced[0].version.as_str(), "5.1-1");
+    assert_eq!(produced(&collect(dir.path()).await.unwrap())[0], "libfoo5 5.1-1 amd64");
 }
 
 /// What is done to a good output directory before it is collected.
@@ -81,7 +122,7 @@ type Harm = fn(&Path);
 #[tokio::test]
 async fn what_is_not_exactly_what_is_listed_is_refused() {
     const DEB: &str = "foo_1.0_amd64.deb";
-    let harms: [(&str, Harm); 11] = [
+    let harms: [(&str, Harm); 14] = [
         ("missing", |d| fs::remove_file(d.join(DEB)).unwrap()),
         ("shorter", |d| fs::write(d.join(DEB), &CONTENT[1..]).unwrap()),
         ("longer", |d| fs::write(d.join(DEB), [CONTENT, b"x"].concat()).unwrap()),
@@ -100,6 +141,13 @@ async fn what_is_not_exactly_what_is_listed_is_refused() {
             nix::unistd::mkfifo(&d.join(DEB), nix::sys::stat::Mode::S_IRWXU).unwrap();
         }),
         ("no description", |d| fs::remove_file(d.join("foo_amd64.changes")).unwrap()),
+        ("not described", |d| fs::remove_file(d.join("packages.control")).unwrap()),
+        ("another described", |d| describe(d, "1.0", &["bar_1.0_amd64.deb"])),
+        ("described with another version", |d| {
+            let text = fs::read_to_string(d.join("packages.control")).unwrap();
+            fs::write(d.join("packages.control"), text.replace("Version: 1.0", "Version: 1.1"))
+                .unwrap();
+        }),
         ("two descriptions", |d| fs::write(d.join("bar.changes"), "x").unwrap()),
         ("a linked description", |d| {
             fs::rename(d.join("foo_amd64.changes"), d.join("real")).unwrap();
