@@ -34,6 +34,7 @@ fn plain(phase: &str, log: &str) -> Verdict {
         "dependencies" => dep_wait(log)
             .unwrap_or_else(|| infra(explain("The build dependencies could not be checked", log))),
         "build" => build(explain("The package does not build", log)),
+        "describe" => build(explain("The build made no packages that can be read", log)),
         "unpack" => source(explain("The source package cannot be unpacked", log)),
         _ => source(explain("The tree does not make a source package", log)),
     }
