@@ -64,6 +64,16 @@ fn the_hosts_failures_are_told_apart() {
 }
 
 #[test]
+fn a_long_list_of_missing_relations_is_whole_but_its_sentence_short() {
+    let names: Vec<String> = (0..60).map(|n| format!("libmissing{n}-dev (>= {n})")).collect();
+    let log =
+        format!("dpkg-checkbuilddeps: error: Unmet build dependencies: {}\n", names.join(" "));
+    let verdict = classify("dependencies", Exit::Code(1), &log);
+    assert_eq!(verdict.unmet, names);
+    assert!(verdict.failure.message.ends_with("libmissing4-dev (>= 4) and 55 more."));
+}
+
+#[test]
 fn a_build_that_did_not_end_by_itself_has_its_sentence() {
     let log = log!("compile-error");
     for (exit, class, says) in [

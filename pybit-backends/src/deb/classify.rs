@@ -73,7 +73,7 @@ fn install_deps(log: &str) -> Verdict {
     match dep_wait(log) {
         Some(verdict) if unmet::forbidden(log, &verdict.unmet) => build(format!(
             "The package's Build-Conflicts forbid what its build needs: {}.",
-            verdict.unmet.join(", ")
+            listed(&verdict.unmet)
         )),
         Some(verdict) => verdict,
         None => infra(explain("The build dependencies could not be installed", log)),
@@ -85,8 +85,17 @@ fn dep_wait(log: &str) -> Option<Verdict> {
     if unmet.is_empty() {
         return None;
     }
-    let message = format!("Build dependencies are missing: {}.", unmet.join(", "));
+    let message = format!("Build dependencies are missing: {}.", listed(&unmet));
     Some(Verdict { failure: Failure { class: FailureClass::DepWait, message }, unmet })
+}
+
+/// The first few relations, and how many more there are.
+fn listed(relations: &[String]) -> String {
+    let shown = &relations[..relations.len().min(5)];
+    match relations.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// The last summary of a log.
