@@ -1,3 +1,4 @@
 //! The backends behind pybit's traits.
 
+pub mod publish;
 pub mod sql;

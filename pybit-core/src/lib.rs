@@ -11,8 +11,13 @@
 
 pub mod build;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod error;
+pub mod farm;
 pub mod format;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod model;
 pub mod protocol;
 pub mod publish;
@@ -22,3 +27,4 @@ pub mod transport;
 pub mod version;
 
 pub use error::{Error, ErrorKind, Result};
+pub use farm::{Farm, Policy};

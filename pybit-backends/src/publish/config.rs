@@ -1,0 +1,128 @@
+//! What a repository is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pybit_core::model::{Arch, Dist, Suite};
+use pybit_core::{Error, Result};
+
+/// The one component that pybit's repositories have.
+pub(super) const COMPONENT: &str = "main";
+
+/// Which key signs a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChoice {
+    /// The key in `gnupg/` below the root; made there when there is none: Ed25519, no passphrase, no expiry.
+    Generate,
+    /// The key with this fingerprint, which somebody has imported into `gnupg/` below the root.
+    Fingerprint(String),
+}
+
+/// One apt repository of one suite.
+#[derive(Debug, Clone)]
+pub struct RepreproConfig {
+    /// Where it lies: empty at first, and the repository's alone ever after.
+    pub root: PathBuf,
+    /// `Origin` and `Label` of its `Release`.
+    pub dist: Dist,
+    /// `Suite` of its `Release`.
+    pub suite: Suite,
+    /// `Codename` of its `Release` and the directory below `dists/`; where `suite` differs, it is a link to it.
+    pub codename: Suite,
+    /// The architectures it serves; `source` is served always and needs no mention.
+    pub arches: Vec<Arch>,
+    /// The key that signs it.
+    pub key: KeyChoice,
+    /// Snapshots to keep, the current one among them; at least 1.
+    pub keep_snapshots: usize,
+    /// How long a file that the current state no longer names stays fetchable at least, for readers that have read an
+    /// older index; besides, it stays for `keep_snapshots` states.
+    pub keep_files: Duration,
+    /// After which time readers shall distrust the state (`Valid-Until`); never, where absent.
+    pub valid_until: Option<Duration>,
+}
+
+impl RepreproConfig {
+    /// A repository at `root` with the usual choices: own key, 3 snapshots, replaced files kept for an hour.
+    pub fn new(root: impl Into<PathBuf>, dist: Dist, suite: Suite, arches: Vec<Arch>) -> Self {
+        Self {
+            root: root.into(),
+            dist,
+            codename: suite.clone(),
+            suite,
+            arches,
+            key: KeyChoice::Generate,
+            keep_snapshots: 3,
+            keep_files: Duration::from_hours(1),
+            valid_until: None,
+        }
+    }
+
+    /// Refuses what cannot be a repository, and makes the root absolute.
+    pub(super) fn checked(mut self) -> Result<Self> {
+        let refuse = |why: String| Err(Error::invalid(why).with_code("invalid_repository"));
+        self.arches.retain(|a| !a.is_source());
+        self.arches.sort();
+        self.arches.dedup();
+        if self.arches.is_empty() {
+            return refuse(
+                "a repository needs at least one architecture besides \"source\"".into(),
+            );
+        }
+        if let Some(all) = self.arches.iter().find(|a| ["all", "any"].contains(&a.as_str())) {
+            return refuse(format!("\"{all}\" is not an architecture that a repository serves"));
+        }
+        if self.keep_snapshots == 0 {
+            return refuse("a repository must keep at least 1 snapshot".into());
+        }
+        if let KeyChoice::Fingerprint(fingerprint) = &self.key
+            && (fingerprint.len() != 40 || !fingerprint.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
+            return refuse("a signing key is named by its 40 hexadecimal digits".into());
+        }
+        self.root =
+            std::path::absolute(&self.root).map_err(|e| super::error::io("find", &self.root, e))?;
+        Ok(self)
+    }
+
+    /// reprepro's `conf/distributions` (`reprepro(1)`); it signs nothing, because pybit adds to the index first.
+    pub(super) fn distributions(&self) -> String {
+        let arches: Vec<_> = self.arches.iter().map(Arch::as_str).collect();
+        format!(
+            "Origin: {dist}\nLabel: {dist}\nSuite: {suite}\nCodename: {codename}\nComponents: {COMPONENT}\n\
+             UDebComponents: {COMPONENT}\nArchitectures: {arches} source\nDebIndices: Packages Release . .gz\n\
+             UDebIndices: Packages . .gz\nDscIndices: Sources Release . .gz\n",
+            dist = self.dist,
+            suite = self.suite,
+            codename = self.codename,
+            arches = arches.join(" "),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(arches: &[&str]) -> RepreproConfig {
+        let arches = arches.iter().map(|a| a.parse().unwrap()).collect();
+        RepreproConfig::new("r", "Debian".parse().unwrap(), "bookworm".parse().unwrap(), arches)
+    }
+
+    #[test]
+    fn source_is_served_without_being_named_twice() {
+        let config = config(&["source", "arm64", "amd64", "arm64"]).checked().unwrap();
+        assert!(config.distributions().contains("\nArchitectures: amd64 arm64 source\n"));
+        assert!(config.root.is_absolute());
+    }
+
+    #[test]
+    fn what_cannot_be_a_repository_is_refused() {
+        for arches in [&[][..], &["source"], &["amd64", "all"]] {
+            assert_eq!(config(arches).checked().unwrap_err().code(), "invalid_repository");
+        }
+        let mut keyless = config(&["amd64"]);
+        keyless.key = KeyChoice::Fingerprint("--version".into());
+        assert_eq!(keyless.checked().unwrap_err().code(), "invalid_repository");
+    }
+}

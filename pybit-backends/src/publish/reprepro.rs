@@ -1,0 +1,273 @@
+//! [`Reprepro`]: an apt repository.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pybit_core::clock::Clock;
+use pybit_core::model::PackageName;
+use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
+use pybit_core::version::VersionOrder;
+use pybit_core::{Error, Result};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::config::RepreproConfig;
+use super::index::{self, Index};
+use super::judge::{self, Expected, Plan};
+use super::layout::{self, Layout};
+use super::set::{self, Item, OrRefused, Refusal};
+use super::signing::Gpg;
+use super::tool::Tool;
+use super::transaction::Transaction;
+use super::{error, files};
+
+/// An apt repository that `reprepro` keeps and `gpg` signs; readers are pointed at `ROOT/current`.
+#[derive(Debug)]
+pub struct Reprepro {
+    config: RepreproConfig,
+    layout: Layout,
+    tool: Arc<dyn Tool>,
+    order: Arc<dyn VersionOrder>,
+    clock: Arc<dyn Clock>,
+    turn: Mutex<()>,
+}
+
+/// The one publication at a time: of this process, then of the machine.
+#[derive(Debug)]
+struct Turn<'a> {
+    _here: MutexGuard<'a, ()>,
+    _machine: File,
+}
+
+impl Reprepro {
+    /// The repository that `config` describes; `order` is Debian's. Touches nothing before it is prepared.
+    pub fn new(
+        config: RepreproConfig,
+        tool: Arc<dyn Tool>,
+        order: Arc<dyn VersionOrder>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let config = config.checked()?;
+        let layout = Layout::new(config.root.clone());
+        Ok(Self { config, layout, tool, order, clock, turn: Mutex::new(()) })
+    }
+
+    async fn turn(&self) -> Result<Turn<'_>> {
+        let here = self.turn.lock().await;
+        let layout = self.layout.clone();
+        let machine = files::blocking(move || {
+            let lock = layout.lock()?;
+            layout.discard_work()?;
+            Ok(lock)
+        })
+        .await?;
+        Ok(Turn { _here: here, _machine: machine })
+    }
+
+    /// The current state and its index.
+    async fn current(&self) -> Result<(u64, Index)> {
+        let (layout, codename) = (self.layout.clone(), self.config.codename.clone());
+        files::blocking(move || {
+            let n = layout.current()?.ok_or_else(unprepared)?;
+            Ok((n, index::read(&layout.snapshot(n), codename.as_str())?))
+        })
+        .await
+    }
+
+    async fn begin(&self) -> Result<Transaction> {
+        let (layout, config) = (self.layout.clone(), self.config.clone());
+        files::blocking(move || Transaction::begin(&layout, &config)).await
+    }
+
+    /// Verifies, signs and commits; the name of the new state.
+    async fn finish(
+        &self,
+        transaction: Transaction,
+        expected: Expected,
+        added: Vec<Item>,
+    ) -> Result<OrRefused<String>> {
+        let index = transaction.export(&*self.tool).await?;
+        let (key, fingerprint, gpg) = self.open_key().await?;
+        let (layout, now) = (self.layout.clone(), self.clock.now());
+        let sealed = files::blocking(move || {
+            if let Err(refusal) = transaction.verify(&index, &expected, &added)? {
+                return Ok(Err(refusal));
+            }
+            let number = layout.next()?;
+            transaction.seal(&index, &key, number, now)?;
+            Ok(Ok((transaction, number)))
+        })
+        .await;
+        let signed = match &sealed {
+            Ok(Ok((transaction, _))) => gpg.sign(&fingerprint, &transaction.dist()).await,
+            _ => Ok(()),
+        };
+        gpg.close().await?;
+        let (transaction, number) = match sealed? {
+            Ok(sealed) => sealed,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        signed?;
+        let (layout, keep) = (self.layout.clone(), self.config.keep_snapshots);
+        files::blocking(move || {
+            transaction.commit(number)?;
+            if let Err(e) = layout.prune(keep, number) {
+                tracing::warn!(error = %e, "old snapshots stay for now");
+            }
+            Ok(Ok(layout::name(number)))
+        })
+        .await
+    }
+
+    /// The armoured public key, its fingerprint, and gpg ready to sign.
+    async fn open_key(&self) -> Result<(String, String, Gpg<'_>)> {
+        let gpg = Gpg::open(&*self.tool, &self.layout.gnupg())?;
+        let public = self.layout.public_key();
+        let given = public.exists().then_some(public.as_path());
+        let owner = format!("{} {} repository", self.config.dist, self.config.codename);
+        let opened = async {
+            let fingerprint = gpg.key(&self.config.key, given, &owner).await?;
+            Ok::<_, Error>((gpg.export(&fingerprint).await?, fingerprint))
+        };
+        match opened.await {
+            Ok((key, fingerprint)) => Ok((key, fingerprint, gpg)),
+            Err(e) => {
+                gpg.close().await?;
+                Err(e)
+            }
+        }
+    }
+
+    /// Makes `public.asc` the key that signs.
+    async fn prepare_key(&self) -> Result<String> {
+        let (key, _, gpg) = self.open_key().await?;
+        gpg.close().await?;
+        let public = self.layout.public_key();
+        if files::text(&public)?.as_deref() != Some(&key) {
+            let draft = public.with_extension("new");
+            files::write(&draft, &key)?;
+            files::flush(&draft)?;
+            files::rename(&draft, &public)?;
+        }
+        Ok(key)
+    }
+
+    /// Whether the current state is what the configuration and the key make.
+    fn is_up_to_date(&self, current: u64, key: &str) -> Result<bool> {
+        let conf = files::text(&self.layout.state(current).join("conf/distributions"))?;
+        let conf = conf.unwrap_or_default();
+        let codename = format!("Codename: {}", self.config.codename);
+        if !conf.lines().any(|l| l == codename) {
+            return Err(Error::invalid(format!(
+                "{} holds a repository of another suite than {}: give each suite a directory of its own",
+                self.config.root.display(),
+                self.config.codename
+            ))
+            .with_code("foreign_repository"));
+        }
+        let given = files::text(&self.layout.snapshot(current).join("pybit.asc"))?;
+        Ok(conf == self.config.distributions() && given.as_deref() == Some(key))
+    }
+
+    /// The first state, or one that follows a changed configuration or key.
+    async fn renew(&self, current: Option<u64>) -> Result<()> {
+        let transaction = self.begin().await?;
+        let mut expected = Expected::new();
+        if current.is_some() {
+            expected = judge::as_is(&self.current().await?.1);
+            transaction.follow_config(&*self.tool).await?;
+        }
+        // What is served on is unchanged, and a new architecture has exactly what is for all of them.
+        let index = transaction.export(&*self.tool).await?;
+        let served = |index: &str| {
+            let arch = index.rsplit_once("binary-").map(|(_, a)| a);
+            arch.is_none_or(|a| self.config.arches.iter().any(|s| s.as_str() == a))
+        };
+        expected.retain(|slot, _| served(&slot.index));
+        let known: std::collections::BTreeSet<_> =
+            expected.keys().map(|s| s.index.clone()).collect();
+        let flooded = judge::as_is(&index)
+            .into_iter()
+            .filter(|(slot, c)| !known.contains(&slot.index) && c.arch == "all");
+        expected.extend(flooded);
+        self.finish(transaction, expected, Vec::new()).await?.map_err(|r| error::corrupt(r.0))?;
+        Ok(())
+    }
+
+    async fn add(&self, plan: Plan) -> Result<OrRefused<String>> {
+        let transaction = self.begin().await?;
+        if let Err(refusal) = transaction.include(&*self.tool, &plan.add).await? {
+            return Ok(Err(refusal));
+        }
+        self.finish(transaction, plan.expected, plan.add).await
+    }
+}
+
+fn unprepared() -> Error {
+    Error::not_found("the repository has not been prepared yet").with_op("publish")
+}
+
+#[async_trait]
+impl Publisher for Reprepro {
+    async fn prepare(&self) -> Result<()> {
+        let layout = self.layout.clone();
+        files::blocking(move || layout.claim()).await?;
+        let _turn = self.turn().await?;
+        let current = self.layout.current()?;
+        let key = self.prepare_key().await?;
+        match current {
+            Some(n) if self.is_up_to_date(n, &key)? => {
+                self.layout.prune(self.config.keep_snapshots, n)
+            }
+            _ => self.renew(current).await,
+        }
+    }
+
+    async fn publish(&self, set: &PublishSet) -> Result<Publication> {
+        let turn = self.turn().await?;
+        let (name, index) = self.current().await?;
+        let place = self.layout.workplace()?;
+        let refused = |r: Refusal| Ok(Publication::Rejected(r.0));
+        let (copy, dir) = (set.clone(), place.path().to_owned());
+        let taken = match files::blocking(move || set::take_over(&copy, &dir)).await? {
+            Ok(taken) => taken,
+            Err(refusal) => return refused(refusal),
+        };
+        let items = match set::read(set, &taken, place.path(), &*self.tool).await? {
+            Ok(items) => items,
+            Err(refusal) => return refused(refusal),
+        };
+        let plan = match judge::judge(&index, items, &self.config.arches, &*self.order)? {
+            Ok(plan) => plan,
+            Err(refusal) => return refused(refusal),
+        };
+        if plan.add.is_empty() {
+            return Ok(Publication::Published(layout::name(name)));
+        }
+        let published = self.add(plan).await?;
+        drop(turn);
+        published.map_or_else(refused, |name| Ok(Publication::Published(name)))
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>> {
+        Ok(index::listed(&self.current().await?.1))
+    }
+
+    async fn remove(&self, package: &PackageName) -> Result<bool> {
+        let _turn = self.turn().await?;
+        let (_, mut index) = self.current().await?;
+        let before = index.len();
+        index.retain(|_, entry| entry.source.0 != package.as_str());
+        if index.len() == before {
+            return Ok(false);
+        }
+        let transaction = self.begin().await?;
+        transaction.exclude(&*self.tool, package).await?;
+        let done = self.finish(transaction, judge::as_is(&index), Vec::new()).await?;
+        done.map_err(|r| error::corrupt(r.0)).map(|_| true)
+    }
+
+    async fn public_key(&self) -> Result<String> {
+        files::text(&self.layout.public_key())?.ok_or_else(unprepared)
+    }
+}

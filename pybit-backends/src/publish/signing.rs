@@ -1,0 +1,205 @@
+//! The signing key, and signatures, with `gpg`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use pybit_core::{Error, ErrorKind, Result};
+use tempfile::TempDir;
+
+use super::config::KeyChoice;
+use super::tool::{Done, Tool};
+use super::{error, files};
+
+/// The one use of a key directory at a time: gpg, and an agent of its own.
+///
+/// gpg works in a temporary home. For one, gpg-agent's socket lies in the home, and a socket's path holds at most 108
+/// bytes; for another, an agent that a killed publication has left is not asked again: it answers that there are no keys.
+#[derive(Debug)]
+pub(super) struct Gpg<'a> {
+    tool: &'a dyn Tool,
+    home: TempDir,
+    keys: PathBuf,
+}
+
+const RING: &str = "pubring.kbx";
+const SECRET: &str = "private-keys-v1.d";
+const PREFIX: &str = "pybit-gpg-";
+
+impl<'a> Gpg<'a> {
+    /// Opens the key directory `keys`, made at need; the caller holds the repository's lock.
+    pub(super) fn open(tool: &'a dyn Tool, keys: &Path) -> Result<Self> {
+        for dir in [keys.to_owned(), keys.join(SECRET)] {
+            files::directory(&dir)?;
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
+                .map_err(|e| error::io("protect", &dir, e))?;
+        }
+        remove_abandoned_home(keys)?;
+        let home = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir()
+            .map_err(|e| error::io("create", &std::env::temp_dir(), e))?;
+        files::write(&session(keys), home.path().as_os_str().as_bytes())?;
+        let secret = home.path().join(SECRET);
+        symlink(keys.join(SECRET), &secret).map_err(|e| error::io("create", &secret, e))?;
+        if keys.join(RING).exists() {
+            fs::copy(keys.join(RING), home.path().join(RING))
+                .map_err(|e| error::io("copy", &keys.join(RING), e))?;
+        }
+        Ok(Self { tool, home, keys: keys.to_owned() })
+    }
+
+    async fn run(&self, program: &str, command: &[&str]) -> Result<Done> {
+        let home = self.home.path().display().to_string();
+        let mut argv = vec![program.to_owned(), "--homedir".to_owned(), home];
+        if program == "gpg" {
+            argv.extend(
+                ["--batch", "--no-tty", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""]
+                    .map(str::to_owned),
+            );
+            argv.extend(["--trust-model".to_owned(), "always".to_owned()]);
+        }
+        argv.extend(command.iter().map(ToString::to_string));
+        self.tool.run(&argv, self.home.path(), &BTreeMap::new()).await
+    }
+
+    async fn gpg(&self, what: &str, args: &[&str]) -> Result<Done> {
+        let done = self.run("gpg", args).await?;
+        if done.code == 0 { Ok(done) } else { Err(error::tool("gpg", what, &done)) }
+    }
+
+    /// Ends the agent that gpg has left behind.
+    pub(super) async fn close(self) -> Result<()> {
+        let done = self.run("gpgconf", &["--kill", "gpg-agent"]).await?;
+        if done.code == 0 {
+            return remove_abandoned_home(&self.keys);
+        }
+        Err(error::tool("gpgconf", "end gpg-agent", &done))
+    }
+
+    /// The fingerprint of the key that signs. `public` is the public key that readers have been given, if any: then
+    /// no other key is made for them.
+    pub(super) async fn key(
+        &self,
+        choice: &KeyChoice,
+        public: Option<&Path>,
+        owner: &str,
+    ) -> Result<String> {
+        let there = self.fingerprints().await?;
+        match choice {
+            KeyChoice::Fingerprint(wanted) => {
+                let found = there.into_iter().find(|f| f.eq_ignore_ascii_case(wanted));
+                found.ok_or_else(|| {
+                    let home = self.keys.display();
+                    missing(format!(
+                        "there is no secret key {wanted} in {home}: import it with \"gpg --homedir {home} --import\""
+                    ))
+                })
+            }
+            KeyChoice::Generate => match (there.into_iter().next(), public) {
+                (Some(key), _) => Ok(key),
+                (None, Some(public)) => Err(missing(format!(
+                    "the signing key is gone from {}: restore it, or remove {} to sign with a new key that every \
+                     reader must be given",
+                    self.keys.display(),
+                    public.display()
+                ))),
+                (None, None) => self.generate(owner).await,
+            },
+        }
+    }
+
+    async fn generate(&self, owner: &str) -> Result<String> {
+        self.gpg(
+            "make a signing key",
+            &["--quick-generate-key", owner, "ed25519", "sign", "never"],
+        )
+        .await?;
+        let (ring, draft) = (self.home.path().join(RING), self.keys.join("pubring.new"));
+        fs::copy(&ring, &draft).map_err(|e| error::io("copy", &ring, e))?;
+        files::flush_all(&self.keys)?;
+        files::rename(&draft, &self.keys.join(RING))?;
+        let made = self.fingerprints().await?.into_iter().next();
+        made.ok_or_else(|| Error::internal("gpg made a signing key and does not list it"))
+    }
+
+    async fn fingerprints(&self) -> Result<Vec<String>> {
+        let done = self.gpg("list its keys", &["--with-colons", "--list-secret-keys"]).await?;
+        Ok(primary_fingerprints(&done.stdout))
+    }
+
+    /// The armoured public key.
+    pub(super) async fn export(&self, fingerprint: &str) -> Result<String> {
+        let done = self.gpg("export the public key", &["--armor", "--export", fingerprint]).await?;
+        if done.stdout.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
+            return Ok(done.stdout);
+        }
+        Err(error::tool("gpg", "export the public key", &done))
+    }
+
+    /// Writes `InRelease` and `Release.gpg` beside `Release` in `dist`.
+    pub(super) async fn sign(&self, fingerprint: &str, dist: &Path) -> Result<()> {
+        let path = |name: &str| dist.join(name).display().to_string();
+        let (release, inline, detached) = (path("Release"), path("InRelease"), path("Release.gpg"));
+        let by = ["--local-user", fingerprint, "--digest-algo", "SHA512", "--armor"];
+        for (how, to) in [("--clearsign", &inline), ("--detach-sign", &detached)] {
+            let mut args = by.to_vec();
+            args.extend(["--output", to, how, &release]);
+            self.gpg("sign the index", &args).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Names the home that is in use, for whoever comes after a kill.
+fn session(keys: &Path) -> PathBuf {
+    keys.join("session")
+}
+
+/// Removes the home of a killed publication; its agent ends when it sees that its socket is gone.
+fn remove_abandoned_home(keys: &Path) -> Result<()> {
+    let Some(path) = files::text(&session(keys))? else {
+        return Ok(());
+    };
+    let home = Path::new(&path);
+    if home.file_name().is_some_and(|n| n.to_string_lossy().starts_with(PREFIX)) {
+        files::remove_tree(home)?;
+    }
+    fs::remove_file(session(keys)).map_err(|e| error::io("remove", &session(keys), e))
+}
+
+fn missing(message: String) -> Error {
+    Error::new(ErrorKind::Invalid, message).with_code("no_signing_key").with_op("publish")
+}
+
+/// The primary keys' fingerprints in gpg's listing (`doc/DETAILS`: `fpr`, field 10, after `sec`).
+fn primary_fingerprints(listing: &str) -> Vec<String> {
+    let (mut found, mut primary) = (Vec::new(), false);
+    for line in listing.lines() {
+        let fields: Vec<_> = line.split(':').collect();
+        match (fields[0], fields.get(9)) {
+            ("sec", _) => primary = true,
+            ("fpr", Some(fingerprint)) if primary => {
+                found.push((*fingerprint).to_owned());
+                primary = false;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_primary_keys_are_taken_for_signing_keys() {
+        let listing = "sec:u:255:22:1D6F:1795397992:::u:::scSC:::+::ed25519:::0:\nfpr:::::::::AAAA:\ngrp:::::::::9F5E:\n\
+            uid:u::::1::1D::x::::::::::0:\nssb:u:255:18:1D:1::::::e:::+::cv25519::\nfpr:::::::::BBBB:\n";
+        assert_eq!(primary_fingerprints(listing), ["AAAA"]);
+        assert!(primary_fingerprints("").is_empty());
+    }
+}

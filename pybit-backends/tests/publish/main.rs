@@ -1,0 +1,9 @@
+//! apt repositories, made with the real tools and read with the real apt.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod fixture;
+mod lifecycle;
+mod reader;
+mod refusal;
+mod survival;

@@ -1,0 +1,46 @@
+//! The routes of the watcher.
+
+use std::time::Duration;
+
+use pybit_core::model::{Job, JobId, RepositoryName};
+use pybit_core::protocol::{PublishedRequest, RejectedRequest, RepositoryKey, UploadedSet};
+use reqwest::Method;
+
+use super::{ANSWER, Api, ApiResult};
+
+impl Api {
+    /// Results that the repository has to publish, oldest first; the server may hold the answer for `wait_ms` until there
+    /// is one.
+    pub async fn uploaded(
+        &self,
+        repository: &RepositoryName,
+        wait_ms: u32,
+    ) -> ApiResult<Vec<UploadedSet>> {
+        let request = self
+            .request(Method::GET, &["repositories", repository.as_str(), "uploaded"])
+            .timeout(ANSWER + Duration::from_millis(wait_ms.into()));
+        self.json(request.query(&[("wait_ms", wait_ms)])).await
+    }
+
+    /// Tells the farm the key and address of the repository.
+    pub async fn put_repository_key(
+        &self,
+        repository: &RepositoryName,
+        key: &RepositoryKey,
+    ) -> ApiResult<()> {
+        let request = self.request(Method::PUT, &["repositories", repository.as_str(), "key"]);
+        self.done(request.json(key)).await
+    }
+
+    /// "The repository holds exactly these bytes."
+    pub async fn published(&self, job: JobId, report: &PublishedRequest) -> ApiResult<Job> {
+        let path = ["jobs", &job.to_string(), "published"];
+        self.json(self.request(Method::POST, &path).json(report)).await
+    }
+
+    /// "The repository refuses it."
+    pub async fn rejected(&self, job: JobId, report: &RejectedRequest) -> ApiResult<Job> {
+        let path = ["jobs", &job.to_string(), "rejected"];
+        self.json(self.request(Method::POST, &path).json(report)).await
+    }
+}

@@ -1,0 +1,250 @@
+//! The build client's configuration: the `[client]` table of `pybit.toml`.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use pybit_core::model::{Arch, ClientName, Dist, EnvName, FormatName, Suite, Target};
+use pybit_core::{Error, Result};
+use serde::Deserialize;
+
+use crate::secret::Secret;
+
+/// How a build client is set up. Every key may be left out but `url`, `work_dir` and `offers`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfig {
+    /// The client's name in the farm, the one that its token was made for; the host's name where left out.
+    #[serde(default)]
+    pub name: Option<ClientName>,
+    /// The farm's address: `http://farm:8080`.
+    pub url: String,
+    /// The access token; better kept in a file.
+    #[serde(default)]
+    pub token: Option<Secret>,
+    /// A file that holds the access token, readable by nobody else.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// The directory for jobs under way. One client process uses it at a time.
+    pub work_dir: PathBuf,
+    /// Jobs that are built at once.
+    #[serde(default = "one")]
+    pub slots: u32,
+    /// The user that builds run as, where the client itself runs as root.
+    #[serde(default)]
+    pub build_user: Option<String>,
+    /// Allows the environment `host`: builds that see this machine as it is.
+    #[serde(default)]
+    pub allow_host: bool,
+    /// What is built here.
+    pub offers: Vec<OfferConfig>,
+    /// The environment `sbuild`.
+    #[serde(default)]
+    pub sbuild: SbuildConfig,
+    /// Seconds that running builds get to end when the client is asked to; then they are given back.
+    #[serde(default)]
+    pub drain_secs: u64,
+    /// The address of a small page that shows what the client does: `127.0.0.1:8081`. None where left out.
+    #[serde(default)]
+    pub status: Option<SocketAddr>,
+}
+
+/// Some targets: one suite and format, on each architecture, in each environment.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OfferConfig {
+    /// The distribution.
+    pub dist: Dist,
+    /// The suite.
+    pub suite: Suite,
+    /// The package format.
+    pub format: FormatName,
+    /// Architectures; this machine's own where left out.
+    #[serde(default)]
+    pub arches: Vec<Arch>,
+    /// Environments.
+    pub envs: Vec<EnvName>,
+}
+
+/// The roots that `sbuild` builds in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SbuildConfig {
+    /// Days after which a root is made anew.
+    pub max_age_days: u32,
+    /// `sources.list` lines that a root is made from; those of this machine where left out.
+    pub mirror: Option<Vec<String>>,
+}
+
+impl Default for SbuildConfig {
+    fn default() -> Self {
+        Self { max_age_days: 7, mirror: None }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl ClientConfig {
+    /// The client's name.
+    pub fn client_name(&self) -> Result<ClientName> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        let host = nix::unistd::gethostname()
+            .map_err(|e| refuse("the host has no name; set client.name").with_source(e))?;
+        host.to_string_lossy()
+            .parse()
+            .map_err(|_| refuse("the host's name cannot be a build client's name; set client.name"))
+    }
+
+    /// The access token.
+    ///
+    /// Fails where there is none, where there are two, and where its file can be read by others.
+    pub fn secret(&self) -> Result<Secret> {
+        match (&self.token, &self.token_file) {
+            (Some(token), None) => Ok(token.clone()),
+            (None, Some(file)) => read_secret(file),
+            (None, None) => Err(refuse(
+                "a build client needs a token; make one with `pybit token add` and set client.token_file",
+            )),
+            (Some(_), Some(_)) => Err(refuse("set client.token or client.token_file, not both")),
+        }
+    }
+
+    /// Everything that is built here, source jobs among it.
+    pub fn targets(&self) -> Vec<Target> {
+        let targets: BTreeSet<_> = self.offers.iter().flat_map(OfferConfig::targets).collect();
+        targets.into_iter().collect()
+    }
+
+    /// Checks what the types cannot say.
+    pub fn check(&self) -> Result<()> {
+        if !(1..=256).contains(&self.slots) {
+            return Err(refuse("client.slots must be 1 to 256"));
+        }
+        if self.targets().is_empty() {
+            return Err(refuse("client.offers is empty: there is nothing to build"));
+        }
+        if !self.work_dir.is_absolute() {
+            return Err(refuse("client.work_dir must be an absolute path"));
+        }
+        let host = self.targets().iter().any(|t| t.env.as_str() == "host");
+        if host && !self.allow_host {
+            return Err(refuse(
+                "client.offers names the environment host, where a build can read all that its user can; \
+                 set client.allow_host = true if every source is trusted",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl OfferConfig {
+    fn targets(&self) -> Vec<Target> {
+        let mut arches = self.arches.clone();
+        if arches.is_empty() {
+            arches.extend(machine_arch(&self.format));
+        }
+        arches.push(Arch::source());
+        let pairs = arches.iter().flat_map(|arch| self.envs.iter().map(move |env| (arch, env)));
+        pairs.map(|(arch, env)| self.target(arch, env)).collect()
+    }
+
+    fn target(&self, arch: &Arch, env: &EnvName) -> Target {
+        Target {
+            dist: self.dist.clone(),
+            suite: self.suite.clone(),
+            arch: arch.clone(),
+            format: self.format.clone(),
+            env: env.clone(),
+        }
+    }
+}
+
+/// This machine's architecture in the words of a format: Debian's (`dpkg --print-architecture`) for `deb`, the kernel's
+/// (`uname -m`) for others.
+pub fn machine_arch(format: &FormatName) -> Option<Arch> {
+    let kernel = std::env::consts::ARCH;
+    let name = match (format.as_str(), kernel) {
+        ("deb", "x86_64") => "amd64",
+        ("deb", "aarch64") => "arm64",
+        ("deb", "x86") => "i386",
+        ("deb", "arm") => "armhf",
+        ("deb", "powerpc64") => "ppc64el",
+        ("deb", "loongarch64") => "loong64",
+        (_, "x86") => "i686",
+        (_, "powerpc64") => "ppc64le",
+        (_, other) => other,
+    };
+    name.parse().ok()
+}
+
+fn read_secret(file: &Path) -> Result<Secret> {
+    let unreadable = |e: std::io::Error| {
+        refuse(&format!("the token file {} cannot be read: {e}", file.display())).with_source(e)
+    };
+    let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let path = file.display();
+        return Err(refuse(&format!(
+            "the token file {path} can be read by others; run chmod 600 {path}"
+        )));
+    }
+    Ok(Secret::new(&std::fs::read_to_string(file).map_err(unreadable)?))
+}
+
+fn refuse(why: &str) -> Error {
+    Error::invalid(why).with_code("invalid_configuration")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> ClientConfig {
+        use figment::providers::{Format, Toml};
+        let base = "url = 'http://h'\nwork_dir = '/tmp/w'\n";
+        figment::Figment::from(Toml::string(&format!("{base}{text}"))).extract().unwrap()
+    }
+
+    const OFFER: &str = "[[offers]]\ndist='Debian'\nsuite='bookworm'\nformat='deb'\narches=['amd64','arm64']\nenvs=['sbuild','host']";
+
+    #[test]
+    fn an_offer_is_every_architecture_and_source_in_every_environment() {
+        let config = config(OFFER);
+        let shown: Vec<_> =
+            config.targets().iter().map(|t| format!("{}/{}", t.arch, t.env)).collect();
+        let meant = [
+            "amd64/host",
+            "amd64/sbuild",
+            "arm64/host",
+            "arm64/sbuild",
+            "source/host",
+            "source/sbuild",
+        ];
+        assert_eq!(shown, meant);
+        assert_eq!((config.slots, config.sbuild.max_age_days), (1, 7));
+    }
+
+    #[test]
+    fn the_host_is_built_on_only_where_that_is_allowed() {
+        assert!(config(OFFER).check().unwrap_err().message().contains("allow_host"));
+        config(&format!("allow_host = true\n{OFFER}")).check().unwrap();
+    }
+
+    #[test]
+    fn a_token_file_that_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        std::fs::write(&file, "pbt_1\n").unwrap();
+        let config = config(&format!("token_file = '{}'\n{OFFER}", file.display()));
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(config.secret().unwrap_err().message().contains("chmod 600"));
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(config.secret().unwrap().expose(), "pbt_1");
+        assert!(!format!("{:?}", config.secret()).contains("pbt_1"));
+    }
+}

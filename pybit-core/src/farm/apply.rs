@@ -1,0 +1,77 @@
+//! How a decision takes effect although others decide at the same time.
+
+use super::Farm;
+use super::machine::{self, Command, Decision, Holder, Situation};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Job, JobId, JobStatus};
+use crate::storage::{Advance, Change};
+
+/// How often one command is decided anew before the caller is told to try again.
+const MOST_RACES: usize = 20;
+
+impl Farm {
+    /// Decides and applies a command, again whenever somebody was faster. Returns the job as it is then, and the jobs
+    /// that followed.
+    pub(super) async fn apply(&self, id: JobId, command: &Command) -> Result<(Job, Vec<Job>)> {
+        let mut job = self.job(id).await?;
+        for _ in 0..MOST_RACES {
+            let now = self.inner.clock.now();
+            let situation = self.situation(job).await?;
+            let (change, is_last) =
+                match machine::decide(&situation, command, &self.inner.policy, now)? {
+                    Decision::Already => return Ok((situation.job, Vec::new())),
+                    Decision::Change(change) => (change, true),
+                    Decision::ResumeFirst => (self.resumption(&situation, command)?, false),
+                };
+            match self.inner.storage.advance(&change, now).await? {
+                Advance::Done(after, followed) if is_last => {
+                    self.announce(&after, &followed);
+                    return Ok((*after, followed));
+                }
+                Advance::Stale(current) if change.expected_lease.is_some() => {
+                    return Ok((*current, Vec::new()));
+                }
+                Advance::Done(current, _) | Advance::Stale(current) => job = *current,
+            }
+        }
+        Err(Error::new(ErrorKind::Busy, format!("job {id} changes too often; try again")))
+    }
+
+    /// The change that takes a lapsed job up again before its late report is looked at.
+    fn resumption(&self, situation: &Situation, command: &Command) -> Result<Box<Change>> {
+        let holder = holder_of(command).ok_or_else(|| Error::internal("only a holder resumes"))?;
+        let resume = Command::Resume(holder.clone());
+        match machine::decide(situation, &resume, &self.inner.policy, self.inner.clock.now())? {
+            Decision::Change(change) => Ok(change),
+            _ => Err(Error::internal("a resumable job resumes")),
+        }
+    }
+
+    async fn situation(&self, job: Job) -> Result<Situation> {
+        let storage = &self.inner.storage;
+        let attempts =
+            if job.status.is_held() { Vec::new() } else { storage.attempts(job.id).await? };
+        let client_streak = match &job.client {
+            Some(name) => storage.client(name).await?.map_or(0, |c| c.infra_streak),
+            None => 0,
+        };
+        Ok(Situation { job, last_outcome: attempts.last().and_then(|a| a.outcome), client_streak })
+    }
+
+    fn announce(&self, job: &Job, followed: &[Job]) {
+        if job.status == JobStatus::Waiting || !followed.is_empty() {
+            self.announce_work();
+        }
+        if job.status == JobStatus::Uploaded {
+            self.announce_results();
+        }
+    }
+}
+
+fn holder_of(command: &Command) -> Option<&Holder> {
+    use Command::{Fail, Finish, Refuse, Resume, Stopped};
+    match command {
+        Resume(h) | Finish(h, _) | Fail(h, _) | Refuse(h, _) | Stopped(h, _) => Some(h),
+        _ => None,
+    }
+}

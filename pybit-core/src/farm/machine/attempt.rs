@@ -1,0 +1,221 @@
+//! What the client that holds a job, or that is not heard of any more, does to it.
+
+use super::{Decision, Finished, Holder, Reported, Situation, apply, change, fence, not_building};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::farm::policy::Policy;
+use crate::model::{Avoid, Failure, FailureClass, Job, JobStatus, Outcome};
+use crate::storage::{AttemptEnd, Change, HealthMark};
+
+fn by_client(job: &Job, to: JobStatus, holder: &Holder, cause: impl Into<String>) -> Change {
+    change(job, to, format!("client {}", holder.client), cause.into())
+}
+
+fn ended(outcome: Outcome, failure: Option<Failure>, log_sha256: Option<String>) -> AttemptEnd {
+    AttemptEnd { outcome, failure, log_sha256 }
+}
+
+/// A job that its client let lapse, and that nobody has claimed since.
+fn is_resumable(at: &Situation) -> bool {
+    at.job.status == JobStatus::Waiting && at.last_outcome == Some(Outcome::Lost)
+}
+
+pub(super) fn resume(at: &Situation, holder: &Holder) -> Result<Decision> {
+    fence(&at.job, holder)?;
+    if at.job.status.is_held() {
+        return Ok(Decision::Already);
+    }
+    if !is_resumable(at) {
+        return Err(not_building(&at.job));
+    }
+    let mut change = by_client(
+        &at.job,
+        JobStatus::Building,
+        holder,
+        "the client is back and nobody else had claimed it",
+    );
+    change.reopen_attempt = true;
+    change.after.avoid = None;
+    change.after.lost_by.retain(|c| *c != holder.client);
+    change.after.infra_retries = at.job.infra_retries.saturating_sub(1);
+    Ok(apply(change))
+}
+
+pub(super) fn finish(at: &Situation, holder: &Holder, result: &Finished) -> Result<Decision> {
+    fence(&at.job, holder)?;
+    match at.job.status {
+        JobStatus::Building => {}
+        JobStatus::Uploaded | JobStatus::Done => return Ok(Decision::Already),
+        JobStatus::Waiting if is_resumable(at) => return Ok(Decision::ResumeFirst),
+        _ if at.last_outcome == Some(Outcome::Succeeded) => return Ok(Decision::Already),
+        _ => return Err(not_building(&at.job)),
+    }
+    let mut change = by_client(&at.job, JobStatus::Uploaded, holder, "built");
+    change.attempt_end = Some(ended(Outcome::Succeeded, None, Some(result.log_sha256.clone())));
+    change.needs_files = true;
+    change.health = Some(HealthMark::Well);
+    change.follow.clone_from(&result.follow);
+    change.after.produced.clone_from(&result.produced);
+    if let Some((package, version, key)) = &result.identity {
+        change.after.package = package.clone();
+        change.after.version = Some(version.clone());
+        change.version_key = Some(key.clone());
+    }
+    Ok(apply(change))
+}
+
+pub(super) fn fail(
+    at: &Situation,
+    holder: &Holder,
+    report: &Reported,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Decision> {
+    fence(&at.job, holder)?;
+    match at.job.status {
+        JobStatus::Building => {}
+        JobStatus::Waiting if is_resumable(at) => return Ok(Decision::ResumeFirst),
+        _ if at.last_outcome == Some(Outcome::Failed) => return Ok(Decision::Already),
+        _ => return Err(not_building(&at.job)),
+    }
+    let failure = &report.failure;
+    let mut change = match failure.class {
+        FailureClass::Infra => {
+            infra(at, &format!("client {}", holder.client), &failure.message, policy, now)
+        }
+        FailureClass::DepWait => dep_wait(at, holder, report, policy, now),
+        _ => {
+            let mut change = by_client(&at.job, JobStatus::Failed, holder, failure.message.clone());
+            change.after.failure = Some(failure.clone());
+            change.health = Some(HealthMark::Well);
+            change
+        }
+    };
+    change.attempt_end =
+        Some(ended(Outcome::Failed, Some(failure.clone()), report.log_sha256.clone()));
+    Ok(apply(change))
+}
+
+/// An infrastructure failure more: waits and is tried elsewhere, or fails when there were too many.
+fn infra(at: &Situation, actor: &str, message: &str, policy: &Policy, now: Timestamp) -> Change {
+    let job = &at.job;
+    let count = job.infra_retries + 1;
+    let exhausted = count > policy.infra_retries;
+    let to = if exhausted { JobStatus::Failed } else { JobStatus::Waiting };
+    let mut change = change(job, to, actor.to_owned(), message.to_owned());
+    change.after.infra_retries = count;
+    if exhausted {
+        let message = format!("{message} (the last of {} tries)", policy.infra_retries + 1);
+        change.after.failure = Some(Failure { class: FailureClass::Infra, message });
+    } else {
+        let pause = policy.infra_backoff(count, job.id.0 ^ i64::from(count));
+        change.after.not_before = now.plus(pause);
+        change.after.avoid = avoid(job, pause, policy, now);
+    }
+    let quarantine = policy.quarantine(at.client_streak + 1);
+    change.health = Some(HealthMark::Ill {
+        quarantined_until: quarantine.map_or(Timestamp::from_micros(0), |d| now.plus(d)),
+    });
+    change
+}
+
+/// Another client is preferred for a while after the job may run again.
+fn avoid(job: &Job, pause: std::time::Duration, policy: &Policy, now: Timestamp) -> Option<Avoid> {
+    let until = now.plus(pause).plus(std::time::Duration::from_millis(policy.avoid_ms));
+    job.client.clone().map(|client| Avoid { client, until })
+}
+
+fn dep_wait(
+    at: &Situation,
+    holder: &Holder,
+    report: &Reported,
+    policy: &Policy,
+    now: Timestamp,
+) -> Change {
+    let mut change = by_client(&at.job, JobStatus::Blocked, holder, report.failure.message.clone());
+    change.after.dep_waits += 1;
+    change.after.not_before = now.plus(policy.dep_wait(change.after.dep_waits));
+    change.after.unmet.clone_from(&report.unmet);
+    change.health = Some(HealthMark::Well);
+    change
+}
+
+pub(super) fn refuse(
+    at: &Situation,
+    holder: &Holder,
+    reason: &str,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Decision> {
+    fence(&at.job, holder)?;
+    match at.job.status {
+        JobStatus::Building => {}
+        JobStatus::Waiting if is_resumable(at) => return Ok(Decision::ResumeFirst),
+        _ if at.last_outcome == Some(Outcome::Refused) => return Ok(Decision::Already),
+        _ => return Err(not_building(&at.job)),
+    }
+    let mut change =
+        by_client(&at.job, JobStatus::Waiting, holder, format!("given back: {reason}"));
+    change.attempt_end = Some(ended(Outcome::Refused, None, None));
+    change.after.avoid = avoid(&at.job, std::time::Duration::ZERO, policy, now);
+    Ok(apply(change))
+}
+
+pub(super) fn stopped(
+    at: &Situation,
+    holder: &Holder,
+    log_sha256: Option<&str>,
+) -> Result<Decision> {
+    fence(&at.job, holder)?;
+    match at.job.status {
+        JobStatus::Cancelling => {}
+        JobStatus::Cancelled => return Ok(Decision::Already),
+        _ => return Err(not_building(&at.job)),
+    }
+    let mut change =
+        by_client(&at.job, JobStatus::Cancelled, holder, "stopped; no process is left");
+    change.attempt_end = Some(ended(Outcome::Cancelled, None, log_sha256.map(str::to_owned)));
+    Ok(apply(change))
+}
+
+pub(super) fn lapse(
+    at: &Situation,
+    epoch: i64,
+    cause: &str,
+    policy: &Policy,
+    now: Timestamp,
+) -> Decision {
+    let job = &at.job;
+    let mut change = match job.status {
+        JobStatus::Building => lost(at, cause, policy, now),
+        JobStatus::Cancelling => {
+            change(job, JobStatus::Cancelled, "farm".to_owned(), cause.to_owned())
+        }
+        _ => return Decision::Already,
+    };
+    let failure = Failure { class: FailureClass::Infra, message: cause.to_owned() };
+    change.attempt_end = Some(ended(Outcome::Lost, Some(failure), None));
+    change.expected_lease = Some(epoch);
+    apply(change)
+}
+
+/// The client went away with the job: at once claimable by another, unless it takes every client down.
+fn lost(at: &Situation, cause: &str, policy: &Policy, now: Timestamp) -> Change {
+    let mut change = infra(at, "farm", cause, policy, now);
+    let after = &mut change.after;
+    if let Some(client) = at.job.client.clone().filter(|c| !at.job.lost_by.contains(c)) {
+        after.lost_by.push(client);
+    }
+    if after.lost_by.len() >= policy.poison_after as usize {
+        let message = format!(
+            "{} build clients were lost on it; retry it when the reason is known",
+            after.lost_by.len()
+        );
+        after.status = JobStatus::Failed;
+        after.failure = Some(Failure { class: FailureClass::Poison, message });
+    } else if after.status == JobStatus::Waiting {
+        after.not_before = now;
+        after.avoid = avoid(&at.job, std::time::Duration::ZERO, policy, now);
+    }
+    change
+}

@@ -1,0 +1,155 @@
+//! The use cases of the farm, over the traits: what the HTTP API, and a program that embeds a farm, calls.
+//!
+//! | file | what it answers |
+//! |---|---|
+//! | [`plan`] | which jobs a submission becomes (pure) |
+//! | [`machine`] | what a report or request does to a job (pure) |
+//! | [`lease`] | which leases have lapsed (pure) |
+//! | `apply` | how a decision takes effect although others decide too |
+//! | `submit` | submissions, dry runs, retries |
+//! | `serve` | claims and heartbeats of build clients |
+//! | `report` | results and failures of build clients, and of the watcher |
+//! | `cancel` | ending jobs on request |
+//! | `tick` | the background: sending hints, lapsing leases, freeing blocked jobs |
+//! | `why` | why a job is where it is |
+
+pub mod lease;
+pub mod machine;
+pub mod plan;
+
+mod apply;
+mod cancel;
+mod policy;
+mod report;
+mod serve;
+mod submit;
+mod tick;
+mod why;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::format::PackageFormat;
+use crate::model::{FormatName, Job, JobId};
+use crate::storage::Storage;
+use crate::transport::Transport;
+
+pub use policy::Policy;
+
+/// A build farm: its state, its messages, its formats and its rules.
+#[derive(Debug, Clone)]
+pub struct Farm {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    storage: Arc<dyn Storage>,
+    transport: Arc<dyn Transport>,
+    formats: BTreeMap<FormatName, Arc<dyn PackageFormat>>,
+    clock: Arc<dyn Clock>,
+    policy: Policy,
+    leases: Mutex<lease::LeaseWatch>,
+    /// Moves when a job may have become claimable.
+    work: watch::Sender<u64>,
+    /// Moves when a result may have become publishable.
+    results: watch::Sender<u64>,
+}
+
+impl Farm {
+    /// A farm on this state, these messages and these formats, with the machine's clock and the default policy.
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        transport: Arc<dyn Transport>,
+        formats: impl IntoIterator<Item = Arc<dyn PackageFormat>>,
+    ) -> Self {
+        Self::with_policy(storage, transport, formats, Arc::new(SystemClock), Policy::default())
+    }
+
+    /// A farm with its own clock and policy.
+    pub fn with_policy(
+        storage: Arc<dyn Storage>,
+        transport: Arc<dyn Transport>,
+        formats: impl IntoIterator<Item = Arc<dyn PackageFormat>>,
+        clock: Arc<dyn Clock>,
+        policy: Policy,
+    ) -> Self {
+        let formats = formats.into_iter().map(|f| (f.name().clone(), f)).collect();
+        let leases = Mutex::new(lease::LeaseWatch::default());
+        let (work, results) = (watch::Sender::new(0), watch::Sender::new(0));
+        Self {
+            inner: Arc::new(Inner {
+                storage,
+                transport,
+                formats,
+                clock,
+                policy,
+                leases,
+                work,
+                results,
+            }),
+        }
+    }
+
+    /// The farm's state.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.inner.storage
+    }
+
+    /// The farm's messages.
+    pub fn transport(&self) -> &Arc<dyn Transport> {
+        &self.inner.transport
+    }
+
+    /// The farm's clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The farm's numbers.
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
+    }
+
+    /// A format by name; an unknown one is refused with the known ones.
+    pub fn format(&self, name: &FormatName) -> Result<&Arc<dyn PackageFormat>> {
+        self.inner.formats.get(name).ok_or_else(|| {
+            let known =
+                self.inner.formats.keys().map(FormatName::as_str).collect::<Vec<_>>().join(", ");
+            Error::invalid(format!(
+                "there is no package format \"{name}\"; this farm knows {known}"
+            ))
+            .with_code("unknown_format")
+        })
+    }
+
+    /// Changes whenever a job may have become claimable: what a held claim waits on.
+    pub fn work(&self) -> watch::Receiver<u64> {
+        self.inner.work.subscribe()
+    }
+
+    /// Changes whenever a result may have become publishable: what a held watcher request waits on.
+    pub fn results(&self) -> watch::Receiver<u64> {
+        self.inner.results.subscribe()
+    }
+
+    fn announce_work(&self) {
+        self.inner.work.send_modify(|n| *n += 1);
+    }
+
+    fn announce_results(&self) {
+        self.inner.results.send_modify(|n| *n += 1);
+    }
+
+    /// The job, or `NotFound`.
+    pub async fn job(&self, id: JobId) -> Result<Job> {
+        let found = self.inner.storage.job(id).await?;
+        found.ok_or_else(|| {
+            Error::not_found(format!("there is no job {id}")).with_code("unknown_job")
+        })
+    }
+}

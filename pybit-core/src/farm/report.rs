@@ -1,0 +1,265 @@
+//! What build clients and the watcher report.
+
+use super::Farm;
+use super::machine::{Command, FARM, Finished, Holder, Reported, fence};
+use super::submit::check_files;
+use crate::error::{Error, Result};
+use crate::model::{
+    ClientName, Failure, FailureClass, Job, JobId, JobKind, JobStatus, Produced, Repository,
+    StreamOwner, StreamRole,
+};
+use crate::protocol::{FailRequest, FinishRequest, LogDigest, UploadedSet};
+
+/// The most text that is kept of a message from a client.
+const LONGEST_MESSAGE: usize = 2000;
+
+impl Farm {
+    /// Takes a complete result. `main` is the content of a source job's source description, which the caller has read
+    /// from the object store.
+    ///
+    /// The log must be whole, every file must be complete, and exactly the declared ones: else `Conflict`
+    /// (`log_incomplete`, `files_incomplete`). A source that the farm will not build fails the job instead.
+    pub async fn finish(
+        &self,
+        client: &ClientName,
+        id: JobId,
+        request: &FinishRequest,
+        main: Option<&[u8]>,
+    ) -> Result<Job> {
+        let holder = Holder { client: client.clone(), attempt: request.attempt };
+        let job = self.job(id).await?;
+        fence(&job, &holder)?;
+        if !matches!(job.status, JobStatus::Building | JobStatus::Waiting) {
+            let command = Command::Finish(holder, Box::new(finished(request)));
+            return self.apply(id, &command).await.map(|(job, _)| job);
+        }
+        self.check_log(id, request.attempt, &request.log).await?;
+        let owner = StreamOwner::Attempt { job: id, attempt: request.attempt };
+        let streams = self.inner.storage.streams(owner).await?;
+        check_files(&request.files, |name| {
+            let found = streams.iter().find(|s| {
+                s.role == StreamRole::File && s.name.as_str() == name && s.object.is_some()
+            })?;
+            Some((found.length, found.sha256.clone().unwrap_or_default()))
+        })?;
+        let mut result = finished(request);
+        if job.kind == JobKind::Source
+            && let Err(error) = self.read_source_result(&job, request, main, &mut result).await
+        {
+            return self.fail_source(&job, holder, request, error).await;
+        }
+        match self.apply(id, &Command::Finish(holder.clone(), Box::new(result))).await {
+            Ok((job, _)) => self.settle(job).await,
+            Err(error) if job.kind == JobKind::Source && is_version_refusal(&error) => {
+                self.fail_source(&job, holder, request, error).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_source_result(
+        &self,
+        job: &Job,
+        request: &FinishRequest,
+        main: Option<&[u8]>,
+        result: &mut Finished,
+    ) -> Result<()> {
+        if request.source.is_none() {
+            return Err(
+                Error::invalid("a source job reports its source package").with_code("no_source")
+            );
+        }
+        let format = self.format(&job.target.format)?;
+        let bytes =
+            main.ok_or_else(|| Error::internal("the caller reads the source description"))?;
+        let source = format.read_source(bytes)?;
+        check_files(&source.files, |name| {
+            let found = request.files.iter().find(|f| f.name.as_str() == name)?;
+            Some((found.size, found.sha256.clone()))
+        })?;
+        let submission = self.inner.storage.submission(job.submission).await?;
+        let asked = submission.ok_or_else(|| Error::internal("a job has a submission"))?.request;
+        result.follow = self.plan_after_source(job, &asked, &source).await?;
+        let key = format.versions().key(source.version.as_str())?;
+        result.identity = Some((source.package, source.version, key));
+        Ok(())
+    }
+
+    /// A source that was made but is not accepted ends the job with the reason: asking again would not change it.
+    async fn fail_source(
+        &self,
+        job: &Job,
+        holder: Holder,
+        request: &FinishRequest,
+        error: Error,
+    ) -> Result<Job> {
+        if error.is_retryable() || error.kind() == crate::ErrorKind::Internal {
+            return Err(error);
+        }
+        let class = if is_version_refusal(&error) || error.code() == "blocked" {
+            FailureClass::Policy
+        } else {
+            FailureClass::Source
+        };
+        let failure = Failure { class, message: clipped(error.message()) };
+        let reported =
+            Reported { failure, unmet: Vec::new(), log_sha256: Some(request.log.sha256.clone()) };
+        self.apply(job.id, &Command::Fail(holder, reported)).await.map(|(job, _)| job)
+    }
+
+    /// A result that nobody has to publish is done: a source package, or one of a suite without a repository.
+    pub(super) async fn settle(&self, job: Job) -> Result<Job> {
+        if job.status != JobStatus::Uploaded {
+            return Ok(job);
+        }
+        let cause = if job.kind == JobKind::Source {
+            "the source package is complete".to_owned()
+        } else {
+            let catalogue = self.inner.storage.catalogue().await?;
+            let target = &job.target;
+            if catalogue.repository(&target.dist, &target.suite, &target.format).is_some() {
+                return Ok(job);
+            }
+            "complete; the suite has no repository to publish into".to_owned()
+        };
+        let command = Command::Published { attempt: job.attempt, actor: FARM.to_owned(), cause };
+        let (job, _) = self.apply(job.id, &command).await?;
+        self.free_blocked(&job).await?;
+        Ok(job)
+    }
+
+    /// Takes a failure.
+    pub async fn fail(&self, client: &ClientName, id: JobId, request: &FailRequest) -> Result<Job> {
+        let holder = Holder { client: client.clone(), attempt: request.attempt };
+        fence(&self.job(id).await?, &holder)?;
+        self.check_log(id, request.attempt, &request.log).await?;
+        let class = request.failure.class;
+        if class == FailureClass::Poison {
+            return Err(Error::invalid("a client cannot call a job poison")
+                .with_code("invalid_failure_class"));
+        }
+        let failure = Failure { class, message: clipped(&request.failure.message) };
+        let unmet = request.unmet.iter().take(200).map(|r| clipped(r)).collect();
+        let reported = Reported { failure, unmet, log_sha256: Some(request.log.sha256.clone()) };
+        self.apply(id, &Command::Fail(holder, reported)).await.map(|(job, _)| job)
+    }
+
+    /// Takes a job back from a client that cannot build it.
+    pub async fn refuse(
+        &self,
+        client: &ClientName,
+        id: JobId,
+        attempt: u32,
+        reason: &str,
+    ) -> Result<Job> {
+        let holder = Holder { client: client.clone(), attempt };
+        self.apply(id, &Command::Refuse(holder, clipped(reason))).await.map(|(job, _)| job)
+    }
+
+    /// Takes the word that a cancelled job has stopped.
+    pub async fn stopped(
+        &self,
+        client: &ClientName,
+        id: JobId,
+        attempt: u32,
+        log: &LogDigest,
+    ) -> Result<Job> {
+        let holder = Holder { client: client.clone(), attempt };
+        let command = Command::Stopped(holder, Some(log.sha256.clone()));
+        self.apply(id, &command).await.map(|(job, _)| job)
+    }
+
+    /// The log on the server is as long as the client's.
+    async fn check_log(&self, job: JobId, attempt: u32, log: &LogDigest) -> Result<()> {
+        let streams = self.inner.storage.streams(StreamOwner::Attempt { job, attempt }).await?;
+        let length = streams.iter().find(|s| s.role == StreamRole::Log).map_or(0, |s| s.length);
+        if length == log.length {
+            return Ok(());
+        }
+        let message = format!(
+            "the server has {length} of the log's {} bytes; send the rest first",
+            log.length
+        );
+        Err(Error::conflict(message).with_code("log_incomplete"))
+    }
+
+    /// The results that a repository has to publish, oldest first.
+    pub async fn uploaded_sets(&self, repository: &Repository) -> Result<Vec<UploadedSet>> {
+        let Repository { dist, suite, format, .. } = repository;
+        let jobs = self.inner.storage.uploaded(dist, suite, format, 50).await?;
+        let mut sets = Vec::with_capacity(jobs.len());
+        for job in jobs.into_iter().filter(|j| j.kind == JobKind::Binary) {
+            let files =
+                self.files_of(StreamOwner::Attempt { job: job.id, attempt: job.attempt }).await?;
+            let source_files = self.source_files(&job).await?;
+            sets.push(UploadedSet { job, files, source_files });
+        }
+        Ok(sets)
+    }
+
+    /// The repository holds the result: `Uploaded` becomes `Done`, and jobs that waited for it are freed.
+    pub async fn published(
+        &self,
+        actor: &str,
+        id: JobId,
+        attempt: u32,
+        place: &str,
+    ) -> Result<Job> {
+        let cause = format!("published in {}", clipped(place));
+        let command = Command::Published { attempt, actor: actor.to_owned(), cause };
+        let (job, _) = self.apply(id, &command).await?;
+        self.free_blocked(&job).await?;
+        Ok(job)
+    }
+
+    /// The repository refuses the result: `Uploaded` becomes `Failed`.
+    pub async fn rejected(
+        &self,
+        actor: &str,
+        id: JobId,
+        attempt: u32,
+        reason: &str,
+    ) -> Result<Job> {
+        let command =
+            Command::Rejected { attempt, actor: actor.to_owned(), reason: clipped(reason) };
+        self.apply(id, &command).await.map(|(job, _)| job)
+    }
+
+    /// Wakes every blocked job that one of these packages satisfies.
+    pub(super) async fn free_blocked(&self, done: &Job) -> Result<u32> {
+        if done.produced.is_empty() || done.status != JobStatus::Done {
+            return Ok(0);
+        }
+        let mut freed = 0;
+        for job in self.inner.storage.blocked(1000).await? {
+            let same_suite =
+                job.target.dist == done.target.dist && job.target.suite == done.target.suite;
+            let format = self.format(&job.target.format)?;
+            let met = |p: &Produced| job.unmet.iter().any(|relation| format.satisfies(relation, p));
+            if same_suite && let Some(package) = done.produced.iter().find(|p| met(p)) {
+                let cause =
+                    format!("job {} published {} {}", done.id, package.name, package.version);
+                self.apply(job.id, &Command::Unblock(cause)).await?;
+                freed += 1;
+            }
+        }
+        Ok(freed)
+    }
+}
+
+fn finished(request: &FinishRequest) -> Finished {
+    Finished {
+        log_sha256: request.log.sha256.clone(),
+        produced: request.produced.iter().take(1000).cloned().collect(),
+        identity: None,
+        follow: Vec::new(),
+    }
+}
+
+fn is_version_refusal(error: &Error) -> bool {
+    matches!(error.code(), "older_version" | "same_version")
+}
+
+fn clipped(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || *c == '\n').take(LONGEST_MESSAGE).collect()
+}

@@ -1,0 +1,226 @@
+//! Submissions, dry runs and retries.
+
+use super::Farm;
+use super::plan::{self, Planned};
+use crate::error::{Error, Result};
+use crate::format::SourceInfo;
+use crate::model::{
+    Catalogue, FileSpec, Job, JobId, JobKind, JobStatus, NewSubmission, Principal, Source,
+    StreamOwner, Upload, UploadId,
+};
+use crate::storage::{PlannedJob, Recorded, SubmissionRecord};
+
+impl Farm {
+    /// Records a submission and its jobs.
+    ///
+    /// `main` is the content of an upload's main file, which the caller has read from the object store; it is looked at
+    /// only where that is a source description. The same principal and key return the first result.
+    pub async fn submit(
+        &self,
+        who: &Principal,
+        request: NewSubmission,
+        key: Option<&str>,
+        main: Option<&[u8]>,
+    ) -> Result<Recorded> {
+        let planned = self.plan(who, &request, main).await?;
+        let record = SubmissionRecord {
+            request,
+            principal: who.name.clone(),
+            idempotency_key: key.map(str::to_owned),
+            jobs: planned.into_iter().map(|p| p.job).collect(),
+        };
+        self.record(&record).await
+    }
+
+    /// What [`submit`](Self::submit) would record, and why; changes nothing.
+    pub async fn plan(
+        &self,
+        who: &Principal,
+        request: &NewSubmission,
+        main: Option<&[u8]>,
+    ) -> Result<Vec<Planned>> {
+        request.source.check()?;
+        let catalogue = self.inner.storage.catalogue().await?;
+        let scope = plan::scope(&catalogue, request)?;
+        let format = self.format(&scope.format)?;
+        let source = match &request.source {
+            Source::Upload { upload, main: name } => {
+                self.whole_upload(who, *upload).await?;
+                if format.is_source_description(name) {
+                    let bytes =
+                        main.ok_or_else(|| Error::internal("the caller reads the main file"))?;
+                    Some(format.read_source(bytes)?)
+                } else {
+                    None
+                }
+            }
+            _ => None,
+        };
+        let label = request.source.label().parse().ok();
+        let package = source.as_ref().map(|s| &s.package).or(label.as_ref());
+        plan::check_rules(&catalogue, &request.source.to_string(), package)?;
+        let planned = match source {
+            Some(source) => {
+                self.check_listed_files(request, &source).await?;
+                let planned = plan::binary_jobs(&scope, request, format.as_ref(), &source, None)?;
+                self.check_versions(&planned).await?;
+                planned
+            }
+            None => vec![plan::source_job(&scope, request)?],
+        };
+        self.check_count(planned.len())?;
+        Ok(planned)
+    }
+
+    /// The binary jobs that a finished source job leads to.
+    pub(super) async fn plan_after_source(
+        &self,
+        job: &Job,
+        request: &NewSubmission,
+        source: &SourceInfo,
+    ) -> Result<Vec<PlannedJob>> {
+        let catalogue: Catalogue = self.inner.storage.catalogue().await?;
+        let scope = plan::scope(&catalogue, request)?;
+        let format = self.format(&scope.format)?;
+        plan::check_rules(&catalogue, &request.source.to_string(), Some(&source.package))?;
+        let planned = plan::binary_jobs(&scope, request, format.as_ref(), source, Some(job.id))?;
+        self.check_count(planned.len())?;
+        self.check_versions(&planned).await?;
+        Ok(planned.into_iter().map(|p| p.job).collect())
+    }
+
+    fn check_count(&self, count: usize) -> Result<()> {
+        let most = self.inner.policy.max_jobs;
+        if count <= most as usize {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "this submission would become {count} jobs; at most {most} are allowed"
+        ))
+        .with_code("too_many_jobs"))
+    }
+
+    /// Says early what the storage would refuse while recording, so that a dry run shows it too.
+    async fn check_versions(&self, planned: &[Planned]) -> Result<()> {
+        for Planned { job, .. } in planned {
+            let Some((version, _)) = job.version.as_ref().filter(|_| !job.force) else { continue };
+            let target = &job.target;
+            let newest = self
+                .inner
+                .storage
+                .newest(&job.package, &target.dist, &target.suite, &target.format)
+                .await?;
+            let Some((newest, there)) = newest.and_then(|j| j.version.clone().map(|v| (j, v)))
+            else {
+                continue;
+            };
+            let order = self.format(&target.format)?.versions();
+            if order.compare(version.as_str(), there.as_str())?.is_lt() {
+                return Err(Error::conflict(format!(
+                    "{} {version} is older than {there}, which {} has from job {}; submit it with force to build it all the same",
+                    job.package, target.suite, newest.id
+                ))
+                .with_code("older_version"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn whole_upload(&self, who: &Principal, id: UploadId) -> Result<Upload> {
+        let unknown =
+            || Error::not_found(format!("there is no upload {id}")).with_code("unknown_upload");
+        let upload = self.inner.storage.upload(id).await?.ok_or_else(unknown)?;
+        if upload.principal != who.name {
+            return Err(unknown());
+        }
+        let streams = self.inner.storage.streams(StreamOwner::Upload(id)).await?;
+        let missing: Vec<_> =
+            streams.iter().filter(|s| s.object.is_none()).map(|s| s.name.as_str()).collect();
+        if missing.is_empty() {
+            return Ok(upload);
+        }
+        let message =
+            format!("upload {id} is not complete: {} has not arrived whole", missing.join(", "));
+        Err(Error::conflict(message).with_code("files_incomplete"))
+    }
+
+    /// Every file that the description lists is in the upload with that size and digest.
+    async fn check_listed_files(&self, request: &NewSubmission, source: &SourceInfo) -> Result<()> {
+        let Source::Upload { upload, .. } = &request.source else { return Ok(()) };
+        let streams = self.inner.storage.streams(StreamOwner::Upload(*upload)).await?;
+        check_files(&source.files, |name| {
+            let found = streams.iter().find(|s| s.name.as_str() == name)?;
+            Some((found.length, found.sha256.clone().unwrap_or_default()))
+        })
+    }
+
+    pub(super) async fn record(&self, record: &SubmissionRecord) -> Result<Recorded> {
+        let recorded = self.inner.storage.record_submission(record, self.inner.clock.now()).await?;
+        self.announce_work();
+        Ok(recorded)
+    }
+
+    /// Makes a new job that tries an ended one again, as a submission of its own; the old one stays as it ended.
+    pub async fn retry(&self, who: &Principal, id: JobId) -> Result<Job> {
+        let job = self.job(id).await?;
+        if !matches!(job.status, JobStatus::Failed | JobStatus::Cancelled) {
+            let message =
+                format!("job {id} is {}: only Failed and Cancelled jobs are retried", job.status);
+            return Err(Error::conflict(message).with_code("not_retryable"));
+        }
+        let submission = self.inner.storage.submission(job.submission).await?;
+        let request = submission.ok_or_else(|| Error::internal("a job has a submission"))?.request;
+        let version = match &job.version {
+            Some(v) if job.kind == JobKind::Binary => {
+                Some((v.clone(), self.format(&job.target.format)?.versions().key(v.as_str())?))
+            }
+            _ => None,
+        };
+        let again = PlannedJob {
+            kind: job.kind,
+            package: job.package,
+            version,
+            target: job.target,
+            master: job.master,
+            weight: job.weight,
+            priority: job.priority,
+            force: request.force,
+            source_job: job.source_job,
+            retries_of: Some(id),
+        };
+        let record = SubmissionRecord {
+            request,
+            principal: who.name.clone(),
+            idempotency_key: None,
+            jobs: vec![again],
+        };
+        let recorded = self.record(&record).await?;
+        recorded.jobs.into_iter().next().ok_or_else(|| Error::internal("a retry is one job"))
+    }
+}
+
+/// Every listed file is there with the listed size and digest; else `Invalid`, code `files_missing` or `file_differs`.
+pub(super) fn check_files(
+    listed: &[FileSpec],
+    there: impl Fn(&str) -> Option<(u64, String)>,
+) -> Result<()> {
+    for file in listed {
+        let Some((size, sha256)) = there(file.name.as_str()) else {
+            let message = format!("the source description lists {}, which was not sent", file.name);
+            return Err(Error::invalid(message).with_code("files_missing"));
+        };
+        if size != file.size {
+            let message = format!(
+                "{} has {size} bytes, and the source description says {}",
+                file.name, file.size
+            );
+            return Err(Error::invalid(message).with_code("file_differs"));
+        }
+        if sha256 != file.sha256 {
+            let message =
+                format!("{} has another SHA-256 than the source description says", file.name);
+            return Err(Error::invalid(message).with_code("file_differs"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! The background of a farm: every server runs it, any number at once; each step is a compare-and-set or idempotent.
+
+use std::time::Duration;
+
+use super::Farm;
+use super::machine::Command;
+use crate::error::Result;
+use crate::model::{JobStatus, Page};
+use crate::transport::Hint;
+
+impl Farm {
+    /// Sends the hints that wait in the outbox, marks each after the transport holds it, and wakes held claims. Returns
+    /// how many were sent.
+    pub async fn dispatch(&self) -> Result<usize> {
+        let mut sent = 0;
+        loop {
+            let rows = self.inner.storage.outbox(200).await?;
+            if rows.is_empty() {
+                return Ok(sent);
+            }
+            for row in &rows {
+                self.inner.transport.publish(&Hint::new(row.route.clone(), Some(row.job))).await?;
+            }
+            let ids: Vec<i64> = rows.iter().map(|r| r.id).collect();
+            self.inner.storage.mark_sent(&ids).await?;
+            self.announce_work();
+            sent += rows.len();
+        }
+    }
+
+    /// Hints every route that has a claimable job again: messages may be lost, and pauses end without an event.
+    pub async fn rehint(&self) -> Result<usize> {
+        let routes = self.inner.storage.due_routes(self.inner.clock.now()).await?;
+        if routes.is_empty() {
+            return Ok(0);
+        }
+        self.announce_work();
+        for route in &routes {
+            self.inner.transport.publish(&Hint::new(route.clone(), None)).await?;
+        }
+        Ok(routes.len())
+    }
+
+    /// Gives jobs of silent clients back. To be called every `interval`; leases are judged by this process's monotonic
+    /// clock alone. Returns how many lapsed.
+    pub async fn reap(&self, interval: Duration) -> Result<usize> {
+        let leases = match self.inner.storage.leases().await {
+            Ok(leases) => leases,
+            Err(error) => {
+                self.with_leases(super::lease::LeaseWatch::rearm);
+                return Err(error);
+            }
+        };
+        let ttl = Duration::from_millis(self.inner.policy.lease_ttl_ms);
+        let now = self.inner.clock.instant();
+        let lapsed = self.with_leases(|watch| watch.sweep(&leases, now, interval, ttl));
+        for lease in &lapsed {
+            let cause = format!("its client was silent for {} s", ttl.as_secs_f32());
+            self.apply(lease.job, &Command::Lapse { epoch: lease.epoch, cause }).await?;
+        }
+        Ok(lapsed.len())
+    }
+
+    fn with_leases<T>(&self, f: impl FnOnce(&mut super::lease::LeaseWatch) -> T) -> T {
+        let mut watch = self.inner.leases.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        f(&mut watch)
+    }
+
+    /// Frees blocked jobs whose pause is over, fails those that have waited too long, and settles results that a killed
+    /// server left `Uploaded` though nobody has to publish them. Returns how many changed.
+    pub async fn sweep(&self) -> Result<usize> {
+        let now = self.inner.clock.now();
+        let expiry = Duration::from_millis(self.inner.policy.dep_wait_expiry_ms);
+        let mut changed = 0;
+        for job in self.inner.storage.blocked(1000).await? {
+            let command = if now.since(job.created_at) > expiry {
+                Command::Expire
+            } else if job.not_before <= now {
+                Command::Unblock("tried again after a pause".to_owned())
+            } else {
+                continue;
+            };
+            self.apply(job.id, &command).await?;
+            changed += 1;
+        }
+        let filter =
+            crate::model::JobFilter { status: Some(JobStatus::Uploaded), ..Default::default() };
+        for job in self.inner.storage.jobs(&filter, &Page::first(200)).await? {
+            let settled = self.settle(job).await?;
+            changed += usize::from(settled.status == JobStatus::Done);
+        }
+        Ok(changed)
+    }
+}

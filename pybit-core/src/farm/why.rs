@@ -1,0 +1,117 @@
+//! Why a job is where it is.
+
+use super::Farm;
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::model::{BuildClient, Job, JobId, JobStatus};
+use crate::protocol::{ClientReason, Explanation};
+
+impl Farm {
+    /// Says in words why the job is where it is, and for a waiting one what stands between it and each client.
+    pub async fn why(&self, id: JobId) -> Result<Explanation> {
+        let job = self.job(id).await?;
+        if job.status != JobStatus::Waiting {
+            return Ok(Explanation { summary: summary(&job), ahead: None, clients: Vec::new() });
+        }
+        let now = self.inner.clock.now();
+        let ahead = self.inner.storage.ahead_of(&job).await?;
+        let ttl = std::time::Duration::from_millis(self.inner.policy.lease_ttl_ms);
+        let clients = self.inner.storage.clients().await?;
+        let reasons: Vec<_> = clients.iter().map(|c| reason(&job, c, now, ttl)).collect();
+        let summary = waiting(&job, ahead, &reasons, now);
+        Ok(Explanation { summary, ahead: Some(ahead), clients: reasons })
+    }
+}
+
+fn waiting(job: &Job, ahead: u64, reasons: &[ClientReason], now: Timestamp) -> String {
+    if job.not_before > now {
+        let seconds = job.not_before.since(now).as_secs();
+        return format!(
+            "It is tried again in {seconds} s, after {} infrastructure failures.",
+            job.infra_retries
+        );
+    }
+    if reasons.is_empty() {
+        return "No build client has ever reported: start one with `pybit client`.".to_owned();
+    }
+    let eligible = reasons.iter().filter(|r| r.eligible).count();
+    if eligible == 0 {
+        return format!(
+            "No build client can take it: none of {} offers {} and is free to.",
+            reasons.len(),
+            job.target
+        );
+    }
+    match ahead {
+        0 => format!(
+            "It is next: {eligible} build clients can take it as soon as one has a free slot."
+        ),
+        n => format!(
+            "{n} jobs for the same target go first; {eligible} build clients can take them."
+        ),
+    }
+}
+
+fn reason(
+    job: &Job,
+    client: &BuildClient,
+    now: Timestamp,
+    ttl: std::time::Duration,
+) -> ClientReason {
+    let answer =
+        |eligible, reason: String| ClientReason { client: client.name.clone(), eligible, reason };
+    if !client.offers.contains(&job.target) {
+        return answer(false, format!("does not offer {}", job.target));
+    }
+    let silent = now.since(client.seen_at);
+    if silent > ttl {
+        return answer(false, format!("was last heard of {} s ago", silent.as_secs()));
+    }
+    if client.draining {
+        return answer(false, "drains: an operator told it to take no more jobs".to_owned());
+    }
+    if client.quarantined_until > now {
+        let left = client.quarantined_until.since(now).as_secs();
+        return answer(
+            false,
+            format!(
+                "in quarantine for {left} s after {} infrastructure failures in a row",
+                client.infra_streak
+            ),
+        );
+    }
+    if let Some(avoid) = job.avoid.as_ref().filter(|a| a.client == client.name && a.until > now) {
+        return answer(
+            false,
+            format!(
+                "had it before; another is preferred for {} s",
+                avoid.until.since(now).as_secs()
+            ),
+        );
+    }
+    if client.holds >= client.slots {
+        return answer(true, format!("busy: {} of {} slots in use", client.holds, client.slots));
+    }
+    answer(true, format!("{} of {} slots free", client.slots - client.holds, client.slots))
+}
+
+fn summary(job: &Job) -> String {
+    let client = job.client.as_ref().map_or_else(|| "a client".to_owned(), ToString::to_string);
+    let failure =
+        job.failure.as_ref().map_or_else(String::new, |f| format!(" ({}): {}", f.class, f.message));
+    match job.status {
+        JobStatus::Waiting => "It waits for a build client.".to_owned(),
+        JobStatus::Blocked => {
+            format!("Its build dependencies are missing: {}.", job.unmet.join(", "))
+        }
+        JobStatus::Building => format!("{client} builds it, attempt {}.", job.attempt),
+        JobStatus::Cancelling => format!("{client} was told to stop it and has not confirmed yet."),
+        JobStatus::Uploaded => "It is built; the repository does not hold it yet.".to_owned(),
+        JobStatus::Done => "It is done.".to_owned(),
+        JobStatus::Failed => format!("It failed{failure}."),
+        JobStatus::Cancelled => match job.superseded_by {
+            Some(by) => format!("It was cancelled: job {by} has a newer version."),
+            None => "It was cancelled.".to_owned(),
+        },
+    }
+}

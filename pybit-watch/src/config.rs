@@ -1,0 +1,123 @@
+//! The watcher's configuration: the `[watch]` table of `pybit.toml`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use pybit_client::Secret;
+use pybit_core::model::{Arch, Dist, FormatName, RepositoryName, Suite};
+use pybit_core::{Error, ErrorKind, Result};
+use serde::Deserialize;
+
+use crate::Publishers;
+
+/// How a watcher is set up.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchConfig {
+    /// The farm's address; left out, only drop directories are watched.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// The access token, of role `publish`; better kept in a file.
+    #[serde(default)]
+    pub token: Option<Secret>,
+    /// A file that holds the access token, readable by nobody else.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// The directory for files on their way into a repository.
+    pub work_dir: PathBuf,
+    /// The repositories.
+    pub repositories: Vec<RepositoryConfig>,
+    /// Directories that people and other tools put complete uploads into.
+    #[serde(default)]
+    pub drops: Vec<DropConfig>,
+}
+
+/// One repository and what goes into it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryConfig {
+    /// Its name, the one that the farm's catalogue knows.
+    pub name: RepositoryName,
+    /// The distribution.
+    pub dist: Dist,
+    /// The suite.
+    pub suite: Suite,
+    /// The package format.
+    pub format: FormatName,
+    /// The architectures that it holds, besides the architecture-independent packages.
+    pub arches: Vec<Arch>,
+    /// The directory that it lives in; made on first use, with a signing key.
+    pub root: PathBuf,
+    /// The address that users and builds install from.
+    pub public_url: String,
+    /// Published states that are kept, the newest among them.
+    #[serde(default = "three")]
+    pub keep_snapshots: usize,
+}
+
+/// A drop directory and the repository that its uploads go to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DropConfig {
+    /// The directory; refused uploads go to `rejected/` in it.
+    pub dir: PathBuf,
+    /// The repository.
+    pub repository: RepositoryName,
+    /// A whole upload whose bytes differ from its description is refused after it has not changed for so many seconds.
+    #[serde(default = "a_minute")]
+    pub refuse_after_secs: u64,
+}
+
+fn three() -> usize {
+    3
+}
+
+fn a_minute() -> u64 {
+    60
+}
+
+impl WatchConfig {
+    /// The access token; fails where there is none.
+    pub fn secret(&self) -> Result<Secret> {
+        pybit_client::read_token(self.token.as_ref(), self.token_file.as_deref(), "watch")
+    }
+
+    /// Checks what the types cannot say.
+    pub fn check(&self, publishers: &Publishers) -> Result<()> {
+        let mut names = BTreeSet::new();
+        for repository in &self.repositories {
+            if !names.insert(&repository.name) {
+                return Err(refuse(format!("watch.repositories names {} twice", repository.name)));
+            }
+            if !publishers.contains_key(&repository.name) {
+                return Err(refuse(format!("there is no publisher for {}", repository.name)));
+            }
+        }
+        let mut dirs = BTreeSet::new();
+        for drop in &self.drops {
+            if !names.contains(&drop.repository) {
+                let message = format!(
+                    "watch.drops names the repository {}, which is not in watch.repositories",
+                    drop.repository
+                );
+                return Err(refuse(message));
+            }
+            if !dirs.insert(&drop.dir) {
+                return Err(refuse(format!("watch.drops names {} twice", drop.dir.display())));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse(message: String) -> Error {
+    Error::invalid(message).with_code("invalid_configuration")
+}
+
+/// A directory that cannot be made, in words.
+pub(crate) fn cannot_make(dir: &Path, error: &std::io::Error) -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        format!("cannot make the directory {}: {error}", dir.display()),
+    )
+}

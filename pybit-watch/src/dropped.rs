@@ -1,0 +1,51 @@
+//! What a drop directory's uploads look like, by package format.
+
+use std::fmt;
+
+use pybit_core::Result;
+use pybit_core::model::{FileSpec, PackageName, Version};
+
+/// A described upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drop {
+    /// The source package.
+    pub package: PackageName,
+    /// Its version.
+    pub version: Version,
+    /// Every file that belongs to it, besides its description.
+    pub files: Vec<FileSpec>,
+}
+
+/// Reads the descriptions of one format's uploads.
+pub trait DropReader: Send + Sync + fmt::Debug {
+    /// Whether a file of this name describes an upload.
+    fn is_description(&self, name: &str) -> bool;
+
+    /// Reads a description from foreign bytes; one that is cut off anywhere fails.
+    fn read(&self, bytes: &[u8]) -> Result<Drop>;
+
+    /// Whether a file belongs to the source package rather than to the result.
+    fn is_source_file(&self, drop: &Drop, name: &str) -> bool;
+}
+
+/// Debian uploads: a `.changes` and the files it lists, as `dput` and `dpkg-buildpackage` leave them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DebDrops;
+
+impl DropReader for DebDrops {
+    fn is_description(&self, name: &str) -> bool {
+        name.ends_with(".changes")
+    }
+
+    fn read(&self, bytes: &[u8]) -> Result<Drop> {
+        let changes = pybit_backends::deb::read_changes(bytes)?;
+        let files = changes.files.into_iter().map(|f| f.spec).collect();
+        Ok(Drop { package: changes.source, version: changes.version, files })
+    }
+
+    fn is_source_file(&self, drop: &Drop, name: &str) -> bool {
+        let is_source =
+            |n: &str| n.ends_with(".dsc") || n.contains(".tar.") || n.ends_with(".diff.gz");
+        drop.files.iter().any(|f| f.name.as_str().ends_with(".dsc")) && is_source(name)
+    }
+}

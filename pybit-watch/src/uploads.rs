@@ -1,0 +1,147 @@
+//! Results of the farm: fetched, published, verified, reported.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pybit_client::api::Api;
+use pybit_client::{Backoff, Retry};
+use pybit_core::model::FileSpec;
+use pybit_core::protocol::{
+    PublishedRequest, RejectedRequest, RemoteFile, RepositoryKey, UploadedSet,
+};
+use pybit_core::publish::{Publication, PublishSet, Publisher};
+use pybit_core::{Error, ErrorKind, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{RepositoryConfig, cannot_make};
+
+/// How long the server may hold a request for work, in milliseconds.
+const WAIT_MS: u32 = 25_000;
+
+/// Publishes the farm's results into one repository.
+#[derive(Debug)]
+pub(crate) struct Uploads {
+    api: Api,
+    publisher: Arc<dyn Publisher>,
+    repository: RepositoryConfig,
+    work_dir: PathBuf,
+}
+
+impl Uploads {
+    pub(crate) fn new(
+        api: Api,
+        publisher: Arc<dyn Publisher>,
+        repository: RepositoryConfig,
+        work_dir: PathBuf,
+    ) -> Self {
+        Self { api, publisher, repository, work_dir }
+    }
+
+    /// Works until `stop`; a set under way is finished first.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        let mut backoff = Backoff::server();
+        let mut introduced = false;
+        while !stop.is_cancelled() {
+            let round = async {
+                if !introduced {
+                    self.introduce().await?;
+                }
+                self.next_sets(&stop).await
+            };
+            match round.await {
+                Ok(sets) => {
+                    introduced = true;
+                    let failed = self.publish_all(sets, &stop).await;
+                    if !failed {
+                        backoff.reset();
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(repository = %self.repository.name, error = %error, "the farm gives no work; trying again");
+                    introduced = false;
+                }
+            }
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Tells the farm the repository's key and address, so that builds can install from it.
+    async fn introduce(&self) -> Result<()> {
+        let public_key = self.publisher.public_key().await?;
+        let key = RepositoryKey { public_key, url: self.repository.public_url.clone() };
+        self.api.put_repository_key(&self.repository.name, &key).await.map_err(Into::into)
+    }
+
+    async fn next_sets(&self, stop: &CancellationToken) -> Result<Vec<UploadedSet>> {
+        tokio::select! {
+            sets = self.api.uploaded(&self.repository.name, WAIT_MS) => sets.map_err(Into::into),
+            () = stop.cancelled() => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether one of the sets could not be brought to an end and has to be tried again.
+    async fn publish_all(&self, sets: Vec<UploadedSet>, stop: &CancellationToken) -> bool {
+        let mut failed = false;
+        for set in sets {
+            if stop.is_cancelled() {
+                break;
+            }
+            let job = set.job.id;
+            match self.publish(&set).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    tracing::info!(%job, error = %error, "another watcher was faster");
+                }
+                Err(error) => {
+                    tracing::warn!(%job, error = %error, "not published; trying again");
+                    failed = true;
+                }
+            }
+        }
+        failed
+    }
+
+    async fn publish(&self, uploaded: &UploadedSet) -> Result<()> {
+        let job = &uploaded.job;
+        let dir = tempfile::Builder::new()
+            .prefix(&format!("job-{}-", job.id))
+            .tempdir_in(&self.work_dir)
+            .map_err(|e| cannot_make(&self.work_dir, &e))?;
+        let version = job.version.clone();
+        let set = PublishSet {
+            package: job.package.clone(),
+            version: version.ok_or_else(|| Error::internal("a built job has a version"))?,
+            files: self.fetch(&uploaded.files, dir.path().join("result")).await?,
+            source_files: self.fetch(&uploaded.source_files, dir.path().join("source")).await?,
+        };
+        match self.publisher.publish(&set).await? {
+            Publication::Published(snapshot) => {
+                tracing::info!(job = %job.id, package = %job.package, %snapshot, "published");
+                let snapshot = format!("{} {snapshot}", self.repository.name);
+                let report = PublishedRequest { attempt: job.attempt, snapshot };
+                self.api.published(job.id, &report).await?;
+            }
+            Publication::Rejected(reason) => {
+                tracing::warn!(job = %job.id, package = %job.package, %reason, "refused");
+                let report = RejectedRequest { attempt: job.attempt, reason };
+                self.api.rejected(job.id, &report).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, files: &[RemoteFile], into: PathBuf) -> Result<Vec<(FileSpec, PathBuf)>> {
+        tokio::fs::create_dir_all(&into).await.map_err(|e| cannot_make(&into, &e))?;
+        let mut fetched = Vec::with_capacity(files.len());
+        for file in files {
+            let to = into.join(file.spec.name.as_str());
+            self.api.download(file, &to, Retry::patient()).await?;
+            fetched.push((file.spec.clone(), to));
+        }
+        Ok(fetched)
+    }
+}

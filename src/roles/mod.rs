@@ -1,0 +1,13 @@
+//! The roles of a farm, put together from a configuration: what `pybit web`, `client`, `watch` and `up` run.
+
+mod builder;
+mod data_dir;
+mod server;
+mod watcher;
+
+pub mod up;
+
+pub use builder::{run_client, toolbox};
+pub use data_dir::DataDir;
+pub use server::{open_farm, run_web};
+pub use watcher::{publishers, run_watch};

@@ -1,0 +1,92 @@
+//! From source to an installable package, by each way in.
+
+use crate::support::package::Package;
+use crate::support::{DEADLINE, Farm, wait_for};
+
+fn jobs_of(reply: &serde_json::Value) -> Vec<i64> {
+    reply["jobs"].as_array().unwrap().iter().map(|j| j["id"].as_i64().unwrap()).collect()
+}
+
+#[test]
+#[ignore = "needs dpkg-dev, debhelper, reprepro and the user pybit-build"]
+fn a_directory_becomes_a_package_in_a_signed_repository() {
+    let farm = Farm::new("");
+    let _web = farm.web();
+    let (_client, _watcher) = (farm.client("one"), farm.watcher());
+    let tree = Package::new("pybit-dir", "1.0").write(farm.path());
+    let done =
+        farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--wait", "--json"]);
+    let jobs = jobs_of(&done);
+    assert_eq!(jobs.len(), 2, "a source job and a binary job: {done}");
+    assert_eq!(farm.published("pybit-dir"), ["1.0"]);
+    let (signed, release) = farm.get("/repositories/bookworm/dists/bookworm/InRelease");
+    assert!(signed && release.contains("BEGIN PGP SIGNED MESSAGE"), "{release}");
+}
+
+#[test]
+#[ignore = "needs git, dpkg-dev, debhelper, reprepro and the user pybit-build"]
+fn a_git_tag_becomes_a_package() {
+    let farm = Farm::new("");
+    let _web = farm.web();
+    let (_client, _watcher) = (farm.client("one"), farm.watcher());
+    let tree = Package::new("pybit-git", "2.0").write(farm.path());
+    git(&tree, &["init", "--quiet", "--initial-branch=main"]);
+    git(&tree, &["add", "--all"]);
+    git(&tree, &["commit", "--quiet", "--message=one"]);
+    git(&tree, &["tag", "debian/2.0"]);
+    let source = format!("git+file://{}#debian/2.0", tree.display());
+    let done = farm.json(&["submit", &source, "--suite", "bookworm", "--wait", "--json"]);
+    assert_eq!(jobs_of(&done).len(), 2, "{done}");
+    assert_eq!(farm.published("pybit-git"), ["2.0"]);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test makes a repository as people do")]
+fn git(tree: &std::path::Path, args: &[&str]) {
+    let user = ["-c", "user.name=A Tester", "-c", "user.email=tester@example.org"];
+    let status =
+        std::process::Command::new("git").args(user).args(args).current_dir(tree).status().unwrap();
+    assert!(status.success(), "git {args:?}");
+}
+
+#[test]
+#[ignore = "needs dpkg-dev, debhelper, reprepro and the user pybit-build"]
+fn an_older_version_is_refused_and_a_newer_one_replaces_the_index() {
+    let farm = Farm::new("");
+    let _web = farm.web();
+    let (_client, _watcher) = (farm.client("one"), farm.watcher());
+    for version in ["2.0", "10.0"] {
+        let tree = Package::new("pybit-order", version).write(farm.path());
+        farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--wait", "--json"]);
+    }
+    assert_eq!(farm.published("pybit-order"), ["10.0"]);
+    let older = Package::new("pybit-order", "9.9").write(farm.path());
+    let output =
+        farm.run(&["submit", older.to_str().unwrap(), "--suite", "bookworm", "--wait", "--json"]);
+    assert!(!output.status.success());
+    let jobs = farm.json(&["jobs", "--status", "Failed", "--json"]);
+    let message = jobs[0]["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("9.9") && message.contains("10.0"), "{message}");
+    assert_eq!(farm.published("pybit-order"), ["10.0"]);
+}
+
+#[test]
+#[ignore = "needs dpkg-dev, debhelper, reprepro and the user pybit-build"]
+fn a_result_waits_for_a_watcher_that_is_away() {
+    let farm = Farm::new("");
+    let _web = farm.web();
+    let _client = farm.client("one");
+    let tree = Package::new("pybit-late", "1.0").write(farm.path());
+    let reply = farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--json"]);
+    let source = jobs_of(&reply)[0];
+    farm.wait_status(source, "Done");
+    let submission = reply["submission"]["id"].to_string();
+    let binary = wait_for("the binary job", DEADLINE, || {
+        let jobs = farm.json(&["jobs", "--submission", &submission, "--json"]);
+        let found = jobs.as_array().unwrap().iter().find(|j| j["kind"] == "binary")?;
+        found["id"].as_i64()
+    });
+    farm.wait_status(binary, "Uploaded");
+    let _watcher = farm.watcher();
+    farm.wait_status(binary, "Done");
+    assert_eq!(farm.published("pybit-late"), ["1.0"]);
+}

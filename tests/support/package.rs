@@ -1,0 +1,80 @@
+//! Small real Debian source packages, each made for one test.
+
+use std::path::{Path, PathBuf};
+
+/// A native source package that builds in moments and does what its test asks.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// The source and binary package's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// `Architecture` of the binary package.
+    pub arch: String,
+    /// `Build-Depends` besides debhelper.
+    pub build_depends: String,
+    /// Lines of the build target of `debian/rules`, each a command.
+    pub build: Vec<String>,
+}
+
+impl Package {
+    /// A package of one script.
+    pub fn new(name: &str, version: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            arch: "any".to_owned(),
+            build_depends: String::new(),
+            build: Vec::new(),
+        }
+    }
+
+    /// Adds a command to the build.
+    pub fn build(mut self, line: &str) -> Self {
+        self.build.push(line.to_owned());
+        self
+    }
+
+    /// Says `building` and waits until the file is there.
+    pub fn gate(self, file: &Path) -> Self {
+        self.build("echo building-now")
+            .build(&format!("while [ ! -e {} ]; do sleep 0.05; done", file.display()))
+    }
+
+    /// Writes the source tree below `parent`.
+    pub fn write(&self, parent: &Path) -> PathBuf {
+        let tree = parent.join(format!("{}-{}", self.name, self.version));
+        let debian = tree.join("debian");
+        std::fs::create_dir_all(debian.join("source")).unwrap();
+        let put = |file: &str, text: String| std::fs::write(tree.join(file), text).unwrap();
+        let Self { name, version, arch, build_depends, .. } = self;
+        put("tool", format!("#!/bin/sh\necho {name} {version}\n"));
+        put(
+            "debian/changelog",
+            format!(
+                "{name} ({version}) bookworm; urgency=medium\n\n  * A test.\n\n -- A Tester <tester@example.org>  \
+                 Mon, 23 Nov 2026 10:00:00 +0000\n"
+            ),
+        );
+        put(
+            "debian/control",
+            format!(
+                "Source: {name}\nSection: misc\nPriority: optional\nMaintainer: A Tester <tester@example.org>\n\
+                 Build-Depends: debhelper-compat (= 13){build_depends}\nStandards-Version: 4.6.2\n\n\
+                 Package: {name}\nArchitecture: {arch}\nDepends: ${{misc:Depends}}\nDescription: a test\n It is small.\n"
+            ),
+        );
+        let build: String = self.build.iter().map(|l| format!("\t{l}\n")).collect();
+        put(
+            "debian/rules",
+            format!(
+                "#!/usr/bin/make -f\n%:\n\tdh $@\n\noverride_dh_auto_build:\n{build}\techo built\n"
+            ),
+        );
+        put("debian/install", "tool usr/bin\n".to_owned());
+        put("debian/source/format", "3.0 (native)\n".to_owned());
+        let run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(tree.join("debian/rules"), run).unwrap();
+        tree
+    }
+}
