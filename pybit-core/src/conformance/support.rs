@@ -234,8 +234,8 @@ pub async fn now(storage: &Store, job: &Job) -> Job {
 
 /// A declared file of `size` bytes; its digest is made from its name.
 pub fn file(name: &str, size: u64) -> FileSpec {
-    let digest: String = name.bytes().cycle().take(32).map(|b| format!("{b:02x}")).collect();
-    FileSpec { name: self::name(name), size, sha256: digest }
+    let digest: Vec<u8> = name.bytes().cycle().take(32).collect();
+    FileSpec { name: self::name(name), size, sha256: hex::encode(digest) }
 }
 
 /// The owner of the newest attempt's streams.
@@ -298,8 +298,6 @@ where
 
 /// Waits for an event that must come within [`DEADLINE`].
 pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, event).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} did not come within {DEADLINE:?}"),
-    }
+    let came = tokio::time::timeout(DEADLINE, event).await;
+    came.unwrap_or_else(|_| panic!("{what} did not come within {DEADLINE:?}"))
 }

@@ -1,6 +1,6 @@
 //! Access tokens.
 
-use crate::conformance::support::*;
+use crate::conformance::support::{Store, at, name};
 use crate::error::ErrorKind;
 use crate::model::{Grant, Role, Token, TokenId};
 use crate::storage::NewToken;

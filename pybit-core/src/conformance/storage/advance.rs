@@ -1,6 +1,9 @@
 //! One decided change takes effect whole and once, or not at all.
 
-use crate::conformance::support::*;
+use crate::conformance::support::{
+    Store, apply, at, bring, change, client, declare, ending, file, name, now, part, planned,
+    planned_in, planned_source, refusal, report, submit_and_take, target, together,
+};
 use crate::error::ErrorKind;
 use crate::model::{Avoid, Failure, FailureClass, Job, JobStatus, Outcome, Produced};
 use crate::storage::{Advance, AttemptEnd, Change, HealthMark};

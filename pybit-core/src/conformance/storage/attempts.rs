@@ -1,6 +1,9 @@
 //! How attempts end and go on, and what that says of the client.
 
-use crate::conformance::support::*;
+use crate::conformance::support::{
+    Store, apply, at, change, client, ending, name, now, planned, report, submit_and_take, take,
+    target,
+};
 use crate::error::ErrorKind;
 use crate::model::{BuildClient, Failure, FailureClass, JobStatus, Outcome};
 use crate::storage::{AttemptEnd, Change, HealthMark};

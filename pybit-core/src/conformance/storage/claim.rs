@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::conformance::support::*;
+use crate::conformance::support::{
+    Store, apply, at, attempt_of, change, claim, ending, name, now, planned, planned_in,
+    submit_and_take, submit_one, take, target, together,
+};
 use crate::model::{Avoid, Job, JobStatus, Outcome, StreamRole};
 use crate::storage::{Claim, PlannedJob};
 
@@ -23,7 +26,7 @@ pub(super) async fn claim_takes_the_best(s: Store) {
     ];
     for (n, (priority, weight, arch)) in ranks.into_iter().enumerate() {
         let base = planned_in(&format!("p{n}"), "1", target(arch));
-        submit_one(&s, PlannedJob { priority, weight, ..base }).await;
+        submit_one(&s, PlannedJob { weight, priority, ..base }).await;
     }
     let mut order = Vec::new();
     // The order of the offers says nothing.

@@ -1,6 +1,8 @@
 //! Build clients and their heartbeats.
 
-use crate::conformance::support::*;
+use crate::conformance::support::{
+    Store, apply, at, change, client, ending, now, planned, report, submit_and_take, target,
+};
 use crate::model::{BuildClient, Job, JobId, JobStatus, Outcome};
 use crate::storage::{Beat, Change, ClientReport, HealthMark};
 

@@ -1,6 +1,9 @@
 //! Which attempt may still write.
 
-use crate::conformance::support::*;
+use crate::conformance::support::{
+    Store, apply, at, attempt_of, change, declare, ending, file, log_of, part, planned, planned_in,
+    refusal, submit_and_take, submit_one, take, target,
+};
 use crate::error::{ErrorKind, Result};
 use crate::model::{Job, JobStatus, Outcome, StreamId, StreamOwner};
 

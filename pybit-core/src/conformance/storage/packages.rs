@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::conformance::support::*;
-use crate::model::{JobStatus, PackageName, PackageSummary};
+use crate::conformance::support::{
+    Store, bring, forced, name, planned, planned_in, planned_source, submit_one, take, target,
+    target_in,
+};
+use crate::model::{JobStatus, PackageName, PackageSummary, Version};
 
 use JobStatus::{Cancelled, Cancelling, Done, Failed, Waiting};
 
@@ -31,7 +34,7 @@ pub(super) async fn packages_show_newest_done_and_newest_job(s: Store) {
     let seen: BTreeSet<_> = rows
         .iter()
         .map(|r| {
-            let done = r.done.as_ref().map(|v| v.as_str());
+            let done = r.done.as_ref().map(Version::as_str);
             let newest = (r.newest_job, r.newest_version.as_str(), r.newest_status);
             (r.package.as_str(), r.suite.as_str(), done, newest)
         })

@@ -1,6 +1,9 @@
 //! What waits, and the hints that say so.
 
-use crate::conformance::support::*;
+use crate::conformance::support::{
+    Store, apply, at, change, ending, name, planned, planned_in, route, submit_and_take,
+    submit_one, take, target,
+};
 use crate::model::{JobStatus, Outcome};
 use crate::storage::PlannedJob;
 
@@ -30,8 +33,8 @@ pub(super) async fn due_routes_come_once_each(s: Store) {
 
 pub(super) async fn ahead_of_counts_what_a_claim_takes_first(s: Store) {
     let ranked = |n: usize, priority, weight| PlannedJob {
-        priority,
         weight,
+        priority,
         ..planned(&format!("p{n}"), "1")
     };
     for (n, (priority, weight)) in

@@ -1,6 +1,8 @@
 //! Runs of bytes that grow by offset.
 
-use crate::conformance::support::*;
+use crate::conformance::support::{
+    Store, at, attempt_of, file, log_of, part, planned, refusal, submit_and_take, together,
+};
 use crate::error::ErrorKind;
 use crate::model::{Appended, JobId, Part, Stream, StreamId, StreamOwner, StreamRole, UploadId};
 
@@ -122,7 +124,7 @@ pub(super) async fn a_part_is_appended_at_the_end_only(s: Store) {
         let grown: Vec<_> =
             results.iter().filter(|(_, r)| matches!(r, Appended::Grown(_))).collect();
         assert_eq!(grown.len(), 1, "exactly one of 8 concurrent appends");
-        let (winner, _) = grown[0];
+        let [(winner, _)] = grown.as_slice() else { unreachable!("there is one") };
         let length = offset + winner.length;
         for (part, result) in &results {
             let expected =
@@ -131,7 +133,7 @@ pub(super) async fn a_part_is_appended_at_the_end_only(s: Store) {
         }
         assert_eq!(
             parts(&s, log, offset, 10).await,
-            [winner.clone()],
+            std::slice::from_ref(winner),
             "and its bytes are the ones"
         );
     }

@@ -1,6 +1,9 @@
 //! Submissions and their idempotency keys.
 
-use crate::conformance::support::*;
+use crate::conformance::support::{
+    Store, at, claim, now, planned, planned_in, planned_source, record, refusal, request, target,
+    together,
+};
 use crate::error::ErrorKind;
 use crate::model::{JobFilter, JobId, JobStatus, Page};
 use crate::storage::{Recorded, SubmissionRecord};

@@ -1,6 +1,9 @@
 //! Which versions are refused, and which supersede.
 
-use crate::conformance::support::*;
+use crate::conformance::support::{
+    Store, at, bring, change, forced, name, now, planned, planned_in, planned_source, record,
+    refusal, submit, submit_and_take, submit_one, target, target_in,
+};
 use crate::error::ErrorKind;
 use crate::model::{Job, JobStatus};
 use crate::storage::{Advance, Change, PlannedJob};

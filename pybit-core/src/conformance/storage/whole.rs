@@ -1,6 +1,9 @@
 //! Streams that are complete, start again, or wait for the archive.
 
-use crate::conformance::support::*;
+use crate::conformance::support::{
+    Store, apply, at, change, declare, ending, file, log_of, part, planned, planned_in, refusal,
+    submit_and_take, target,
+};
 use crate::error::ErrorKind;
 use crate::model::{Appended, Job, JobStatus, Outcome, Stream, StreamId};
 use crate::storage::Change;
