@@ -71,7 +71,10 @@ impl UploadFetcher {
         let blocking = tokio::task::spawn_blocking(move || {
             make_dir(&tree, user.as_ref())?;
             unpack::into_dir(&archive, &tree, &config, user.as_ref())?;
-            Ok(tree)
+            // An archive may hold `tree/` with the upstream tarballs beside it, as `pybit submit DIR` packs it.
+            let inner = tree.join("tree");
+            let has_inner = inner.symlink_metadata().is_ok_and(|m| m.is_dir());
+            Ok(if has_inner { inner } else { tree })
         });
         joined(blocking).await
     }
