@@ -28,6 +28,7 @@ pub(super) fn allow_host(config: &mut Config) {
         slots: 1,
         build_user: None,
         allow_host: true,
+        allow_file: true,
         offers: Vec::new(),
         sbuild: SbuildConfig::default(),
         drain_secs: 0,

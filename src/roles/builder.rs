@@ -23,6 +23,7 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
         mirror: config.sbuild.mirror.clone(),
         ..SbuildConfig::new(config.work_dir.join("roots"))
     };
+    let git = GitConfig { allow_file: config.allow_file, ..GitConfig::default() };
     Ok(Toolbox {
         formats: vec![Arc::new(DebFormat::new())],
         fetchers: vec![

@@ -139,6 +139,7 @@ fn client_config(config: &Config, dir: &DataDir, url: &str, tokens: &Tokens) -> 
             slots: 1,
             build_user: None,
             allow_host: false,
+            allow_file: true,
             offers: Vec::new(),
             sbuild: pybit_client::config::SbuildConfig::default(),
             drain_secs: 0,
