@@ -11,9 +11,13 @@
 
 pub mod build;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod error;
 pub mod farm;
 pub mod format;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod model;
 pub mod protocol;
 pub mod publish;
