@@ -82,7 +82,8 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
 
 fn program(role: Role, (name, package): (&str, &str)) -> Check {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from));
+    let dirs = std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from));
     let fine = dirs.map(|d| d.join(name)).any(|f| f.is_file());
     let mend = (!fine).then(|| format!("apt-get install {package}"));
     Check { role, what: format!("the program {name}"), fine, mend }
@@ -91,12 +92,17 @@ fn program(role: Role, (name, package): (&str, &str)) -> Check {
 /// Builds run as this user, whose subordinate ids isolated roots need.
 fn build_user(name: &str) -> Check {
     let what = format!("the build user {name} with subordinate ids");
-    let check = |mend: Option<String>| Check { role: Role::Client, what: what.clone(), fine: mend.is_none(), mend };
+    let check = |mend: Option<String>| Check {
+        role: Role::Client,
+        what: what.clone(),
+        fine: mend.is_none(),
+        mend,
+    };
     match BuildUser::find(name) {
         Err(_) => check(Some(format!("useradd --create-home --shell /usr/sbin/nologin {name}"))),
-        Ok(user) if user.sub_uids().is_err() || user.sub_gids().is_err() => {
-            check(Some(format!("usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {name}")))
-        }
+        Ok(user) if user.sub_uids().is_err() || user.sub_gids().is_err() => check(Some(format!(
+            "usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {name}"
+        ))),
         Ok(_) => check(None),
     }
 }

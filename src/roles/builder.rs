@@ -6,7 +6,9 @@ use std::time::Duration;
 use pybit_backends::deb::DebFormat;
 use pybit_backends::env::{BuildUser, HostEnvironment, SbuildConfig, SbuildEnvironment};
 use pybit_backends::exec::{Exec, Supervisor};
-use pybit_backends::source::{AptConfig, AptFetcher, GitConfig, GitFetcher, UploadConfig, UploadFetcher};
+use pybit_backends::source::{
+    AptConfig, AptFetcher, GitConfig, GitFetcher, UploadConfig, UploadFetcher,
+};
 use pybit_client::{ClientConfig, Shutdown, Toolbox};
 use pybit_core::Result;
 use pybit_core::transport::Transport;

@@ -109,7 +109,9 @@ pub async fn run_web(config: &Config, shutdown: CancellationToken) -> Result<()>
     dir.write_url(&format!("http://{address}"))?;
     tracing::info!(%address, "the web server is up");
     match parts.join_next().await {
-        Some(ended) => ended.map_err(|e| Error::internal("the web server panicked").with_source(e))?,
+        Some(ended) => {
+            ended.map_err(|e| Error::internal("the web server panicked").with_source(e))?
+        }
         None => Ok(()),
     }
 }
