@@ -102,8 +102,8 @@ async fn prove(
         access.ok_or_else(|| Error::internal("a published repository has an address and a key"))?;
     let job = reply.jobs.iter().find(|j| j.kind == JobKind::Binary);
     let job = job.ok_or_else(|| Error::internal("the sample has a binary job"))?;
-    let package =
-        job.produced.first().ok_or_else(|| Error::internal("the sample makes a package"))?;
+    let own = job.produced.iter().find(|p| p.name == job.package).or(job.produced.first());
+    let package = own.ok_or_else(|| Error::internal("the sample makes a package"))?;
     let root = tempfile::tempdir()
         .map_err(|e| Error::internal("no temporary directory").with_source(e))?;
     let line = write_root(root.path(), &url, suite, &key)

@@ -34,7 +34,7 @@ pub fn transports() -> Registry<dyn Transport> {
 }
 
 /// The data directory where none is configured.
-pub const USUAL_DATA_DIR: &str = "pybit-data";
+const USUAL_DATA_DIR: &str = "pybit-data";
 
 /// The configured data directory, made where it is not there yet.
 pub fn data_dir(config: &Config) -> Result<DataDir> {
