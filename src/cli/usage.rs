@@ -65,7 +65,8 @@ mod tests {
         assert_eq!(in_one_line(rendered), line);
         let rendered = "error: unexpected argument '--suit' found\n\n  tip: a similar argument exists: '--suite'\n\n\
                         Usage: pybit submit\n";
-        let line = "unexpected argument '--suit' found; a similar argument exists: '--suite' (see --help)";
+        let line =
+            "unexpected argument '--suit' found; a similar argument exists: '--suite' (see --help)";
         assert_eq!(in_one_line(rendered), line);
     }
 }
