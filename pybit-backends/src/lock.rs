@@ -13,6 +13,19 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Takes the lock that the file stands for, and says in the log when another has it. It is free again when the answer is
 /// dropped, or when the process ends.
 pub(crate) async fn take(path: &Path, log: &dyn LogSink) -> Result<File> {
+    take_by(path, log, File::try_lock).await
+}
+
+/// The same, together with others that share it.
+pub(crate) async fn share(path: &Path, log: &dyn LogSink) -> Result<File> {
+    take_by(path, log, File::try_lock_shared).await
+}
+
+async fn take_by(
+    path: &Path,
+    log: &dyn LogSink,
+    take: fn(&File) -> Result<(), TryLockError>,
+) -> Result<File> {
     let failed = |e: std::io::Error| {
         let message = format!("the lock {} cannot be taken: {e}", path.display());
         Error::new(ErrorKind::Unavailable, message).with_source(e)
@@ -20,7 +33,7 @@ pub(crate) async fn take(path: &Path, log: &dyn LogSink) -> Result<File> {
     let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
     let mut said = false;
     loop {
-        match file.try_lock() {
+        match take(&file) {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(e)) => return Err(failed(e)),

@@ -1,6 +1,7 @@
 //! What real failures mean. The logs are the ends of real runs of sbuild 0.85 and dpkg 1.21 (`tests/data/deb/logs`),
 //! with names of machines and paths replaced.
 
+use proptest::prelude::*;
 use pybit_backends::deb::DebFormat;
 use pybit_core::format::{Exit, PackageFormat, Verdict};
 use pybit_core::model::FailureClass::{self, Build, DepWait, Infra, Source};
@@ -63,6 +64,16 @@ fn the_hosts_failures_are_told_apart() {
 }
 
 #[test]
+fn a_long_list_of_missing_relations_is_whole_but_its_sentence_short() {
+    let names: Vec<String> = (0..60).map(|n| format!("libmissing{n}-dev (>= {n})")).collect();
+    let log =
+        format!("dpkg-checkbuilddeps: error: Unmet build dependencies: {}\n", names.join(" "));
+    let verdict = classify("dependencies", Exit::Code(1), &log);
+    assert_eq!(verdict.unmet, names);
+    assert!(verdict.failure.message.ends_with("libmissing4-dev (>= 4) and 55 more."));
+}
+
+#[test]
 fn a_build_that_did_not_end_by_itself_has_its_sentence() {
     let log = log!("compile-error");
     for (exit, class, says) in [
@@ -105,4 +116,28 @@ fn what_a_dep_wait_names_is_satisfied_by_its_publication() {
     assert!(format.satisfies(&unmet[0], &published("2.0-1")));
     assert!(!format.satisfies(&unmet[0], &published("2.0~rc1-1")));
     assert!(!format.satisfies(&unmet[2], &published("2.0-1")));
+}
+
+proptest! {
+    #[test]
+    fn any_log_has_one_verdict_with_a_short_clean_sentence(
+        parts in prop::collection::vec(
+            prop_oneof![
+                "\\PC{0,40}",
+                "[\\x00-\\x1f]{0,5}",
+                Just("\n| Summary |\nStatus: failed\nFail-Stage: install-deps\n".to_owned()),
+                Just("The following packages have unmet dependencies:\n x : Depends: ".to_owned()),
+                Just("dpkg-checkbuilddeps: error: Unmet build dependencies: ".to_owned()),
+                Just(" but it is not installable\n".to_owned()),
+                Just("error: ".to_owned()),
+                Just("é".repeat(3000)),
+            ],
+            0..12,
+        ),
+        phase in prop_oneof![Just("sbuild"), Just("dependencies"), Just("build"), Just("")],
+    ) {
+        let verdict = classify(phase, Exit::Code(1), &parts.concat());
+        prop_assert_eq!(verdict.unmet.is_empty(), verdict.failure.class != DepWait);
+        prop_assert!(!verdict.failure.message.chars().any(char::is_control));
+    }
 }

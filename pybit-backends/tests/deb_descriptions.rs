@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use pybit_backends::deb::{DebFormat, read_changes};
 use pybit_core::ErrorKind;
 use pybit_core::format::PackageFormat;
+use pybit_core::model::PackageName;
 
 const DSC: &str = include_str!("data/deb/hello_2.10-3.dsc");
 const SIGNED: &str = include_str!("data/deb/hello_2.10-3.signed.dsc");
@@ -37,7 +38,7 @@ fn a_changes_says_what_it_holds() {
     assert_eq!(changes.source_version, changes.version);
     assert_eq!(changes.distribution.as_str(), "bookworm");
     assert_eq!(changes.arches, ["all", "amd64"]);
-    let binaries: Vec<_> = changes.binaries.iter().map(|b| b.as_str()).collect();
+    let binaries: Vec<_> = changes.binaries.iter().map(PackageName::as_str).collect();
     assert_eq!(binaries, ["okpkg", "okpkg-data"]);
     let files: Vec<_> = changes.files.iter().map(|f| f.spec.name.as_str()).collect();
     let expected = ["okpkg-data_1.0_all.deb", "okpkg_1.0_amd64.buildinfo", "okpkg_1.0_amd64.deb"];
@@ -52,14 +53,17 @@ fn a_changes_says_what_it_holds() {
     assert_eq!(read_changes(rebuilt.as_bytes()).unwrap().source_version.as_str(), "1:0.9");
 }
 
-/// A change to the good description, and the code it must be refused with.
-fn hostile_dsc() -> Vec<(&'static str, String, &'static str)> {
-    let change = |from: &str, to: &str| {
-        let changed = DSC.replace(from, to);
-        assert_ne!(changed, DSC, "{from:?} is not there");
-        changed
-    };
-    let file = "hello_2.10.orig.tar.gz";
+/// What is wrong, the text, and the code it must be refused with.
+type Hostile = (&'static str, String, &'static str);
+
+/// The good description with every `from` changed.
+fn change(from: &str, to: &str) -> String {
+    let changed = DSC.replace(from, to);
+    assert_ne!(changed, DSC, "{from:?} is not there");
+    changed
+}
+
+fn hostile_fields() -> Vec<Hostile> {
     vec![
         ("empty", String::new(), "invalid_dsc"),
         ("a control character", change("Santiago", "\u{1b}"), "invalid_dsc"),
@@ -101,6 +105,12 @@ fn hostile_dsc() -> Vec<(&'static str, String, &'static str)> {
             change("Architecture: any", &format!("Architecture:{}", " amd64".repeat(10_000))),
             "invalid_arch",
         ),
+    ]
+}
+
+fn hostile_files() -> Vec<Hostile> {
+    let file = "hello_2.10.orig.tar.gz";
+    vec![
         ("a path as file", change(file, "../hello_2.10.orig.tar.gz"), "invalid_dsc"),
         ("an absolute path", change(file, "/etc/passwd"), "invalid_dsc"),
         ("dots", change(file, ".."), "invalid_dsc"),
@@ -120,6 +130,11 @@ fn hostile_dsc() -> Vec<(&'static str, String, &'static str)> {
         ("sizes that differ", DSC.replacen(" 725946 ", " 725945 ", 1), "invalid_dsc"),
         ("a file in one list only", DSC.replacen(file, "hello_2.10.orig.tar.xz", 1), "invalid_dsc"),
         ("an extra word", DSC.replacen(" 725946 ", " 725946 x ", 1), "invalid_dsc"),
+    ]
+}
+
+fn hostile_forms() -> Vec<Hostile> {
+    vec![
         ("a field twice", format!("{DSC}Source: hello\n"), "invalid_dsc"),
         ("a field twice in other letters", format!("{DSC}SOURCE: hello\n"), "invalid_dsc"),
         ("two paragraphs", format!("{DSC}\nSource: other\n"), "invalid_dsc"),
@@ -133,7 +148,8 @@ fn hostile_dsc() -> Vec<(&'static str, String, &'static str)> {
 
 #[test]
 fn hostile_descriptions_are_refused() {
-    for (what, text, code) in hostile_dsc() {
+    let all = [hostile_fields(), hostile_files(), hostile_forms()].concat();
+    for (what, text, code) in all {
         let error = DebFormat::new().read_source(text.as_bytes()).expect_err(what);
         assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, code), "{what}: {error}");
         assert!(!error.message().contains(['\n', '\0', '\u{1b}']), "{what}: {error}");

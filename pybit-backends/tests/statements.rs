@@ -61,6 +61,29 @@ fn every_statement_is_in_the_catalogue_once() {
     assert_eq!(written, ALL.len() + only_sqlite);
 }
 
+#[test]
+fn every_statement_is_called() {
+    fn texts(folder: &Path, all: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                all.push_str(&std::fs::read_to_string(path).unwrap());
+            } else if !path.ends_with("statements") {
+                texts(&path, all);
+            }
+        }
+    }
+    let mut code = String::new();
+    texts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sql"), &mut code);
+    for statement in ALL {
+        let called = format!("::{}", statement.name().to_uppercase());
+        let whole_word = |at: usize| {
+            !code[at + called.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        };
+        assert!(code.match_indices(&called).any(|(at, _)| whole_word(at)), "{}", statement.name());
+    }
+}
+
 #[tokio::test]
 async fn no_statement_walks_the_table_of_jobs() {
     let folder = tempfile::tempdir().unwrap();
@@ -95,6 +118,10 @@ async fn hot_statements_use_the_index_made_for_them() {
         (
             "package_newest",
             "SEARCH job USING INDEX job_version (package=? AND dist=? AND suite=? AND format=?",
+        ),
+        (
+            "job_newer_version",
+            "SEARCH job USING INDEX job_version (package=? AND dist=? AND suite=? AND format=? AND version_key>?)",
         ),
         (
             "job_same_version",

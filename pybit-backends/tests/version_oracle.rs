@@ -70,11 +70,12 @@ fn run(program: &str, args: &[&str], input: &str) -> Output {
     output
 }
 
-/// Compares pairs by Dpkg::Version in one process: `-1`, `0` or `1` for each.
+/// Compares pairs by `Dpkg::Version` in one process: `-1`, `0` or `1` for each.
 const PERL: &str = r#"use Dpkg::Version; while (<STDIN>) { chomp; my ($a, $b) = split / /; print version_compare($a, $b), "\n"; }"#;
 
 fn agree_with_perl(pairs: &[(String, String)]) {
-    let input: String = pairs.iter().map(|(a, b)| format!("{a} {b}\n")).collect();
+    let lines: Vec<String> = pairs.iter().map(|(a, b)| format!("{a} {b}")).collect();
+    let input = lines.join("\n");
     let output = run("perl", &["-e", PERL], &input);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let answers = String::from_utf8(output.stdout).expect("text");

@@ -97,12 +97,15 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// Publishes a hint.
     ///
     /// - `a_published_hint_reaches_a_consumer_of_its_route`: one consumer of that route, and of no other, gets it.
+    /// - `a_hint_waits_for_a_consumer`: where the transport queues, it is delivered to one that comes later.
     /// - `ok_means_held`: `Ok` says that the broker holds it, or that the transport keeps nothing at all.
     async fn publish(&self, hint: &Hint) -> Result<()>;
 
     /// Listens to routes as a client, with at most `credit` unacknowledged hints at a time.
     ///
     /// - `credit_bounds_unacknowledged_hints`: no more than `credit` are delivered before one is acknowledged.
+    /// - `an_unacknowledged_hint_is_delivered_again`: where the transport redelivers, when its receipt is dropped, also
+    ///   together with its inbox, and to whichever consumer is there; an acknowledged one is not.
     async fn consume(
         &self,
         client: &ClientName,
@@ -112,13 +115,16 @@ pub trait Transport: Send + Sync + fmt::Debug {
 
     /// Sends a command; a client that does not listen misses it.
     ///
-    /// - `commands_reach_their_client_or_all`: only the named client, or every listening one.
+    /// - `commands_reach_their_client_or_all`: only the named client, or every listening one; every listener of a client
+    ///   where it has several.
     async fn send_command(&self, to: &Recipient, command: &Command) -> Result<()>;
 
     /// Listens to the commands for a client.
     async fn commands(&self, client: &ClientName) -> Result<Box<dyn CommandInbox>>;
 
     /// Hints that wait on a route; 0 where the transport keeps none.
+    ///
+    /// - `depth_counts_waiting_hints`: those of this route that no consumer has yet.
     async fn depth(&self, route: &Route) -> Result<u64>;
 
     /// Whether messages can be sent now.

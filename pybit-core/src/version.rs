@@ -7,6 +7,7 @@ use crate::error::Result;
 
 /// The order of one format's versions; pure.
 ///
+/// - `versions_order_as_their_format_says`: [`compare`](Self::compare) agrees with the format's own tool.
 /// - `equal_keys_mean_equal_versions`: byte order of [`key`](Self::key) equals [`compare`](Self::compare).
 /// - `the_order_is_total`: antisymmetric and transitive over all valid versions.
 /// - `invalid_versions_are_refused_everywhere`: what `parse` refuses, `compare` and `key` refuse too.

@@ -11,7 +11,8 @@ pub(super) fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("PYBIT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
     // A program that embeds this may have set its own.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
 /// Cancelled when the process is told to end.
@@ -26,8 +27,10 @@ pub(super) fn ending() -> CancellationToken {
 }
 
 fn missing(table: &str) -> Error {
-    Error::invalid(format!("the configuration has no [{table}] table; docs/configuration.md shows one"))
-        .with_code("invalid_configuration")
+    Error::invalid(format!(
+        "the configuration has no [{table}] table; docs/configuration.md shows one"
+    ))
+    .with_code("invalid_configuration")
 }
 
 pub(super) async fn web(place: &Where) -> Result<()> {
@@ -40,7 +43,8 @@ pub(super) async fn client(place: &Where) -> Result<()> {
     log_to_stderr();
     let config = place.load()?.client.ok_or_else(|| missing("client"))?;
     let drain = std::time::Duration::from_secs(config.drain_secs);
-    let stop = async move { pybit_client::signalled(drain).await.unwrap_or(pybit_client::Shutdown::Fast) };
+    let stop =
+        async move { pybit_client::signalled(drain).await.unwrap_or(pybit_client::Shutdown::Fast) };
     roles::run_client(config, None, stop).await
 }
 

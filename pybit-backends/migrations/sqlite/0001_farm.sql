@@ -134,7 +134,7 @@ CREATE TABLE package_head (
 CREATE TABLE attempt (
     job             INTEGER NOT NULL REFERENCES job (id),
     number          INTEGER NOT NULL CHECK (number > 0),
-    claim_id        TEXT    NOT NULL UNIQUE,
+    claim_id        TEXT    NOT NULL,
     client          TEXT    NOT NULL,
     boot            TEXT    NOT NULL,
     outcome         TEXT CHECK (outcome IN ('succeeded', 'failed', 'refused', 'lost', 'cancelled')),
@@ -144,6 +144,7 @@ CREATE TABLE attempt (
     started_at      INTEGER NOT NULL,
     ended_at        INTEGER,
     PRIMARY KEY (job, number),
+    UNIQUE (claim_id, client),
     CHECK ((outcome IS NULL) = (ended_at IS NULL)),
     CHECK ((failure_class IS NULL) = (failure_message IS NULL))
 ) STRICT;

@@ -34,6 +34,7 @@ fn plain(phase: &str, log: &str) -> Verdict {
         "dependencies" => dep_wait(log)
             .unwrap_or_else(|| infra(explain("The build dependencies could not be checked", log))),
         "build" => build(explain("The package does not build", log)),
+        "describe" => build(explain("The build made no packages that can be read", log)),
         "unpack" => source(explain("The source package cannot be unpacked", log)),
         _ => source(explain("The tree does not make a source package", log)),
     }
@@ -72,7 +73,7 @@ fn install_deps(log: &str) -> Verdict {
     match dep_wait(log) {
         Some(verdict) if unmet::forbidden(log, &verdict.unmet) => build(format!(
             "The package's Build-Conflicts forbid what its build needs: {}.",
-            verdict.unmet.join(", ")
+            listed(&verdict.unmet)
         )),
         Some(verdict) => verdict,
         None => infra(explain("The build dependencies could not be installed", log)),
@@ -84,8 +85,17 @@ fn dep_wait(log: &str) -> Option<Verdict> {
     if unmet.is_empty() {
         return None;
     }
-    let message = format!("Build dependencies are missing: {}.", unmet.join(", "));
+    let message = format!("Build dependencies are missing: {}.", listed(&unmet));
     Some(Verdict { failure: Failure { class: FailureClass::DepWait, message }, unmet })
+}
+
+/// The first few relations, and how many more there are.
+fn listed(relations: &[String]) -> String {
+    let shown = &relations[..relations.len().min(5)];
+    match relations.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// The last summary of a log.

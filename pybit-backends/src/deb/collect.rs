@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use pybit_core::format::Collected;
-use pybit_core::model::{FileName, FileSpec, Produced, Version};
+use pybit_core::model::{FileName, FileSpec, Produced};
 use pybit_core::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 
-use super::changes::{self, Changes};
+use super::changes;
 use super::control::LARGEST;
-use super::dsc;
-use super::versions::without_epoch;
+use super::{dsc, produced};
 
 /// Gathers and checks a build's result: the one `.dsc` or `.changes`, and exactly the files that it lists.
 ///
-/// What it does not list stays behind. Fails, `Invalid`: code `invalid_artifact` for a listed file that is missing, not
+/// What it does not list stays behind. The last step of a binary build has written down what the packages say of
+/// themselves. Fails, `Invalid`: code `invalid_artifact` for a listed file that is missing, not
 /// regular, hard-linked or other than listed, and where there is not exactly one description; the codes of `.dsc` and
 /// `.changes` for what they say.
 pub(super) async fn collect(output: &Path, source_build: bool) -> Result<Collected> {
@@ -40,10 +40,10 @@ fn source(output: &Path) -> Result<Collected> {
 fn binary(output: &Path) -> Result<Collected> {
     let (main, bytes) = description(output, ".changes")?;
     let changes = changes::read_changes(&bytes)?;
-    let produced = produced(&changes)?;
-    if produced.is_empty() {
-        return Err(bad(format!("{main} lists no .deb")));
-    }
+    let produced = produced::read(
+        &changes,
+        &read_small(output, &produced::FILE.parse()?, produced::LARGEST)?,
+    )?;
     gather(output, main, &bytes, changes.files.iter().map(|f| &f.spec), produced)
 }
 
@@ -57,19 +57,25 @@ fn description(output: &Path, suffix: &str) -> Result<(FileName, Vec<u8>)> {
     }
     let [name] = found.as_slice() else {
         let count = found.len();
-        return Err(bad(format!(
+        return Err(refused(&format!(
             "the build left {count} {suffix} files, and must leave exactly one"
         )));
     };
     let name: FileName = name.parse()?;
-    let (file, size) = open(&output.join(name.as_str()), &name)?;
-    let limit = LARGEST as u64;
-    if size > limit {
-        return Err(bad(format!("{name} is larger than 1 MiB")));
+    let bytes = read_small(output, &name, LARGEST)?;
+    Ok((name, bytes))
+}
+
+/// The bytes of a file of at most so many.
+fn read_small(output: &Path, name: &FileName, most: usize) -> Result<Vec<u8>> {
+    let path = output.join(name.as_str());
+    let (file, size) = open(&path, name)?;
+    if size > most as u64 {
+        return Err(refused(&format!("{name} is larger than {most} bytes")));
     }
     let mut bytes = Vec::new();
-    file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-    Ok((name, bytes))
+    file.take(size).read_to_end(&mut bytes).map_err(|e| read_error(&path, e))?;
+    Ok(bytes)
 }
 
 fn gather<'a>(
@@ -87,7 +93,7 @@ fn gather<'a>(
     let mut files = vec![(spec, output.join(main.as_str()))];
     for spec in listed {
         if spec.name == main {
-            return Err(bad(format!("{main} lists itself")));
+            return Err(refused(&format!("{main} lists itself")));
         }
         let path = output.join(spec.name.as_str());
         check(&path, spec)?;
@@ -100,7 +106,7 @@ fn gather<'a>(
 fn check(path: &Path, spec: &FileSpec) -> Result<()> {
     let (file, size) = open(path, &spec.name)?;
     if size != spec.size {
-        return Err(bad(format!("{} has {size} bytes, listed are {}", spec.name, spec.size)));
+        return Err(refused(&format!("{} has {size} bytes, listed are {}", spec.name, spec.size)));
     }
     let mut hasher = Sha256::new();
     let mut reader = file.take(size);
@@ -113,7 +119,7 @@ fn check(path: &Path, spec: &FileSpec) -> Result<()> {
         hasher.update(&buffer[..read]);
     }
     if hex::encode(hasher.finalize()) != spec.sha256 {
-        return Err(bad(format!("{} has another SHA-256 than is listed", spec.name)));
+        return Err(refused(&format!("{} has another SHA-256 than is listed", spec.name)));
     }
     Ok(())
 }
@@ -124,52 +130,23 @@ fn open(path: &Path, name: &FileName) -> Result<(File, u64)> {
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
     let file = opened.map_err(|e| match e.raw_os_error() {
         Some(code) if code == nix::errno::Errno::ELOOP as i32 => {
-            bad(format!("{name} is a symbolic link"))
+            refused(&format!("{name} is a symbolic link"))
         }
         _ if e.kind() == std::io::ErrorKind::NotFound => {
-            bad(format!("{name} is listed and not there"))
+            refused(&format!("{name} is listed and not there"))
         }
         _ => read_error(path, e),
     })?;
     let meta = file.metadata().map_err(|e| read_error(path, e))?;
     if !meta.is_file() || meta.nlink() != 1 {
-        return Err(bad(format!("{name} is not a regular file with one name")));
+        return Err(refused(&format!("{name} is not a regular file with one name")));
     }
     Ok((file, meta.len()))
 }
 
-/// The binary packages that a `.changes` lists.
-///
-/// A file name says version and architecture but no epoch: where the version is the upload's, its epoch is the
-/// upload's too; a binary package that has a version of its own is taken to have no epoch.
-fn produced(changes: &Changes) -> Result<Vec<Produced>> {
-    let debs = changes.files.iter().filter_map(|f| f.spec.name.as_str().strip_suffix(".deb"));
-    debs.map(|stem| {
-        let words: Vec<&str> = stem.split('_').collect();
-        let [name, version, arch] = words.as_slice() else {
-            return Err(bad(format!("{stem}.deb is not named PACKAGE_VERSION_ARCHITECTURE.deb")));
-        };
-        if !changes.arches.iter().any(|a| a == arch) {
-            return Err(bad(format!(
-                "{stem}.deb is for an architecture that the .changes does not name"
-            )));
-        }
-        let version = full_version(version, &changes.version)?;
-        Ok(Produced { name: dsc::package_name(name)?, version, arch: (*arch).to_owned() })
-    })
-    .collect()
-}
-
-fn full_version(written: &str, upload: &Version) -> Result<Version> {
-    if written == without_epoch(upload.as_str()) {
-        return Ok(upload.clone());
-    }
-    dsc::version(written)
-}
-
-fn bad(why: impl AsRef<str>) -> Error {
-    Error::invalid(format!("the build's result is refused: {}", why.as_ref()))
-        .with_code("invalid_artifact")
+/// Refuses a result; `why` ends the sentence "the build's result is refused: …".
+pub(super) fn refused(why: &str) -> Error {
+    Error::invalid(format!("the build's result is refused: {why}")).with_code("invalid_artifact")
 }
 
 fn read_error(path: &Path, error: std::io::Error) -> Error {

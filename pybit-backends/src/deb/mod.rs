@@ -7,7 +7,7 @@
 //! | which architectures a wildcard means | `arch.rs` |
 //! | what a `.dsc` or `.changes` may say | `control.rs`, `files.rs`, `dsc.rs`, `changes.rs` |
 //! | which commands a build runs | `steps.rs` |
-//! | what is taken from a build | `collect.rs` |
+//! | what is taken from a build | `collect.rs`, `produced.rs` |
 //! | what a failure means | `classify.rs`, `log.rs`, `unmet.rs` |
 
 mod arch;
@@ -19,6 +19,7 @@ mod control;
 mod dsc;
 mod files;
 mod log;
+mod produced;
 mod relation;
 mod steps;
 mod unmet;

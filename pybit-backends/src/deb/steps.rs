@@ -9,6 +9,9 @@ use pybit_core::{Error, Result};
 /// Makes the upstream tarball that `dpkg-source` needs and a version control tree does not have.
 const MAKE_ORIG: &str = include_str!("make-orig.pl");
 
+/// Writes down what the built packages say of themselves, for [`produced`](super::produced).
+const DESCRIBE: &str = include_str!("describe.pl");
+
 /// The commands that turn a tree with `debian/` into a source package in `context.output`.
 ///
 /// `dpkg-source` writes to the directory that it starts in and looks for upstream tarballs there and beside the tree.
@@ -31,10 +34,19 @@ pub(super) fn source(context: &BuildContext) -> Result<Vec<Step>> {
 
 /// The commands that build binary packages from `context.source`, a `.dsc` with its files beside it.
 pub(super) fn binary(context: &BuildContext) -> Result<Vec<Step>> {
-    match &context.place {
-        Surroundings::Sbuild { tarball, .. } => Ok(vec![sbuild(context, tarball)?]),
-        Surroundings::Host => host(context),
-    }
+    let mut steps = match &context.place {
+        Surroundings::Sbuild { tarball, .. } => vec![sbuild(context, tarball)?],
+        Surroundings::Host => host(context)?,
+    };
+    steps.push(Step {
+        phase: "describe",
+        argv: owned(&["perl", "-e", DESCRIBE]),
+        place: Place::Machine,
+        cwd: context.output.clone(),
+        vars: variables(),
+        network: false,
+    });
+    Ok(steps)
 }
 
 /// One run of sbuild 0.85, which makes the environment, installs build dependencies, cuts the network and builds.

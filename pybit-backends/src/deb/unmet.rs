@@ -30,10 +30,10 @@ pub(super) fn forbidden(log: &str, unmet: &[String]) -> bool {
 }
 
 /// The indented lines after each "The following packages have unmet dependencies:" of apt; it may say so twice, once
-/// while it explains.
+/// while it explains, and its `E: ` lines may come out in the middle, being another stream.
 fn apt_lines(log: &str) -> impl Iterator<Item = &str> {
     let blocks = log.split("The following packages have unmet dependencies:").skip(1);
-    blocks.flat_map(|block| block.lines().skip(1).take_while(|line| line.starts_with(' ')))
+    blocks.flat_map(|block| block.lines().skip(1).take_while(|line| line.starts_with([' ', 'E'])))
 }
 
 /// `sbuild-build-depends-main-dummy : Depends: foo (>= 1) but it is not installable`.

@@ -186,10 +186,6 @@ impl<D: Dialect> Cells<'_, D> {
         self.read::<Option<String>>(column)
     }
 
-    pub(super) fn bytes(&self, column: &str) -> Result<Vec<u8>> {
-        self.read::<Option<Vec<u8>>>(column)?.ok_or_else(|| self.corrupt(column, "it is NULL"))
-    }
-
     pub(super) fn at(&self, column: &str) -> Result<Timestamp> {
         self.read::<Moment>(column).map(|m| m.0)
     }

@@ -12,7 +12,7 @@ use sqlx::{Arguments, ColumnIndex, Database, Decode, Encode, Pool, Row, Transact
 pub enum Engine {
     /// SQLite.
     Sqlite,
-    /// PostgreSQL.
+    /// PostgreSQL. It has no [`Dialect`] yet, so nothing has run its texts.
     Postgres,
 }
 

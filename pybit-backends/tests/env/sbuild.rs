@@ -109,8 +109,7 @@ fn endless_package(dir: &Path) {
         ),
         (
             "rules",
-            "#!/usr/bin/make -f\nclean:\nbuild build-arch:\n\tsetsid sleep 1000 &\n\techo in the bu''ild\n\tsleep 1000\n\
-             binary binary-arch:\n",
+            "#!/usr/bin/make -f\nclean:\nbinary binary-arch:\n\tsetsid sleep 1000 &\n\techo in the bu''ild\n\tsleep 1000\n",
         ),
     ];
     for (name, text) in files {

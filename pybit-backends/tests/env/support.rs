@@ -40,7 +40,7 @@ impl MemoryLog {
                 grown.changed().await.unwrap();
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+        let waited = tokio::time::timeout(Duration::from_mins(3), waiting).await;
         assert!(waited.is_ok(), "the log never says {what:?}: {}", self.text());
     }
 }

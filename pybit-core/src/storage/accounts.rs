@@ -22,7 +22,9 @@ pub struct NewToken {
 /// Tokens, and whether the storage answers at all.
 #[async_trait]
 pub trait AccountStore: Send + Sync + std::fmt::Debug {
-    /// Keeps a token; a digest that is already there fails, `Conflict`.
+    /// Keeps a token.
+    ///
+    /// - `a_digest_is_kept_once`: one that is already there fails, `Conflict`.
     async fn add_token(&self, token: &NewToken, at: Timestamp) -> Result<Token>;
 
     /// All tokens, revoked ones too, by number.
@@ -31,7 +33,9 @@ pub trait AccountStore: Send + Sync + std::fmt::Debug {
     /// - `a_token_is_found_by_its_digest_alone`: the token with exactly this digest, revoked and expired ones too.
     async fn token(&self, sha256: &str) -> Result<Option<Token>>;
 
-    /// Revokes a token; whether there was one to revoke. Revoking twice keeps the first time.
+    /// Revokes a token; whether there is such a token.
+    ///
+    /// - `revoking_twice_keeps_the_first_time`: and says again that there is one.
     async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool>;
 
     /// Whether the storage answers.

@@ -14,12 +14,16 @@ pub trait CatalogStore: Send + Sync + std::fmt::Debug {
     /// - `putting_a_target_twice_changes_its_weight`: adds the target, or changes its weight.
     async fn put_target(&self, target: &WeightedTarget) -> Result<()>;
 
-    /// Adds the repository, or changes what it serves; an address and key that are absent leave the stored ones.
+    /// Adds the repository, or changes what it serves.
+    ///
+    /// - `an_absent_address_and_key_leave_the_stored_ones`: what the watcher has told outlives the next start.
     async fn put_repository(&self, repository: &Repository) -> Result<()>;
 
-    /// Adds a rule and returns it with its number; a rule that does not compile is refused.
+    /// Adds a rule and returns it with its number.
+    ///
+    /// - `a_rule_that_does_not_compile_is_refused`: `Invalid`, code `invalid_pattern`; nothing is added.
     async fn add_rule(&self, rule: &BlockRule) -> Result<BlockRule>;
 
-    /// Whether there was such a rule to remove.
+    /// - `removing_a_rule_says_whether_it_was_there`: the numbers of the others stay.
     async fn remove_rule(&self, id: RuleId) -> Result<bool>;
 }

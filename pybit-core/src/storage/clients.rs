@@ -43,6 +43,8 @@ pub trait ClientStore: Send + Sync + std::fmt::Debug {
     /// - `beat_moves_only_the_callers_leases`: the lease epoch of a listed job goes up exactly when the client holds it
     ///   at that attempt number; no other field of a job changes.
     /// - `beat_remembers_the_client`: the client is added or updated; draining, streak and quarantine stay.
+    /// - `beat_answers_with_asked_and_held_jobs`: `asked` in the order of the request, `None` for an unknown one; `held`
+    ///   by number, with the boot of the attempt that holds it, not of the report.
     async fn beat(
         &self,
         report: &ClientReport,
@@ -50,12 +52,14 @@ pub trait ClientStore: Send + Sync + std::fmt::Debug {
         at: Timestamp,
     ) -> Result<Beat>;
 
-    /// All clients, by name.
+    /// - `clients_come_by_name_with_what_they_hold`: `holds` counts `Building` and `Cancelling` jobs.
     async fn clients(&self) -> Result<Vec<BuildClient>>;
 
     /// `None` where there is no such client.
     async fn client(&self, name: &ClientName) -> Result<Option<BuildClient>>;
 
-    /// Tells a client to take no more jobs, or to take some again; whether there is such a client.
+    /// Tells a client to take no more jobs, or to take some again.
+    ///
+    /// - `draining_says_whether_there_is_such_a_client`: and changes nothing else.
     async fn set_draining(&self, name: &ClientName, draining: bool) -> Result<bool>;
 }

@@ -156,7 +156,10 @@ pub struct OutboxRow {
 pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// Records a submission, its jobs, their first events (`None -> Waiting`) and one outbox row a job.
     ///
-    /// - `submission_is_recorded_whole`: submission, jobs, events and outbox rows exist together or not at all.
+    /// - `submission_is_recorded_whole`: submission, jobs, events and outbox rows exist together, or after a refusal not
+    ///   at all: not even the idempotency key.
+    /// - `a_new_job_is_claimable_whatever_the_clock`: its `not_before` is the start of time, so a server whose wall clock
+    ///   runs behind may hand it out at once.
     /// - `same_key_returns_the_first_result`: the same principal and idempotency key with an equal request changes
     ///   nothing and returns the first result with `repeated` set, from any number of concurrent callers.
     /// - `same_key_other_request_is_refused`: with another request it fails, `Conflict`, code `idempotency_key_reused`.
@@ -168,7 +171,9 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     ///   `older_version`, and the message names that version and job.
     /// - `equal_version_is_refused_with_a_pointer`: unless forced, a version equal to that of such a job with an equal
     ///   target fails, `Conflict`, code `same_version`, and the message names the job.
-    /// - `forced_version_supersedes_its_equal`: forced, an equal unfinished job is superseded like an older one.
+    /// - `forced_version_supersedes_its_equal`: forced, an equal unfinished job is superseded like an older one; a newer
+    ///   one stays.
+    /// - `jobs_of_one_submission_do_not_compete`: jobs of the same submission neither refuse nor supersede each other.
     async fn record_submission(&self, record: &SubmissionRecord, at: Timestamp)
     -> Result<Recorded>;
 
@@ -190,7 +195,9 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     ///   `row_version`.
     async fn events(&self, id: JobId) -> Result<Vec<Event>>;
 
-    /// Oldest first, with the length of each attempt's log.
+    /// Oldest first.
+    ///
+    /// - `attempts_show_the_length_of_their_log`: `log_length` is that of the attempt's log stream at this moment.
     async fn attempts(&self, id: JobId) -> Result<Vec<Attempt>>;
 
     /// Gives the best claimable job of the offers to the client: `Waiting` becomes `Building`, the attempt number goes
@@ -201,33 +208,48 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// - `claim_waits_for_not_before`: no job whose `not_before` is after `at`.
     /// - `claim_prefers_another_client`: no job whose `avoid` names this client and ends after `at`.
     /// - `concurrent_claims_take_each_job_once`: any number of concurrent claims never get the same job.
+    /// - `claim_begins_an_attempt_with_an_empty_log`: the attempt of that number names client and process, its stream is
+    ///   called `log`; row version and lease epoch go one up.
     /// - `same_claim_id_returns_the_same_job`: asking again returns the same job while that attempt is the newest and
-    ///   the job is held; `None` after.
+    ///   the job is held; `None` after. Another client's equal id never returns it.
     async fn claim(&self, claim: &Claim, at: Timestamp) -> Result<Option<Job>>;
 
     /// Applies one decided change by compare-and-set.
     ///
     /// - `change_on_an_old_row_is_stale`: unless `row_version` (and `expected_lease`, where given) still stand nothing
     ///   changes, and `Stale` carries the job as it is. An unknown job fails, `NotFound`.
+    /// - `concurrent_changes_take_effect_once`: of any number of changes decided on the same row exactly one is `Done`.
     /// - `change_writes_job_event_and_attempt_together`: the job's mutable fields, its event numbered by the new
     ///   `row_version`, the end of its attempt, the health of its client and the following jobs take effect together.
+    /// - `every_change_moves_the_lease`: the lease epoch goes one up, whatever `after.lease_epoch` says; `changed_at` is
+    ///   `at`.
+    /// - `a_reopened_attempt_goes_on`: with `reopen_attempt` the newest attempt has no outcome, failure, digest and end.
+    /// - `health_counts_failures_in_a_row`: `Ill` adds one to the streak of the client that held the job and sets its
+    ///   quarantine; `Well` ends both.
     /// - `change_to_waiting_enters_the_outbox`: a job that becomes `Waiting` gets an outbox row.
     /// - `change_needs_complete_files_when_asked`: with `needs_files`, an incomplete file of the newest attempt fails,
     ///   `Conflict`, code `files_incomplete`, and nothing changes.
     /// - `following_jobs_obey_the_version_rules`: they are checked and supersede as in `record_submission`; a refusal
     ///   fails the whole change.
-    /// - `one_attempt_succeeds_at_most`: a second `Succeeded` outcome of a job fails, `Conflict`.
+    /// - `one_attempt_succeeds_at_most`: a second `Succeeded` outcome of a job fails, `Conflict`, as does a second end of
+    ///   an attempt.
     /// - `illegal_transition_is_refused`: a change that the transition table does not have fails, `Internal`, as does
     ///   any change of a terminal job.
     async fn advance(&self, change: &Change, at: Timestamp) -> Result<Advance>;
 
     /// Every held job and its lease epoch.
+    ///
+    /// - `leases_are_those_of_held_jobs`: `Building` and `Cancelling`, no others.
     async fn leases(&self) -> Result<Vec<Lease>>;
 
     /// `Blocked` jobs, at most `limit`, oldest first.
+    ///
+    /// - `blocked_jobs_come_oldest_first`: by number, with what they miss.
     async fn blocked(&self, limit: u32) -> Result<Vec<Job>>;
 
     /// `Uploaded` jobs of a suite and format, at most `limit`, oldest first: what a repository has to publish.
+    ///
+    /// - `uploaded_jobs_are_those_of_the_suite`: distribution, suite and format all agree; by number.
     async fn uploaded(
         &self,
         dist: &Dist,
@@ -236,10 +258,14 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
         limit: u32,
     ) -> Result<Vec<Job>>;
 
-    /// Routes that have a `Waiting` job whose `not_before` has come, each once.
+    /// Routes that have a `Waiting` job whose `not_before` has come.
+    ///
+    /// - `due_routes_come_once_each`: however many jobs wait there; none whose jobs all wait for a later time.
     async fn due_routes(&self, at: Timestamp) -> Result<Vec<Route>>;
 
     /// `Waiting` jobs with a higher rank than this one for an equal target: its place in the queue, from 0.
+    ///
+    /// - `ahead_of_counts_what_a_claim_takes_first`: the order is that of `claim`.
     async fn ahead_of(&self, job: &Job) -> Result<u64>;
 
     /// Unsent hints, oldest first, at most `limit`.

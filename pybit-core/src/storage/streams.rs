@@ -16,9 +16,14 @@ use crate::model::{
 /// - `writes_of_a_future_attempt_are_refused`: a number above it fails, `Conflict`, code `future_attempt`.
 /// - `writes_to_an_ended_job_are_refused`: files need the job `Building` or `Waiting` (its lease lapsed, nobody claimed
 ///   it again), logs also `Cancelling`; else it fails, `Conflict`, code `not_building`.
+///
+/// A write is what grows, declares, resets or seals; only a log is sealed, and any stream's parts merged, whenever it
+/// suits the archive: the bytes stay what they are. A stream, upload or job that does not exist fails, `NotFound`.
 #[async_trait]
 pub trait StreamStore: Send + Sync + std::fmt::Debug {
     /// Makes an upload with its declared files.
+    ///
+    /// - `an_upload_keeps_its_owner_and_files`: the upload names its principal; each file is an empty stream of its own.
     async fn new_upload(
         &self,
         principal: &str,
@@ -26,7 +31,7 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
         at: Timestamp,
     ) -> Result<Upload>;
 
-    /// `None` where there is no such upload.
+    /// - `absent_streams_are_none`: `None` where there is no such upload.
     async fn upload(&self, id: UploadId) -> Result<Option<Upload>>;
 
     /// Declares the files of an attempt.
@@ -40,10 +45,10 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
         at: Timestamp,
     ) -> Result<Vec<Stream>>;
 
-    /// The streams of an owner, by number; empty where there are none.
+    /// - `absent_streams_are_none`: the streams of an owner, by number; empty where there are none.
     async fn streams(&self, owner: StreamOwner) -> Result<Vec<Stream>>;
 
-    /// `None` where there is no such stream.
+    /// - `absent_streams_are_none`: `None` where there is no such stream.
     async fn stream(&self, id: StreamId) -> Result<Option<Stream>>;
 
     /// Appends a part whose bytes are already durable in the object store.
@@ -55,10 +60,14 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
     async fn append_part(&self, stream: StreamId, part: &NewPart) -> Result<Appended>;
 
     /// The parts that hold bytes from `offset` on, in order, at most `limit`.
+    ///
+    /// - `parts_start_with_the_one_that_holds_the_offset`: none where the stream ends at or before `offset`.
     async fn parts(&self, stream: StreamId, offset: u64, limit: u32) -> Result<Vec<Part>>;
 
     /// Puts one part in the place of those that cover exactly its bytes; `false`, and nothing changes, where the parts
     /// from its offset on do not add up to it.
+    ///
+    /// - `merged_parts_are_exactly_covered`: first and last byte of `into` are a part's first and a part's last byte.
     async fn merge_parts(&self, stream: StreamId, into: &NewPart) -> Result<bool>;
 
     /// Puts one object in the place of all parts: the stream is complete. `false`, and nothing changes, where the
@@ -66,12 +75,19 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
     ///
     /// - `sealing_needs_the_whole_stream`: a file whose length is not its declared size fails, `Conflict`, code
     ///   `incomplete`.
+    /// - `a_sealed_stream_is_one_object`: it keeps its length and has no parts; a log takes the digest, a file keeps its
+    ///   declared one.
     async fn seal(&self, stream: StreamId, length: u64, object: &str, sha256: &str)
     -> Result<bool>;
 
-    /// Forgets all parts of a file that is not sealed: its bytes were not the declared ones, it starts again from 0.
+    /// Forgets all parts of a file that is not sealed: its bytes were not the declared ones.
+    ///
+    /// - `a_reset_file_starts_again_from_0`: a sealed one fails, `Conflict`, code `sealed`; a log fails.
     async fn reset(&self, stream: StreamId) -> Result<()>;
 
-    /// Logs of attempts that have ended and are not sealed, at most `limit`: what the archive still has to take.
+    /// Logs of attempts that have ended and are not sealed, by number, at most `limit`: what the archive still has to
+    /// take.
+    ///
+    /// - `unsealed_logs_are_those_of_ended_attempts`: whatever the status of the job.
     async fn unsealed_logs(&self, limit: u32) -> Result<Vec<Stream>>;
 }

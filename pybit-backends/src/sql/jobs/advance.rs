@@ -116,6 +116,12 @@ async fn move_attempt<D: Dialect>(
     change: &Change,
     at: Timestamp,
 ) -> Result<()> {
+    if change.attempt_end.is_none() && !change.reopen_attempt {
+        return Ok(());
+    }
+    if job.attempt == 0 {
+        return Err(Error::internal(format!("job {} has no attempt", job.id)));
+    }
     if change.reopen_attempt {
         Call::<D>::new(&sql::ATTEMPT_REOPEN)
             .int(job.id.0)

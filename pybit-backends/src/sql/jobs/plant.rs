@@ -1,4 +1,6 @@
 //! A planned job becomes a job: the version rules, what it supersedes, its row, event and hint.
+//!
+//! Jobs of one submission neither refuse nor supersede each other.
 
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{Job, JobId, JobKind, JobStatus, SubmissionId, Version};
@@ -37,11 +39,11 @@ async fn plant<D: Dialect>(
     };
     take_turn::<D>(connection, planned).await?;
     if !planned.force {
-        refuse_older::<D>(connection, planned, version, key).await?;
-        refuse_equal::<D>(connection, planned, version, key).await?;
+        refuse_older::<D>(connection, submission, planned, version, key).await?;
+        refuse_equal::<D>(connection, submission, planned, version, key).await?;
     }
     // Out of the way first, because only one unfinished job may have this version; the pointer follows.
-    let older = end_superseded::<D>(connection, planned, version, key, act).await?;
+    let older = end_superseded::<D>(connection, submission, planned, version, key, act).await?;
     let job = add::<D>(connection, submission, planned, act.at).await?;
     for id in older {
         Call::<D>::new(&sql::JOB_POINT_TO_NEWER)
@@ -74,19 +76,22 @@ async fn take_turn<D: Dialect>(connection: &mut D::Connection, planned: &Planned
 
 async fn refuse_older<D: Dialect>(
     connection: &mut D::Connection,
+    submission: SubmissionId,
     planned: &PlannedJob,
     version: &Version,
     key: &[u8],
 ) -> Result<()> {
     let target = &planned.target;
-    let newest = Call::<D>::new(&sql::PACKAGE_NEWEST)
+    let newer = Call::<D>::new(&sql::JOB_NEWER_VERSION)
         .text(planned.package.as_str())
         .text(target.dist.as_str())
         .text(target.suite.as_str())
         .text(target.format.as_str())
-        .first(connection, |c| Ok((rows::job(c)?, c.bytes("version_key")?)))
+        .blob(Some(key))
+        .int(submission.0)
+        .first(connection, rows::job)
         .await?;
-    let Some((job, _)) = newest.filter(|(_, newest)| newest.as_slice() > key) else {
+    let Some(job) = newer else {
         return Ok(());
     };
     let has = job.version.map_or_else(String::new, |v| v.to_string());
@@ -100,6 +105,7 @@ async fn refuse_older<D: Dialect>(
 
 async fn refuse_equal<D: Dialect>(
     connection: &mut D::Connection,
+    submission: SubmissionId,
     planned: &PlannedJob,
     version: &Version,
     key: &[u8],
@@ -111,6 +117,7 @@ async fn refuse_equal<D: Dialect>(
         .text(target.suite.as_str())
         .text(target.format.as_str())
         .blob(Some(key))
+        .int(submission.0)
         .text(target.arch.as_str())
         .text(target.env.as_str())
         .first(connection, rows::job)
@@ -129,6 +136,7 @@ async fn refuse_equal<D: Dialect>(
 /// has let it pass the rules.
 async fn end_superseded<D: Dialect>(
     connection: &mut D::Connection,
+    submission: SubmissionId,
     planned: &PlannedJob,
     version: &Version,
     key: &[u8],
@@ -143,6 +151,7 @@ async fn end_superseded<D: Dialect>(
         .text(target.format.as_str())
         .text(target.env.as_str())
         .blob(Some(key))
+        .int(submission.0)
         .all(connection, rows::job)
         .await?;
     let cause = format!("superseded by version {version}");

@@ -30,7 +30,8 @@ use super::dialect::{Dialect, Engine, Moment};
 use super::error::failed;
 use super::{SqlStore, statements};
 
-/// Before this version a reader could corrupt the write-ahead log (sqlite.org/wal.html, "the WAL-reset bug").
+/// Before this version two connections, one that checkpoints and one that writes, could corrupt the database (the
+/// "WAL-reset bug" in the release notes of SQLite 3.51.3).
 const OLDEST: (u32, u32, u32) = (3, 51, 3);
 
 /// Opens `sqlite:` URLs: `sqlite:///var/lib/pybit/farm.db`, `sqlite:farm.db`.

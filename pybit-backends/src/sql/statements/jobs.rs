@@ -83,13 +83,14 @@ pub(in crate::sql) static JOB_CLAIM: Statement = Statement::shared(
 /// The second condition repeats the index's own words, which is what lets SQLite use a partial index.
 pub(in crate::sql) static JOBS_SUPERSEDED: Statement = Statement::shared(
     "jobs_superseded",
-    7,
+    8,
     concat!(
         "SELECT ",
         job_columns!(),
         " FROM job
          WHERE package = $1 AND dist = $2 AND suite = $3 AND arch = $4 AND format = $5 AND env = $6
-           AND version_key <= $7 AND status IN ('Waiting', 'Blocked', 'Building') ORDER BY id"
+           AND version_key <= $7 AND submission <> $8
+           AND status IN ('Waiting', 'Blocked', 'Building') ORDER BY id"
     ),
 );
 
@@ -104,15 +105,30 @@ pub(in crate::sql) static JOB_SUPERSEDE: Statement = Statement::shared(
 pub(in crate::sql) static JOB_POINT_TO_NEWER: Statement =
     Statement::shared("job_point_to_newer", 2, "UPDATE job SET superseded_by = $2 WHERE id = $1");
 
+/// The newest of the jobs by which the suite has or gets a version above `$5`, those of submission `$6` aside.
+pub(in crate::sql) static JOB_NEWER_VERSION: Statement = Statement::shared(
+    "job_newer_version",
+    6,
+    concat!(
+        "SELECT ",
+        job_columns!(),
+        " FROM job
+         WHERE package = $1 AND dist = $2 AND suite = $3 AND format = $4 AND version_key > $5
+           AND submission <> $6
+           AND kind = 'binary' AND status NOT IN ('Failed', 'Cancelled', 'Cancelling')
+         ORDER BY version_key DESC, id DESC LIMIT 1"
+    ),
+);
+
 pub(in crate::sql) static JOB_SAME_VERSION: Statement = Statement::shared(
     "job_same_version",
-    7,
+    8,
     concat!(
         "SELECT ",
         job_columns!(),
         " FROM job
          WHERE package = $1 AND dist = $2 AND suite = $3 AND format = $4 AND version_key = $5
-           AND arch = $6 AND env = $7
+           AND submission <> $6 AND arch = $7 AND env = $8
            AND kind = 'binary' AND status NOT IN ('Failed', 'Cancelled', 'Cancelling')
          ORDER BY id DESC LIMIT 1"
     ),

@@ -75,6 +75,7 @@ pub static ALL: &[&Statement] = &[
     &JOB_SUPERSEDE,
     &JOB_POINT_TO_NEWER,
     &JOBS_SUPERSEDED,
+    &JOB_NEWER_VERSION,
     &JOB_SAME_VERSION,
     &EVENT_ADD,
     &EVENTS,

@@ -28,7 +28,7 @@ pub(in crate::sql) static PACKAGE_NEWEST: Statement = Statement::shared(
     concat!(
         "SELECT ",
         job_columns!(),
-        ", version_key FROM job
+        " FROM job
          WHERE package = $1 AND dist = $2 AND suite = $3 AND format = $4
            AND kind = 'binary' AND status NOT IN ('Failed', 'Cancelled', 'Cancelling')
            AND version_key IS NOT NULL

@@ -1,0 +1,120 @@
+//! What every [`Storage`](crate::storage::Storage) must do.
+
+mod accounts;
+mod advance;
+mod attempts;
+mod catalog;
+mod claim;
+mod clients;
+mod fence;
+mod lists;
+mod packages;
+mod queue;
+mod streams;
+mod submit;
+mod versions;
+mod whole;
+
+use super::{Case, cases};
+use crate::storage::Storage;
+
+/// Every bullet of the storage traits.
+pub const STORAGE: &[Case<dyn Storage>] = cases! {
+    submit {
+        submission_is_recorded_whole,
+        a_new_job_is_claimable_whatever_the_clock,
+        same_key_returns_the_first_result,
+        same_key_other_request_is_refused,
+    }
+    versions {
+        newer_version_supersedes_older_unfinished,
+        older_version_is_refused,
+        equal_version_is_refused_with_a_pointer,
+        forced_version_supersedes_its_equal,
+        jobs_of_one_submission_do_not_compete,
+        following_jobs_obey_the_version_rules,
+    }
+    lists {
+        absent_rows_are_none,
+        jobs_come_newest_first_and_page_without_gaps,
+        every_filter_field_narrows,
+        counts_agree_with_jobs,
+        events_are_numbered_without_gaps,
+        attempts_show_the_length_of_their_log,
+        leases_are_those_of_held_jobs,
+        blocked_jobs_come_oldest_first,
+        uploaded_jobs_are_those_of_the_suite,
+    }
+    queue {
+        due_routes_come_once_each,
+        ahead_of_counts_what_a_claim_takes_first,
+        outbox_rows_stay_until_marked,
+        change_to_waiting_enters_the_outbox,
+    }
+    claim {
+        claim_takes_the_best,
+        claim_needs_an_exact_offer,
+        claim_waits_for_not_before,
+        claim_prefers_another_client,
+        concurrent_claims_take_each_job_once,
+        claim_begins_an_attempt_with_an_empty_log,
+        same_claim_id_returns_the_same_job,
+    }
+    advance {
+        change_on_an_old_row_is_stale,
+        concurrent_changes_take_effect_once,
+        change_writes_job_event_and_attempt_together,
+        every_change_moves_the_lease,
+        change_needs_complete_files_when_asked,
+        illegal_transition_is_refused,
+    }
+    attempts {
+        a_reopened_attempt_goes_on,
+        one_attempt_succeeds_at_most,
+        health_counts_failures_in_a_row,
+    }
+    packages {
+        packages_show_newest_done_and_newest_job,
+        packages_page_by_name_and_are_searched_literally,
+        newest_is_the_greatest_version_that_counts,
+    }
+    fence {
+        writes_of_an_older_attempt_are_refused,
+        writes_of_a_future_attempt_are_refused,
+        writes_to_an_ended_job_are_refused,
+    }
+    streams {
+        an_upload_keeps_its_owner_and_files,
+        absent_streams_are_none,
+        declaring_twice_returns_the_same_streams,
+        a_part_is_appended_at_the_end_only,
+        a_file_never_outgrows_its_declared_size,
+        parts_start_with_the_one_that_holds_the_offset,
+        merged_parts_are_exactly_covered,
+    }
+    whole {
+        a_sealed_stream_does_not_grow,
+        sealing_needs_the_whole_stream,
+        a_sealed_stream_is_one_object,
+        a_reset_file_starts_again_from_0,
+        unsealed_logs_are_those_of_ended_attempts,
+    }
+    catalog {
+        putting_a_target_twice_changes_its_weight,
+        an_absent_address_and_key_leave_the_stored_ones,
+        a_rule_that_does_not_compile_is_refused,
+        removing_a_rule_says_whether_it_was_there,
+    }
+    clients {
+        beat_moves_only_the_callers_leases,
+        beat_remembers_the_client,
+        beat_answers_with_asked_and_held_jobs,
+        clients_come_by_name_with_what_they_hold,
+        draining_says_whether_there_is_such_a_client,
+    }
+    accounts {
+        a_digest_is_kept_once,
+        a_token_is_found_by_its_digest_alone,
+        revoking_twice_keeps_the_first_time,
+    }
+};
