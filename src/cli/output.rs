@@ -95,8 +95,11 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) {
     for row in rows {
         table.add_row(row);
     }
-    let lines: String = table.lines().map(|l| format!("{}\n", l.trim_end())).collect();
-    print(&lines);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let lines: Vec<_> = table.lines().map(|l| l.trim_end().to_owned()).collect();
+    line(lines.join("\n"));
 }
 
 /// Text from elsewhere on one line, without what a terminal would obey.
