@@ -171,7 +171,7 @@ impl Exec {
 }
 
 /// How long a killed tree may take to be gone; only a process stuck in the kernel takes this long.
-const DYING: Duration = Duration::from_secs(60);
+const DYING: Duration = Duration::from_mins(1);
 
 fn receiver(reader: PipeReader) -> std::io::Result<Receiver> {
     Receiver::from_owned_fd(OwnedFd::from(reader))

@@ -177,12 +177,11 @@ impl Checkout<'_> {
     async fn get(&self, url: &str, reference: Option<&str>) -> Result<String> {
         let tree = &self.tree;
         self.run(tree, &["init", "--quiet"]).await?;
-        match reference.filter(|r| is_commit_id(r)) {
-            Some(id) => self.get_commit(url, id).await?,
-            None => {
-                let name = self.resolve(url, reference).await?;
-                self.shallow_or_whole(url, &[&name]).await?;
-            }
+        if let Some(id) = reference.filter(|r| is_commit_id(r)) {
+            self.get_commit(url, id).await?;
+        } else {
+            let name = self.resolve(url, reference).await?;
+            self.shallow_or_whole(url, &[&name]).await?;
         }
         let wanted = reference.filter(|r| is_commit_id(r)).unwrap_or("FETCH_HEAD");
         let commit = format!("{wanted}^{{commit}}");
@@ -206,9 +205,9 @@ impl Checkout<'_> {
 
     /// Many servers give any commit that is asked for; for the others everything is fetched to look for it.
     async fn get_commit(&self, url: &str, id: &str) -> Result<()> {
-        match self.shallow_or_whole(url, &[id]).await {
-            Err(e) if e.code() == "source_not_found" => {}
-            other => return other,
+        // Servers say in many ways that they give no single commit; one that is away says so again below.
+        if self.shallow_or_whole(url, &[id]).await.is_ok() {
+            return Ok(());
         }
         let all = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
         self.run(&self.tree, &["fetch", "--quiet", "--no-tags", "--", url, all[0], all[1]]).await?;
@@ -266,6 +265,8 @@ fn judge(exit: Exit, said: &str) -> Error {
         "Host key verification failed",
         "The requested URL returned error: 403",
         "The requested URL returned error: 401",
+        // A redirect: it could lead from an allowed place to any other.
+        "The requested URL returned error: 30",
         "' not allowed",
         "unable to update url base from redirection",
     ];

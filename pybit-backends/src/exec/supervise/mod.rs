@@ -84,7 +84,7 @@ fn supervise() -> ExitCode {
         Ok(job) => job,
         Err(e) => return complain(&format!("it was given no job: {e}")),
     };
-    let report = match start(job) {
+    let report = match start(&job) {
         Ok(pid) => match watch(pid) {
             Ok(report) => report,
             Err(e) => return complain(&format!("it cannot watch the command: {e}")),
@@ -109,7 +109,7 @@ fn send(report: &Report) -> ExitCode {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
-fn start(job: Job) -> std::io::Result<Pid> {
+fn start(job: &Job) -> std::io::Result<Pid> {
     let (program, rest) = job.argv.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
     if !job.cwd.is_dir() {
         let message = format!("there is no directory {}", job.cwd.display());
