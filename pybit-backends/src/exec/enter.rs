@@ -21,22 +21,22 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// How to go in; written as arguments by [`to_args`](Self::to_args), and read back by [`main`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The unpacked root.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// A directory that is the same inside.
-    pub work: PathBuf,
+    pub(crate) work: PathBuf,
     /// Where the command starts, inside.
-    pub cwd: PathBuf,
+    pub(crate) cwd: PathBuf,
     /// Whether the command may use the network; without, there is nothing but a loopback device.
-    pub network: bool,
+    pub(crate) network: bool,
     /// The id inside, of user and group, that the command runs as.
-    pub id: u32,
+    pub(crate) id: u32,
 }
 
 impl Entry {
     /// The arguments after the supervisor's verb.
-    pub fn to_args(&self, command: &[String]) -> Vec<String> {
+    pub(crate) fn to_args(&self, command: &[String]) -> Vec<String> {
         let mut args = vec![
             "enter".to_owned(),
             self.root.display().to_string(),
