@@ -1,3 +1,9 @@
 //! The backends behind pybit's traits.
 
+pub mod deb;
+pub mod env;
+pub mod exec;
+mod lock;
 pub mod publish;
+pub mod source;
+pub mod sql;

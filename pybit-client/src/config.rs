@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pybit_core::model::{Arch, ClientName, Dist, EnvName, FormatName, Suite, Target};
 use pybit_core::{Error, Result};
@@ -37,6 +36,9 @@ pub struct ClientConfig {
     /// Allows the environment `host`: builds that see this machine as it is.
     #[serde(default)]
     pub allow_host: bool,
+    /// Allows `git+file://` sources: repositories of this machine, read as the build user.
+    #[serde(default)]
+    pub allow_file: bool,
     /// What is built here.
     pub offers: Vec<OfferConfig>,
     /// The environment `sbuild`.
@@ -104,14 +106,7 @@ impl ClientConfig {
     ///
     /// Fails where there is none, where there are two, and where its file can be read by others.
     pub fn secret(&self) -> Result<Secret> {
-        match (&self.token, &self.token_file) {
-            (Some(token), None) => Ok(token.clone()),
-            (None, Some(file)) => read_secret(file),
-            (None, None) => Err(refuse(
-                "a build client needs a token; make one with `pybit token add` and set client.token_file",
-            )),
-            (Some(_), Some(_)) => Err(refuse("set client.token or client.token_file, not both")),
-        }
+        Secret::configured(self.token.as_ref(), self.token_file.as_deref(), "client")
     }
 
     /// Everything that is built here, source jobs among it.
@@ -182,26 +177,14 @@ pub fn machine_arch(format: &FormatName) -> Option<Arch> {
     name.parse().ok()
 }
 
-fn read_secret(file: &Path) -> Result<Secret> {
-    let unreadable = |e: std::io::Error| {
-        refuse(&format!("the token file {} cannot be read: {e}", file.display())).with_source(e)
-    };
-    let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        let path = file.display();
-        return Err(refuse(&format!(
-            "the token file {path} can be read by others; run chmod 600 {path}"
-        )));
-    }
-    Ok(Secret::new(&std::fs::read_to_string(file).map_err(unreadable)?))
-}
-
 fn refuse(why: &str) -> Error {
     Error::invalid(why).with_code("invalid_configuration")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn config(text: &str) -> ClientConfig {

@@ -19,6 +19,7 @@ use pybit_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::State;
+use crate::user::make_dir;
 
 /// The version of the journal that this program writes.
 const VERSION: u32 = 1;
@@ -97,7 +98,10 @@ impl Journal {
     /// Fails, `Conflict`, while another process has it open.
     pub fn open(work_dir: &Path) -> Result<Self> {
         let jobs = work_dir.join("jobs");
-        fs::create_dir_all(&jobs).map_err(|e| failed("make", &jobs, e))?;
+        if !work_dir.exists() {
+            make_dir(work_dir, None)?;
+        }
+        make_dir(&jobs, None)?;
         let path = work_dir.join("lock");
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(|e| failed("open", &path, e))?;
@@ -120,7 +124,7 @@ impl Journal {
     pub fn begin(&self, entry: &Entry) -> Result<JobDir> {
         let dir = self.place(entry.job(), entry.attempt());
         dir.remove()?;
-        fs::create_dir_all(&dir.root).map_err(|e| failed("make", &dir.root, e))?;
+        make_dir(&dir.root, None)?;
         sync_dir(&self.jobs)?;
         dir.write(entry)?;
         Ok(dir)

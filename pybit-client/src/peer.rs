@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) lost_claims: u32,
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) verdicts: BTreeMap<i64, Verdict>,
+    /// Heartbeats so far.
+    pub(crate) beats: u32,
     /// What the last heartbeat listed.
     pub(crate) held: Vec<(i64, u32)>,
     pub(crate) logs: BTreeMap<String, Vec<u8>>,
@@ -93,8 +95,8 @@ impl Peer {
             let shared = Arc::clone(&served);
             async move { shared.answer(request).await }
         });
-        let server = Server::new_with_acceptor(acceptor).run(endpoint);
-        let task = tokio::spawn(async move { server.await.unwrap() });
+        let serving = Server::new_with_acceptor(acceptor).run(endpoint);
+        let task = tokio::spawn(async move { serving.await.unwrap() });
         Self { url, shared, task }
     }
 
@@ -116,7 +118,7 @@ impl Peer {
     pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut(&State) -> bool) {
         let mut changed = self.shared.changed.subscribe();
         let wait = async {
-            while !self.shared.with(|s| holds(s)) {
+            while !self.shared.with_quietly(|s| holds(s)) {
                 changed.changed().await.unwrap();
             }
         };
@@ -212,10 +214,10 @@ impl State {
     }
 
     fn claim(&mut self, claim_id: &str) -> (Option<Assignment>, bool) {
-        if !self.claims.contains_key(claim_id) {
-            if let Some(job) = self.jobs.pop_front() {
-                self.claims.insert(claim_id.to_owned(), job);
-            }
+        if !self.claims.contains_key(claim_id)
+            && let Some(job) = self.jobs.pop_front()
+        {
+            self.claims.insert(claim_id.to_owned(), job);
         }
         let found = self.claims.get(claim_id).cloned();
         let lost = found.is_some() && self.lost_claims > 0;
@@ -225,6 +227,7 @@ impl State {
 
     fn heartbeat(&mut self, body: &[u8]) -> Response {
         let request: HeartbeatRequest = serde_json::from_slice(body).unwrap();
+        self.beats += 1;
         self.held = request.jobs.iter().map(|h| (h.job.0, h.attempt)).collect();
         let verdict = |job: i64| self.verdicts.get(&job).copied().unwrap_or(Verdict::Continue);
         let verdicts = request.jobs.iter().map(|h| verdict(h.job.0)).collect();
@@ -250,9 +253,9 @@ impl State {
         self.settle(fault, grown)
     }
 
-    fn settle(&mut self, fault: Fault, appended: Result<(u64, u64), Response>) -> Response {
+    fn settle(&mut self, fault: Fault, appended: Result<(u64, u64), Box<Response>>) -> Response {
         match appended {
-            Err(response) => response,
+            Err(response) => *response,
             Ok((length, new)) => {
                 self.grown += new;
                 match fault {
@@ -299,21 +302,21 @@ fn append(
     fault: Fault,
     offset: usize,
     body: &[u8],
-) -> Result<(u64, u64), Response> {
+) -> Result<(u64, u64), Box<Response>> {
     match fault {
-        Fault::Away => return Err(refuse(503, "unavailable", None)),
+        Fault::Away => return Err(Box::new(refuse(503, "unavailable", None))),
         Fault::Forgot => {
             to.truncate(to.len() / 2);
-            return Err(refuse(409, "offset_mismatch", Some(to.len())));
+            return Err(Box::new(refuse(409, "offset_mismatch", Some(to.len()))));
         }
         Fault::LostAnswer | Fault::None => {}
     }
     if offset > to.len() {
-        return Err(refuse(409, "offset_mismatch", Some(to.len())));
+        return Err(Box::new(refuse(409, "offset_mismatch", Some(to.len()))));
     }
     let old = body.len().min(to.len() - offset);
     if to[offset..offset + old] != body[..old] {
-        return Err(refuse(409, "diverged", None));
+        return Err(Box::new(refuse(409, "diverged", None)));
     }
     to.extend_from_slice(&body[old..]);
     Ok((to.len() as u64, (body.len() - old) as u64))

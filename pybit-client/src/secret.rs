@@ -1,7 +1,10 @@
 //! A text that is never shown.
 
 use std::fmt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use pybit_core::{Error, Result};
 use serde::Deserialize;
 
 /// An access token: readable only where it is sent, absent from every `Debug` and log line.
@@ -19,6 +22,42 @@ impl Secret {
     pub fn expose(&self) -> &str {
         self.0.trim()
     }
+
+    /// The secret that a role's table of the configuration gives: by itself, or in a file.
+    ///
+    /// Fails where there is none, where there are two, and where the file can be read by others: `Invalid`, code
+    /// `invalid_configuration`.
+    pub fn configured(given: Option<&Self>, file: Option<&Path>, table: &str) -> Result<Self> {
+        match (given, file) {
+            (Some(secret), None) => Ok(secret.clone()),
+            (None, Some(file)) => Self::read(file),
+            (None, None) => Err(refuse(format!(
+                "this role needs a token; make one with `pybit token create` and set {table}.token_file"
+            ))),
+            (Some(_), Some(_)) => {
+                Err(refuse(format!("set {table}.token or {table}.token_file, not both")))
+            }
+        }
+    }
+
+    /// Reads a secret from a file that nobody else can read.
+    pub fn read(file: &Path) -> Result<Self> {
+        let unreadable = |e: std::io::Error| {
+            refuse(format!("the token file {} cannot be read: {e}", file.display())).with_source(e)
+        };
+        let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let path = file.display();
+            return Err(refuse(format!(
+                "the token file {path} can be read by others; run chmod 600 {path}"
+            )));
+        }
+        Ok(Self::new(&std::fs::read_to_string(file).map_err(unreadable)?))
+    }
+}
+
+fn refuse(why: String) -> Error {
+    Error::invalid(why).with_code("invalid_configuration")
 }
 
 impl fmt::Debug for Secret {

@@ -130,9 +130,9 @@ impl Sender {
     }
 
     async fn send_some(&mut self) -> Result<(), ApiError> {
-        let read = self.spool.read(self.offset, MOST).await;
-        let bytes: Bytes = read.map_err(|e| ApiError::new(e.kind(), e.message()))?.into();
         let length = self.spool.length();
+        let read = self.spool.read(self.offset, MOST.min(length - self.offset)).await;
+        let bytes: Bytes = read.map_err(|e| ApiError::new(e.kind(), e.message()))?.into();
         match self.api.append_log(self.job, self.attempt, self.offset, bytes).await {
             Ok(durable) => self.reached(durable.min(length)),
             Err(e) if e.is("offset_mismatch") && e.expected.is_some_and(|n| n <= length) => {

@@ -79,7 +79,7 @@ fn a_minute() -> u64 {
 impl WatchConfig {
     /// The access token; fails where there is none.
     pub fn secret(&self) -> Result<Secret> {
-        pybit_client::read_token(self.token.as_ref(), self.token_file.as_deref(), "watch")
+        Secret::configured(self.token.as_ref(), self.token_file.as_deref(), "watch")
     }
 
     /// Checks what the types cannot say.

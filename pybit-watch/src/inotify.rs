@@ -30,6 +30,10 @@ impl DirectoryWatch {
         let events =
             AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ATTRIB;
         inotify.add_watch(dir, events).map_err(fail)?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; this descriptor lives exactly as long as its owner here"
+        )]
         let descriptor = AsyncFd::new(Descriptor(inotify))
             .map_err(|e| Error::internal("cannot wait for inotify").with_source(e))?;
         Ok(Self(descriptor))

@@ -1,1 +1,42 @@
-//! skeleton
+//! The web server of a pybit farm: the HTTP API (`docs/api.md`), the pages, the published repositories' files, and the
+//! background of the farm.
+//!
+//! | to know | open |
+//! |---|---|
+//! | which routes there are, and who may use them | `router.rs` |
+//! | what a route does | `api/` |
+//! | how a failure is answered | `error.rs` |
+//! | what happens to every request | `front.rs`, `operation.rs` |
+//! | how bytes arrive and are read | `streams/`, `blobs.rs` |
+//! | what the server does by itself | `tasks.rs` |
+//!
+//! [`serve()`] runs one; any number may run on the same storage, transport and blobs.
+
+mod acceptor;
+mod api;
+mod app;
+mod auth;
+mod blobs;
+mod body;
+mod call;
+pub mod config;
+mod error;
+mod follow;
+mod front;
+mod json;
+mod metrics;
+mod openapi;
+mod operation;
+mod pages;
+mod repositories;
+mod router;
+mod serve;
+mod statics;
+mod streams;
+mod tasks;
+mod tokens;
+
+pub use blobs::Blobs;
+pub use config::{SuiteConfig, WebConfig, seed};
+pub use serve::{WebParts, serve};
+pub use tokens::{ensure_admin_token, ensure_role_token};

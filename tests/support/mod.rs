@@ -183,6 +183,7 @@ token_file = "{}"
 work_dir = "{}/{name}-work"
 build_user = "pybit-build"
 allow_host = true
+allow_file = true
 
 [[client.offers]]
 dist = "Debian"

@@ -59,11 +59,15 @@ pub(super) fn link(relative: &str, from: &Path, to: &Path) -> Result<bool> {
     }
 }
 
-/// Copies the regular files of one directory into a new one.
-pub(super) fn copy_flat(from: &Path, to: &Path) -> Result<()> {
+/// Copies reprepro's database into a new directory, but not the lock of a reprepro that somebody killed: every later run
+/// would end with 239.
+pub(super) fn copy_database(from: &Path, to: &Path) -> Result<()> {
     directory(to)?;
     for entry in fs::read_dir(from).map_err(|e| error::io("read", from, e))? {
         let entry = entry.map_err(|e| error::io("read", from, e))?;
+        if entry.file_name() == "lockfile" {
+            continue;
+        }
         let target = to.join(entry.file_name());
         fs::copy(entry.path(), &target).map_err(|e| error::io("write", &target, e))?;
     }
@@ -94,7 +98,7 @@ pub(super) fn flush(path: &Path) -> Result<()> {
     File::open(path).and_then(|f| f.sync_all()).map_err(|e| error::io("flush", path, e))
 }
 
-/// Runs blocking work on files off the runtime's own threads.
+/// Runs blocking work on files off the runtime's own threads. It goes on to its end even where nobody waits any more.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

@@ -92,19 +92,28 @@ impl Layout {
     /// The state that readers see; `None` before the first.
     pub(super) fn current(&self) -> Result<Option<u64>> {
         let path = self.0.join("current");
-        let target = match fs::read_link(&path) {
-            Ok(target) => target,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(error::io("read", &path, e)),
-        };
-        let number = target.file_name().and_then(|n| number(&n.to_string_lossy()));
-        match number {
-            Some(n) if self.snapshot(n).is_dir() && self.state(n).is_dir() => Ok(Some(n)),
-            _ => Err(error::corrupt(format!(
-                "{} points to {}, which is not there in full: turn it to one of the snapshots",
-                path.display(),
-                target.display()
-            ))),
+        let mut seen = None;
+        loop {
+            let target = match fs::read_link(&path) {
+                Ok(target) => target,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(e) => return Err(error::io("read", &path, e)),
+            };
+            let number = target.file_name().and_then(|n| number(&n.to_string_lossy()));
+            match number {
+                Some(n) if self.snapshot(n).is_dir() && self.state(n).is_dir() => {
+                    return Ok(Some(n));
+                }
+                // Not twice the same: it was turned on, and what it pointed to was pruned, in between.
+                _ if seen.as_ref() != Some(&target) => seen = Some(target),
+                _ => {
+                    return Err(error::corrupt(format!(
+                        "{} points to {}, which is not there in full: turn it to one of the snapshots",
+                        path.display(),
+                        target.display()
+                    )));
+                }
+            }
         }
     }
 
@@ -119,17 +128,21 @@ impl Layout {
         Ok(entries(&self.0.join(part))?.iter().filter_map(|n| number(n)).collect())
     }
 
-    /// A place to work in on the repository's own file system; what killed publications have left goes first.
+    /// A place to work in, on the repository's own file system.
     pub(super) fn workplace(&self) -> Result<TempDir> {
         let work = self.0.join("work");
         tempfile::tempdir_in(&work).map_err(|e| error::io("create", &work, e))
     }
 
     /// Throws away what killed publications have left; the caller holds the lock.
+    ///
+    /// A tool whose starter was killed may still write there: what cannot be removed now goes the next time.
     pub(super) fn discard_work(&self) -> Result<()> {
         let work = self.0.join("work");
         for name in entries(&work)? {
-            files::remove_tree(&work.join(name))?;
+            if let Err(e) = files::remove_tree(&work.join(name)) {
+                tracing::debug!(error = %e, "an abandoned publication stays for now");
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `current` | symbolic link to the snapshot that readers see; changed by one `rename` |
 //! | `snapshots/000042/` | one state, complete and never changed again: `dists/`, `pool/`, `pybit.asc`; pool files are hard links |
-//! | `states/000042/` | what reprepro knows in that state: `conf/`, `db/`, and [`memory`] |
+//! | `states/000042/` | what reprepro knows in that state: `conf/`, `db/`; and which files it keeps, and why: `memory.json` |
 //! | `work/` | publications under way; whatever a killed one leaves here is thrown away |
 //! | `gnupg/`, `public.asc` | the signing key and its public half |
 //! | `lock` | held (`flock`) by the one publication at a time |

@@ -1,6 +1,8 @@
 //! [`Reprepro`]: an apt repository.
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +11,7 @@ use pybit_core::model::PackageName;
 use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::config::RepreproConfig;
 use super::index::{self, Index};
@@ -29,14 +31,30 @@ pub struct Reprepro {
     tool: Arc<dyn Tool>,
     order: Arc<dyn VersionOrder>,
     clock: Arc<dyn Clock>,
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
 }
 
 /// The one publication at a time: of this process, then of the machine.
-#[derive(Debug)]
-struct Turn<'a> {
-    _here: MutexGuard<'a, ()>,
-    _machine: File,
+#[derive(Debug, Clone)]
+struct Turn {
+    _held: Arc<(OwnedMutexGuard<()>, File)>,
+}
+
+impl Turn {
+    /// Runs blocking work that holds the turn to its own end: a caller that gives up does not let the next one in
+    /// while its commit is under way.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let turn = self.clone();
+        files::blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        })
+        .await
+    }
 }
 
 impl Reprepro {
@@ -49,55 +67,66 @@ impl Reprepro {
     ) -> Result<Self> {
         let config = config.checked()?;
         let layout = Layout::new(config.root.clone());
-        Ok(Self { config, layout, tool, order, clock, turn: Mutex::new(()) })
+        Ok(Self { config, layout, tool, order, clock, turn: Arc::default() })
     }
 
-    async fn turn(&self) -> Result<Turn<'_>> {
-        let here = self.turn.lock().await;
+    /// What readers are pointed at: `ROOT/current`, a link that leads to another directory after each publication.
+    pub fn site(&self) -> PathBuf {
+        self.config.root.join("current")
+    }
+
+    async fn turn(&self) -> Result<Turn> {
+        let here = Arc::clone(&self.turn).lock_owned().await;
         let layout = self.layout.clone();
-        let machine = files::blocking(move || {
-            let lock = layout.lock()?;
+        files::blocking(move || {
+            let machine = layout.lock()?;
             layout.discard_work()?;
-            Ok(lock)
+            Ok(Turn { _held: Arc::new((here, machine)) })
         })
-        .await?;
-        Ok(Turn { _here: here, _machine: machine })
+        .await
     }
 
     /// The current state and its index.
     async fn current(&self) -> Result<(u64, Index)> {
         let (layout, codename) = (self.layout.clone(), self.config.codename.clone());
-        files::blocking(move || {
+        let read = move || loop {
             let n = layout.current()?.ok_or_else(unprepared)?;
-            Ok((n, index::read(&layout.snapshot(n), codename.as_str())?))
-        })
-        .await
+            match index::read(&layout.snapshot(n), codename.as_str()) {
+                // Pruned while it was read: there is a newer one.
+                Err(_) if layout.current()? != Some(n) => {}
+                index => return Ok((n, index?)),
+            }
+        };
+        files::blocking(read).await
     }
 
-    async fn begin(&self) -> Result<Transaction> {
+    async fn begin(&self, turn: &Turn) -> Result<Transaction> {
         let (layout, config) = (self.layout.clone(), self.config.clone());
-        files::blocking(move || Transaction::begin(&layout, &config)).await
+        turn.blocking(move || Transaction::begin(&layout, &config)).await
     }
 
     /// Verifies, signs and commits; the name of the new state.
     async fn finish(
         &self,
+        turn: &Turn,
         transaction: Transaction,
         expected: Expected,
         added: Vec<Item>,
     ) -> Result<OrRefused<String>> {
-        let index = transaction.export(&*self.tool).await?;
+        transaction.export(&*self.tool).await?;
         let (key, fingerprint, gpg) = self.open_key().await?;
         let (layout, now) = (self.layout.clone(), self.clock.now());
-        let sealed = files::blocking(move || {
-            if let Err(refusal) = transaction.verify(&index, &expected, &added)? {
-                return Ok(Err(refusal));
-            }
-            let number = layout.next()?;
-            transaction.seal(&index, &key, number, now)?;
-            Ok(Ok((transaction, number)))
-        })
-        .await;
+        let sealed = turn
+            .blocking(move || {
+                let index = transaction.index()?;
+                if let Err(refusal) = transaction.verify(&index, &expected, &added)? {
+                    return Ok(Err(refusal));
+                }
+                let number = layout.next()?;
+                transaction.seal(&index, &key, number, now)?;
+                Ok(Ok((transaction, number)))
+            })
+            .await;
         let signed = match &sealed {
             Ok(Ok((transaction, _))) => gpg.sign(&fingerprint, &transaction.dist()).await,
             _ => Ok(()),
@@ -109,7 +138,7 @@ impl Reprepro {
         };
         signed?;
         let (layout, keep) = (self.layout.clone(), self.config.keep_snapshots);
-        files::blocking(move || {
+        turn.blocking(move || {
             transaction.commit(number)?;
             if let Err(e) = layout.prune(keep, number) {
                 tracing::warn!(error = %e, "old snapshots stay for now");
@@ -170,36 +199,43 @@ impl Reprepro {
     }
 
     /// The first state, or one that follows a changed configuration or key.
-    async fn renew(&self, current: Option<u64>) -> Result<()> {
-        let transaction = self.begin().await?;
+    async fn renew(&self, turn: &Turn, current: Option<u64>) -> Result<()> {
+        let transaction = self.begin(turn).await?;
         let mut expected = Expected::new();
         if current.is_some() {
             expected = judge::as_is(&self.current().await?.1);
             transaction.follow_config(&*self.tool).await?;
         }
         // What is served on is unchanged, and a new architecture has exactly what is for all of them.
-        let index = transaction.export(&*self.tool).await?;
+        transaction.export(&*self.tool).await?;
+        let (transaction, index) = turn
+            .blocking(move || {
+                let index = transaction.index()?;
+                Ok((transaction, index))
+            })
+            .await?;
         let served = |index: &str| {
             let arch = index.rsplit_once("binary-").map(|(_, a)| a);
             arch.is_none_or(|a| self.config.arches.iter().any(|s| s.as_str() == a))
         };
         expected.retain(|slot, _| served(&slot.index));
-        let known: std::collections::BTreeSet<_> =
-            expected.keys().map(|s| s.index.clone()).collect();
+        let known: BTreeSet<_> = expected.keys().map(|s| s.index.clone()).collect();
         let flooded = judge::as_is(&index)
             .into_iter()
             .filter(|(slot, c)| !known.contains(&slot.index) && c.arch == "all");
         expected.extend(flooded);
-        self.finish(transaction, expected, Vec::new()).await?.map_err(|r| error::corrupt(r.0))?;
+        self.finish(turn, transaction, expected, Vec::new())
+            .await?
+            .map_err(|r| error::corrupt(r.0))?;
         Ok(())
     }
 
-    async fn add(&self, plan: Plan) -> Result<OrRefused<String>> {
-        let transaction = self.begin().await?;
+    async fn add(&self, turn: &Turn, plan: Plan) -> Result<OrRefused<String>> {
+        let transaction = self.begin(turn).await?;
         if let Err(refusal) = transaction.include(&*self.tool, &plan.add).await? {
             return Ok(Err(refusal));
         }
-        self.finish(transaction, plan.expected, plan.add).await
+        self.finish(turn, transaction, plan.expected, plan.add).await
     }
 }
 
@@ -212,14 +248,14 @@ impl Publisher for Reprepro {
     async fn prepare(&self) -> Result<()> {
         let layout = self.layout.clone();
         files::blocking(move || layout.claim()).await?;
-        let _turn = self.turn().await?;
+        let turn = self.turn().await?;
         let current = self.layout.current()?;
         let key = self.prepare_key().await?;
         match current {
             Some(n) if self.is_up_to_date(n, &key)? => {
                 self.layout.prune(self.config.keep_snapshots, n)
             }
-            _ => self.renew(current).await,
+            _ => self.renew(&turn, current).await,
         }
     }
 
@@ -229,7 +265,7 @@ impl Publisher for Reprepro {
         let place = self.layout.workplace()?;
         let refused = |r: Refusal| Ok(Publication::Rejected(r.0));
         let (copy, dir) = (set.clone(), place.path().to_owned());
-        let taken = match files::blocking(move || set::take_over(&copy, &dir)).await? {
+        let taken = match turn.blocking(move || set::take_over(&copy, &dir)).await? {
             Ok(taken) => taken,
             Err(refusal) => return refused(refusal),
         };
@@ -244,8 +280,7 @@ impl Publisher for Reprepro {
         if plan.add.is_empty() {
             return Ok(Publication::Published(layout::name(name)));
         }
-        let published = self.add(plan).await?;
-        drop(turn);
+        let published = self.add(&turn, plan).await?;
         published.map_or_else(refused, |name| Ok(Publication::Published(name)))
     }
 
@@ -254,16 +289,16 @@ impl Publisher for Reprepro {
     }
 
     async fn remove(&self, package: &PackageName) -> Result<bool> {
-        let _turn = self.turn().await?;
+        let turn = &self.turn().await?;
         let (_, mut index) = self.current().await?;
         let before = index.len();
         index.retain(|_, entry| entry.source.0 != package.as_str());
         if index.len() == before {
             return Ok(false);
         }
-        let transaction = self.begin().await?;
+        let transaction = self.begin(turn).await?;
         transaction.exclude(&*self.tool, package).await?;
-        let done = self.finish(transaction, judge::as_is(&index), Vec::new()).await?;
+        let done = self.finish(turn, transaction, judge::as_is(&index), Vec::new()).await?;
         done.map_err(|r| error::corrupt(r.0)).map(|_| true)
     }
 

@@ -39,6 +39,7 @@ impl<'a> Gpg<'a> {
         remove_abandoned_home(keys)?;
         let home = tempfile::Builder::new()
             .prefix(PREFIX)
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()
             .map_err(|e| error::io("create", &std::env::temp_dir(), e))?;
         files::write(&session(keys), home.path().as_os_str().as_bytes())?;
@@ -147,7 +148,11 @@ impl<'a> Gpg<'a> {
         for (how, to) in [("--clearsign", &inline), ("--detach-sign", &detached)] {
             let mut args = by.to_vec();
             args.extend(["--output", to, how, &release]);
-            self.gpg("sign the index", &args).await?;
+            let done = self.gpg("sign the index", &args).await?;
+            let signed = files::text(Path::new(to))?.unwrap_or_default();
+            if !signed.ends_with("-----END PGP SIGNATURE-----\n") {
+                return Err(error::tool("gpg", "sign the index in full", &done));
+            }
         }
         Ok(())
     }
@@ -193,7 +198,19 @@ fn primary_fingerprints(listing: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tool::MachineTools;
     use super::*;
+
+    #[test]
+    fn the_home_is_its_owners_alone_and_an_abandoned_one_goes() {
+        let keys = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let first = Gpg::open(&MachineTools, keys.path()).unwrap();
+        assert_eq!((mode(first.home.path()), mode(keys.path())), (0o700, 0o700));
+        let abandoned = first.home.keep();
+        let second = Gpg::open(&MachineTools, keys.path()).unwrap();
+        assert!(!abandoned.exists() && second.home.path().exists());
+    }
 
     #[test]
     fn only_primary_keys_are_taken_for_signing_keys() {

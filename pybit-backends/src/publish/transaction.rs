@@ -41,7 +41,7 @@ impl Transaction {
         }
         files::write(&new.state().join("conf/distributions"), config.distributions())?;
         if let Some(n) = previous {
-            files::copy_flat(&layout.state(n).join("db"), &new.state().join("db"))?;
+            files::copy_database(&layout.state(n).join("db"), &new.state().join("db"))?;
             let snapshot = layout.snapshot(n);
             for path in new.before.own.iter().filter(|p| p.starts_with("pool/")) {
                 if !files::link(path, &snapshot, &new.site())? {
@@ -140,11 +140,14 @@ impl Transaction {
         self.must(tool, "fill the new architectures", &flood).await
     }
 
-    /// Writes the index and reads it back.
-    pub(super) async fn export(&self, tool: &dyn Tool) -> Result<Index> {
-        self.must(tool, "write the index", &["export", self.config.codename.as_str()]).await?;
-        let (site, codename) = (self.site(), self.config.codename.clone());
-        files::blocking(move || index::read(&site, codename.as_str())).await
+    /// Writes the index.
+    pub(super) async fn export(&self, tool: &dyn Tool) -> Result<()> {
+        self.must(tool, "write the index", &["export", self.config.codename.as_str()]).await
+    }
+
+    /// Reads the index back; blocking.
+    pub(super) fn index(&self) -> Result<Index> {
+        index::read(&self.site(), self.config.codename.as_str())
     }
 
     /// Compares the index with what it must say, and the added packages' files with their digests; blocking.

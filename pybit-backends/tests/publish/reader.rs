@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -128,17 +128,17 @@ fn read_packages(site: &Path, text: &str) -> Result<usize, String> {
 
 /// A thread that reads a repository again and again until it is stopped.
 pub(crate) struct Watcher {
-    stop: Arc<AtomicBool>,
+    stop: Sender<()>,
     thread: JoinHandle<Vec<usize>>,
 }
 
 impl Watcher {
     pub(crate) fn start(site: PathBuf) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
+        let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
             let (mut seen, mut counts) = (BTreeSet::new(), Vec::new());
-            while !flag.load(Ordering::SeqCst) {
+            let pause = Duration::from_millis(3);
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let release = fs::read_to_string(site.join("dists/bookworm/InRelease")).unwrap();
                 let signature = "-----END PGP SIGNATURE-----\n";
                 assert!(release.ends_with(signature), "InRelease is cut off");
@@ -154,7 +154,7 @@ impl Watcher {
 
     /// The numbers of packages in each state that it saw, in order; fails where it saw a half.
     pub(crate) fn stop(self) -> Vec<usize> {
-        self.stop.store(true, Ordering::SeqCst);
+        drop(self.stop);
         self.thread.join().expect("the reader saw half a state")
     }
 }

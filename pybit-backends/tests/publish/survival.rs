@@ -132,6 +132,24 @@ async fn concurrent_publications_come_one_after_the_other() {
     assert!(counts.is_sorted() && counts.iter().all(|n| n % 3 == 0), "{counts:?}");
 }
 
+#[tokio::test]
+#[ignore = "needs reprepro, gnupg and apt"]
+async fn planted_stale_locks_and_leftovers_are_cleared() {
+    let fixture = Fixture::new();
+    let repository = fixture.prepared().await;
+    let root = &fixture.config.root;
+    let leftover = root.join("work/killed/state/db");
+    std::fs::create_dir_all(&leftover).unwrap();
+    std::fs::create_dir(root.join("states/000009")).unwrap();
+    let current = root.join("states").join(fixture.current()).join("db");
+    for dir in [leftover, current] {
+        std::fs::write(dir.join("lockfile"), "").unwrap();
+    }
+    std::fs::write(root.join("current.new"), "a link that was never turned").unwrap();
+    assert_eq!(publish(&repository, &fixture.build("hello", "1.0")).await, "000010");
+    assert!(!root.join("states/000009").exists() && !root.join("work/killed").exists());
+}
+
 /// The real tools, but an inclusion is silently skipped: reprepro does so, with 0, for an older version.
 #[derive(Debug)]
 struct Liar;

@@ -20,7 +20,7 @@ fn quick(tries: u32) -> Retry {
 }
 
 fn noise(length: usize) -> Vec<u8> {
-    (0..length as u64).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+    (0..length as u64).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect()
 }
 
 fn spec(name: &str, bytes: &[u8]) -> FileSpec {

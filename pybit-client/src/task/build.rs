@@ -18,7 +18,7 @@ use crate::user::make_dir;
 
 /// Bytes of the log's end that a failure is classified by.
 const TAIL: u64 = 256 * 1024;
-/// A build whose processes are dead ends within this.
+/// A build that is told to stop ends within this, or its environment is destroyed around it.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// How the steps ended.
@@ -171,13 +171,11 @@ impl Work {
             found.environment.clone()
         };
         if let (Some(environment), Some(build)) = (environment, build) {
-            let ended = tokio::time::timeout(LAST_WORDS, build);
-            let (stopped, ended) = tokio::join!(environment.stop(), ended);
-            if let Err(e) = stopped {
-                tracing::error!("a build does not stop: {e}");
-            }
-            if ended.is_err() {
-                tracing::error!("a build's processes are dead, but its run did not end");
+            let both = async { tokio::join!(environment.stop(), build) };
+            match tokio::time::timeout(LAST_WORDS, both).await {
+                Ok((Ok(()), _)) => {}
+                Ok((Err(e), _)) => tracing::error!("a build does not stop: {e}"),
+                Err(_) => tracing::error!("a build does not stop in time"),
             }
         }
         self.say("stopped").await;

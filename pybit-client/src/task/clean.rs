@@ -2,11 +2,22 @@
 
 use std::time::Duration;
 
-use pybit_core::Result;
+use pybit_core::build::Prepared;
+use pybit_core::{Error, ErrorKind, Result};
 
 use super::{Work, blocking};
 use crate::backoff::Backoff;
 use crate::machine::Event;
+
+/// An environment that is not gone by then never goes by itself.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+async fn destroy(environment: &dyn Prepared) -> Result<()> {
+    let destroyed = tokio::time::timeout(PATIENCE, environment.destroy()).await;
+    destroyed.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Unavailable, "the environment cannot be destroyed in time"))
+    })
+}
 
 impl Work {
     /// Destroys the environment and removes what the build has seen; log and journal stay until the server was told.
@@ -24,7 +35,7 @@ impl Work {
     async fn try_clean(&self) -> Result<()> {
         let environment = self.found().environment.clone();
         if let Some(environment) = environment {
-            environment.destroy().await?;
+            destroy(environment.as_ref()).await?;
             self.found().environment = None;
         }
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
@@ -44,7 +55,7 @@ impl Work {
         let target = self.target();
         let environment = self.shop.toolbox.environment(&target.env)?;
         let prepared = environment.prepare(&target, &self.dir.work(), self.spool.as_ref()).await?;
-        prepared.destroy().await?;
+        destroy(prepared.as_ref()).await?;
         self.remove_work().await
     }
 

@@ -39,8 +39,8 @@ impl Work {
         let (work, user) = (self.dir.work(), self.shop.user);
         let inbox = work.join("inbox");
         blocking(move || {
-            for (name, owner) in [(".", None), ("inbox", None), ("source", user), ("output", user)]
-            {
+            make_dir(&work, None)?;
+            for (name, owner) in [("inbox", None), ("source", user), ("output", user)] {
                 make_dir(&work.join(name), owner)?;
             }
             Ok(())

@@ -1,4 +1,4 @@
-//! One job on this machine: performs what the [`machine`](crate::machine) decides.
+//! One job on this machine: performs what the [`machine`] decides.
 
 mod build;
 mod clean;

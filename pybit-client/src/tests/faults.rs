@@ -11,7 +11,7 @@ async fn a_client_killed_mid_build_reports_the_same_attempt_when_it_starts_again
     let farm = Farm::new(&[&["hang"]]).await;
     farm.peer.with(|s| s.jobs.push_back(assignment(1, 4)));
     let client = farm.start();
-    farm.bench.made.subscribe().wait_for(|(_, alive)| *alive == 1).await.unwrap();
+    farm.building().await;
     client.kill().await;
     assert_eq!(farm.left().len(), 1);
     let client = farm.start();
@@ -69,7 +69,7 @@ async fn a_build_goes_on_while_the_server_is_away_and_its_result_follows() {
     let farm = Farm::new(&[&["gate"], &["write", "bytes"]]).await;
     farm.peer.with(|s| s.jobs.push_back(assignment(1, 1)));
     let client = farm.start();
-    farm.bench.made.subscribe().wait_for(|(_, alive)| *alive == 1).await.unwrap();
+    farm.building().await;
     farm.peer.with(|s| s.away = true);
     farm.bench.gate.notify_one();
     farm.bench.ended.subscribe().wait_for(|n| *n == 2).await.unwrap();

@@ -143,7 +143,7 @@ async fn a_cancelled_build_is_stopped_cleaned_and_confirmed() {
     farm.peer.with(|s| s.jobs.push_back(assignment(1, 1)));
     let client = farm.start();
     farm.peer.until("the build", |s| s.logs.contains_key("1-1")).await;
-    farm.bench.made.subscribe().wait_for(|(_, alive)| *alive == 1).await.unwrap();
+    farm.building().await;
     farm.peer.with(|s| s.verdicts.insert(1, Verdict::Cancel));
     let (kind, said) = farm.report(1).await;
     assert_eq!(kind, "stopped");
@@ -160,7 +160,7 @@ async fn a_job_that_another_client_has_is_dropped_in_silence() {
         let farm = Farm::new(&[&["hang"]]).await;
         farm.peer.with(|s| s.jobs.push_back(assignment(1, 1)));
         let client = farm.start();
-        farm.bench.made.subscribe().wait_for(|(_, alive)| *alive == 1).await.unwrap();
+        farm.building().await;
         farm.peer.until("the job in hand", |s| s.held == [(1, 1)]).await;
         farm.peer.with(|s| s.verdicts.insert(1, verdict));
         farm.let_go((1, 1)).await;
@@ -177,7 +177,7 @@ async fn a_build_that_cannot_be_removed_is_not_confirmed_and_its_slot_not_reused
     farm.bench.stuck.store(true, Ordering::SeqCst);
     farm.peer.with(|s| s.jobs.extend([assignment(1, 1), assignment(2, 1)]));
     let client = farm.start();
-    farm.bench.made.subscribe().wait_for(|(_, alive)| *alive == 1).await.unwrap();
+    farm.building().await;
     farm.peer.with(|s| s.verdicts.insert(1, Verdict::Cancel));
     let error = client.ended().await.unwrap_err();
     assert!(error.message().contains("left something of a build behind"), "{error}");
@@ -192,7 +192,7 @@ async fn a_client_that_drains_ends_its_builds_and_takes_no_more() {
     let farm = Farm::new(&[&["gate"], &["write", "bytes"]]).await;
     farm.peer.with(|s| s.jobs.push_back(assignment(1, 1)));
     let client = farm.start();
-    farm.bench.made.subscribe().wait_for(|(_, alive)| *alive == 1).await.unwrap();
+    farm.building().await;
     farm.peer.with(|s| s.jobs.push_back(assignment(2, 1)));
     let ending = client.end(Shutdown::Drain(Duration::from_secs(20)));
     farm.bench.gate.notify_one();
@@ -206,7 +206,7 @@ async fn a_client_that_must_end_gives_back_what_it_builds() {
     let farm = Farm::new(&[&["hang"]]).await;
     farm.peer.with(|s| s.jobs.push_back(assignment(1, 1)));
     let client = farm.start();
-    farm.bench.made.subscribe().wait_for(|(_, alive)| *alive == 1).await.unwrap();
+    farm.building().await;
     client.end(Shutdown::Fast).await;
     assert_eq!(farm.report(1).await.0, "refuse");
     assert_eq!(farm.bench.alive(), 0);

@@ -126,9 +126,24 @@ async fn a_command_brings_the_next_heartbeat_forward() {
         s.jobs.push_back(assignment(1, 1));
     });
     let client = farm.start_as(farm.config(), Some(Arc::clone(&wire) as _));
-    farm.bench.made.subscribe().wait_for(|(_, alive)| *alive == 1).await.unwrap();
+    farm.building().await;
     farm.peer.with(|s| s.verdicts.insert(1, Verdict::Cancel));
     wire.send_command(&Recipient::All, &Command::Beat).await.unwrap();
     assert_eq!(farm.report(1).await.0, "stopped");
+    client.end(Shutdown::Fast).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_told_to_drain_takes_jobs_again_when_it_is_told_to() {
+    let farm = Farm::new(&[&["write", "bytes"]]).await;
+    farm.peer.with(|s| {
+        s.draining = true;
+        s.jobs.push_back(assignment(1, 1));
+    });
+    let client = farm.start();
+    farm.peer.until("some heartbeats", |s| s.beats >= 4).await;
+    assert_eq!(farm.peer.with(|s| (s.jobs.len(), s.claims.len())), (1, 0));
+    farm.peer.with(|s| s.draining = false);
+    assert_eq!(farm.report(1).await.0, "finish");
     client.end(Shutdown::Fast).await;
 }

@@ -4,6 +4,7 @@ mod bench;
 mod faults;
 mod life;
 mod messages;
+mod page;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,6 +67,7 @@ impl Farm {
             slots: 1,
             build_user: None,
             allow_host: true,
+            allow_file: false,
             offers: vec![offer],
             sbuild: crate::config::SbuildConfig::default(),
             drain_secs: 0,
@@ -96,6 +98,13 @@ impl Farm {
             live(client, &config, transport, shutdown).await
         });
         Process { task, stop }
+    }
+
+    /// Waits until an environment stands.
+    async fn building(&self) {
+        let mut made = self.bench.made.subscribe();
+        let wait = made.wait_for(|(_, alive)| *alive == 1);
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("in time").unwrap();
     }
 
     /// Waits for the report on a job; its kind and what it says.

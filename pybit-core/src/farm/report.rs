@@ -34,14 +34,7 @@ impl Farm {
             return self.apply(id, &command).await.map(|(job, _)| job);
         }
         self.check_log(id, request.attempt, &request.log).await?;
-        let owner = StreamOwner::Attempt { job: id, attempt: request.attempt };
-        let streams = self.inner.storage.streams(owner).await?;
-        check_files(&request.files, |name| {
-            let found = streams.iter().find(|s| {
-                s.role == StreamRole::File && s.name.as_str() == name && s.object.is_some()
-            })?;
-            Some((found.length, found.sha256.clone().unwrap_or_default()))
-        })?;
+        self.check_result_files(id, request).await?;
         let mut result = finished(request);
         if job.kind == JobKind::Source
             && let Err(error) = self.read_source_result(&job, request, main, &mut result).await
@@ -55,6 +48,22 @@ impl Farm {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Every file of the result is complete on the server, as it was declared.
+    async fn check_result_files(&self, id: JobId, request: &FinishRequest) -> Result<()> {
+        let owner = StreamOwner::Attempt { job: id, attempt: request.attempt };
+        let streams = self.inner.storage.streams(owner).await?;
+        let complete =
+            |name: &str| streams.iter().find(|s| s.name.as_str() == name && s.object.is_some());
+        if let Some(missing) = request.files.iter().find(|f| complete(f.name.as_str()).is_none()) {
+            let message = format!("{} has not arrived whole; send it first", missing.name);
+            return Err(Error::conflict(message).with_code("files_incomplete"));
+        }
+        check_files(&request.files, |name| {
+            let found = complete(name)?;
+            Some((found.length, found.sha256.clone().unwrap_or_default()))
+        })
     }
 
     async fn read_source_result(

@@ -19,7 +19,7 @@ struct Clients {
 
 /// `GET /clients`
 #[handler]
-pub(crate) async fn clients(state: Data<&AppState>) -> Response {
+pub(crate) async fn show(state: Data<&AppState>) -> Response {
     page(read(&state).await)
 }
 

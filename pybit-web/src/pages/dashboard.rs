@@ -35,7 +35,7 @@ struct Dashboard {
 
 /// `GET /`
 #[handler]
-pub(crate) async fn dashboard(state: Data<&AppState>) -> Response {
+pub(crate) async fn show(state: Data<&AppState>) -> Response {
     page(read(&state).await)
 }
 
@@ -47,7 +47,10 @@ async fn read(state: &AppState) -> Result<Dashboard> {
     let running = storage.jobs(&building, &Page::first(20)).await?;
     let newest = storage.jobs(&JobFilter::default(), &Page::first(20)).await?;
     let catalogue = storage.catalogue().await?;
-    let suite = catalogue.targets.first().map_or_else(|| "bookworm".to_owned(), |t| t.target.suite.to_string());
+    let suite = catalogue
+        .targets
+        .first()
+        .map_or_else(|| "bookworm".to_owned(), |t| t.target.suite.to_string());
     Ok(Dashboard {
         section: "dashboard",
         version: VERSION,
@@ -65,9 +68,11 @@ fn repository(repository: &Repository) -> RepositoryRow {
     RepositoryRow {
         name: repository.name.to_string(),
         line: line.map(|url| {
-            format!("deb [signed-by=/etc/apt/keyrings/{}.asc] {url} {} main", repository.name, repository.suite)
+            format!(
+                "deb [signed-by=/etc/apt/keyrings/{}.asc] {url} {} main",
+                repository.name, repository.suite
+            )
         }),
-        key_path: format!("/repositories/{}/key.asc", repository.name),
+        key_path: format!("/repositories/{}/pybit.asc", repository.name),
     }
 }
-

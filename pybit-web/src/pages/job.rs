@@ -58,7 +58,11 @@ struct JobPage {
 
 /// `GET /jobs/{id}`
 #[handler]
-pub(crate) async fn job(state: Data<&AppState>, Path(id): Path<String>, Query(shown): Query<Shown>) -> Response {
+pub(crate) async fn show(
+    state: Data<&AppState>,
+    Path(id): Path<String>,
+    Query(shown): Query<Shown>,
+) -> Response {
     page(read(&state, &id, shown.attempt).await)
 }
 
@@ -114,7 +118,9 @@ fn links(job: &Job) -> Vec<Link> {
 async fn log_part(state: &AppState, attempt: &Attempt) -> Result<Option<LogPart>> {
     let owner = StreamOwner::Attempt { job: attempt.job, attempt: attempt.number };
     let streams = state.farm.storage().streams(owner).await?;
-    let Some(stream) = streams.into_iter().find(|s| s.role == StreamRole::Log) else { return Ok(None) };
+    let Some(stream) = streams.into_iter().find(|s| s.role == StreamRole::Log) else {
+        return Ok(None);
+    };
     let skipped = stream.length.saturating_sub(SHOWN);
     let bytes = crate::streams::read_range(state, &stream, skipped, SHOWN).await?;
     let shown = if skipped == 0 { &bytes[..] } else { after_first_line(&bytes) };

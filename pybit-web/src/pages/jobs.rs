@@ -50,7 +50,7 @@ struct Jobs {
 
 /// `GET /jobs`
 #[handler]
-pub(crate) async fn jobs(state: Data<&AppState>, Query(fields): Query<Fields>) -> Response {
+pub(crate) async fn show(state: Data<&AppState>, Query(fields): Query<Fields>) -> Response {
     page(read(&state, fields).await)
 }
 
@@ -63,11 +63,20 @@ async fn read(state: &AppState, fields: Fields) -> Result<Jobs> {
     let full = rows.len() == ROWS as usize;
     let older = rows.last().filter(|_| full).map(|j| j.id.to_string());
     let chosen = |status: JobStatus| status.as_str().eq_ignore_ascii_case(&fields.status);
-    let filled = [&fields.status, &fields.package, &fields.suite, &fields.arch, &fields.client, &fields.submission];
+    let filled = [
+        &fields.status,
+        &fields.package,
+        &fields.suite,
+        &fields.arch,
+        &fields.client,
+        &fields.submission,
+    ];
     Ok(Jobs {
         section: "jobs",
         version: VERSION,
-        statuses: JobStatus::ALL.map(|s| StatusChoice { name: s.as_str(), chosen: chosen(s) }).into(),
+        statuses: JobStatus::ALL
+            .map(|s| StatusChoice { name: s.as_str(), chosen: chosen(s) })
+            .into(),
         filtered: filled.iter().any(|f| !f.is_empty()),
         problem,
         rows: rows.iter().map(|j| JobRow::new(j, now)).collect(),

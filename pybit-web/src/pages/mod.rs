@@ -1,10 +1,10 @@
 //! The pages: rendered on the server, readable without scripts, nothing from another host.
 
-mod clients;
-mod dashboard;
-mod job;
-mod jobs;
-mod packages;
+pub(crate) mod clients;
+pub(crate) mod dashboard;
+pub(crate) mod job;
+pub(crate) mod jobs;
+pub(crate) mod packages;
 mod rows;
 pub(crate) mod text;
 
@@ -13,12 +13,6 @@ use poem::http::StatusCode;
 use poem::web::Html;
 use poem::{IntoResponse, Response};
 use pybit_core::{Error, ErrorKind};
-
-pub(crate) use clients::clients;
-pub(crate) use dashboard::dashboard;
-pub(crate) use job::job;
-pub(crate) use jobs::jobs;
-pub(crate) use packages::packages;
 
 /// The program's version, in each page's foot.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -41,7 +35,9 @@ fn page(rendered: pybit_core::Result<impl Template>) -> Response {
 }
 
 fn render(template: &impl Template) -> pybit_core::Result<Response> {
-    let html = template.render().map_err(|e| Error::internal("a page cannot be rendered").with_source(e))?;
+    let html = template
+        .render()
+        .map_err(|e| Error::internal("a page cannot be rendered").with_source(e))?;
     Ok(Html(html).into_response())
 }
 
@@ -49,7 +45,9 @@ fn render(template: &impl Template) -> pybit_core::Result<Response> {
 fn problem(error: &Error) -> Response {
     let (status, heading) = match error.kind() {
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, "Not found"),
-        ErrorKind::Malformed | ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "That cannot be shown"),
+        ErrorKind::Malformed | ErrorKind::Invalid => {
+            (StatusCode::BAD_REQUEST, "That cannot be shown")
+        }
         kind if kind.is_retryable() => (StatusCode::SERVICE_UNAVAILABLE, "Try again in a moment"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong"),
     };

@@ -36,13 +36,17 @@ struct Packages {
 
 /// `GET /packages`
 #[handler]
-pub(crate) async fn packages(state: Data<&AppState>, Query(fields): Query<Fields>) -> Response {
+pub(crate) async fn show(state: Data<&AppState>, Query(fields): Query<Fields>) -> Response {
     page(read(&state, fields).await)
 }
 
 async fn read(state: &AppState, fields: Fields) -> Result<Packages> {
     let search: String = fields.search.trim().chars().take(100).collect();
-    let after = if fields.after.is_empty() { Ok(None) } else { fields.after.parse::<PackageName>().map(Some) };
+    let after = if fields.after.is_empty() {
+        Ok(None)
+    } else {
+        fields.after.parse::<PackageName>().map(Some)
+    };
     let (found, problem) = match after {
         Ok(after) => {
             let needle = (!search.is_empty()).then_some(search.as_str());

@@ -181,7 +181,8 @@ impl ClientRow {
             ("free", "free")
         };
         let offers = client.offers.iter().filter(|o| !o.arch.is_source());
-        let offers: Vec<_> = offers.map(|o| format!("{} {} ({})", o.suite, o.arch, o.env)).collect();
+        let offers: Vec<_> =
+            offers.map(|o| format!("{} {} ({})", o.suite, o.arch, o.env)).collect();
         Self {
             name: client.name.to_string(),
             kind,

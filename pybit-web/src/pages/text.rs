@@ -78,8 +78,14 @@ mod tests {
 
     #[test]
     fn sizes_and_durations_read_well() {
-        assert_eq!((size(999), size(1000), size(123_456_789)), ("999 B".into(), "1.0 kB".into(), "123.4 MB".into()));
+        assert_eq!(
+            (size(999), size(1000), size(123_456_789)),
+            ("999 B".into(), "1.0 kB".into(), "123.4 MB".into())
+        );
         let say = |s| duration(std::time::Duration::from_secs(s));
-        assert_eq!((say(5), say(65), say(7300)), ("5 s".into(), "1 min 5 s".into(), "2 h 1 min".into()));
+        assert_eq!(
+            (say(5), say(65), say(7300)),
+            ("5 s".into(), "1 min 5 s".into(), "2 h 1 min".into())
+        );
     }
 }

@@ -1,0 +1,65 @@
+# The farm's chores. Every target can be run again at any time.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+BUILD_USER := pybit-build
+DEMO_PACKAGES := build-essential debhelper dpkg-dev fakeroot git gnupg mmdebstrap reprepro sbuild uidmap
+TEST_PACKAGES := $(DEMO_PACKAGES) libdpkg-perl
+DENY_VERSION := 0.20.2
+
+.PHONY: help demo test check bench services deps-demo deps-test build-user
+
+help:
+	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
+	@echo 'make test           installs what the tests need and runs all of them'
+	@echo 'make check          formatting, lints, documentation, dependencies'
+	@echo 'make bench          the benchmarks'
+
+# Installs Debian packages that are missing; says what to do elsewhere.
+define install
+	@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ] && ! command -v apt-get >/dev/null; then \
+	  echo 'This is not Debian. On Fedora or RHEL: dnf install gcc make git gnupg2 dpkg-dev debhelper fakeroot mmdebstrap reprepro sbuild shadow-utils' >&2; exit 1; \
+	fi; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing" $$missing; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+deps-demo:
+	$(call install,$(DEMO_PACKAGES))
+
+deps-test:
+	$(call install,$(TEST_PACKAGES))
+
+# Builds never run as root: they run as this user, whose subordinate ids isolated roots need.
+build-user:
+	@id -u $(BUILD_USER) >/dev/null 2>&1 || { \
+	  echo 'making the user $(BUILD_USER)'; \
+	  $(SUDO) useradd --create-home --shell /usr/sbin/nologin $(BUILD_USER); }
+	@grep -q '^$(BUILD_USER):' /etc/subuid || $(SUDO) usermod --add-subuids 200000-265535 --add-subgids 200000-265535 $(BUILD_USER)
+
+demo: deps-demo build-user
+	$(CARGO) build --quiet
+	target/debug/pybit up --demo $(if $(ONCE),--once)
+
+test: deps-test build-user
+	$(CARGO) test --workspace --all-features -- --include-ignored
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --all-features --no-deps --quiet
+	@command -v cargo-deny >/dev/null || $(CARGO) install --quiet --locked --version $(DENY_VERSION) cargo-deny
+	$(CARGO) deny --all-features check bans licenses sources
+	@! $(CARGO) tree --package pybit-core --all-features --edges normal --prefix none \
+	  | grep -E '^(sqlx|lapin|zmq|poem|reqwest|figment|hyper|mio|socket2)[-a-z]* v' \
+	  || { echo 'pybit-core must do no I/O, and depends on the crates above' >&2; exit 1; }
+
+bench:
+	$(CARGO) bench
+
+services:
+	@echo 'Nothing is needed: the farm keeps its state in SQLite and its hints in its own process.'

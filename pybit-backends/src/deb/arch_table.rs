@@ -1,0 +1,86 @@
+//! The facts of dpkg 1.21's `cputable` and `tupletable`: which Debian architecture names which tuple.
+
+/// A Debian architecture taken apart: ABI, C library, operating system, processor.
+pub(super) type Tuple<'a> = [&'a str; 4];
+
+/// Processors that every [`FAMILIES`] entry exists for.
+pub(super) const CPUS: [&str; 37] = [
+    "alpha",
+    "amd64",
+    "arc",
+    "armeb",
+    "arm",
+    "arm64",
+    "avr32",
+    "hppa",
+    "loong64",
+    "i386",
+    "ia64",
+    "m32r",
+    "m68k",
+    "mips",
+    "mipsel",
+    "mipsr6",
+    "mipsr6el",
+    "mips64",
+    "mips64el",
+    "mips64r6",
+    "mips64r6el",
+    "nios2",
+    "or1k",
+    "powerpc",
+    "powerpcel",
+    "ppc64",
+    "ppc64el",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sh3",
+    "sh3eb",
+    "sh4",
+    "sh4eb",
+    "sparc",
+    "sparc64",
+    "tilegx",
+];
+
+/// Architectures named `PREFIX-CPU` (or `CPU` for the empty prefix), with ABI, C library and operating system.
+pub(super) const FAMILIES: [(&str, [&str; 3]); 15] = [
+    ("", ["base", "gnu", "linux"]),
+    ("uclibc-linux", ["base", "uclibc", "linux"]),
+    ("musl-linux", ["base", "musl", "linux"]),
+    ("kfreebsd", ["base", "gnu", "kfreebsd"]),
+    ("knetbsd", ["base", "gnu", "knetbsd"]),
+    ("kopensolaris", ["base", "gnu", "kopensolaris"]),
+    ("hurd", ["base", "gnu", "hurd"]),
+    ("dragonflybsd", ["base", "bsd", "dragonflybsd"]),
+    ("freebsd", ["base", "bsd", "freebsd"]),
+    ("openbsd", ["base", "bsd", "openbsd"]),
+    ("netbsd", ["base", "bsd", "netbsd"]),
+    ("darwin", ["base", "bsd", "darwin"]),
+    ("aix", ["base", "sysv", "aix"]),
+    ("solaris", ["base", "sysv", "solaris"]),
+    ("uclinux", ["base", "uclibc", "uclinux"]),
+];
+
+/// Architectures of their own; they win over [`FAMILIES`].
+pub(super) const SPECIAL: [(&str, Tuple<'static>); 18] = [
+    ("uclibc-linux-armel", ["eabi", "uclibc", "linux", "arm"]),
+    ("musl-linux-armhf", ["eabihf", "musl", "linux", "arm"]),
+    ("arm64ilp32", ["ilp32", "gnu", "linux", "arm64"]),
+    ("armhf", ["eabihf", "gnu", "linux", "arm"]),
+    ("armel", ["eabi", "gnu", "linux", "arm"]),
+    ("mipsn32r6el", ["abin32", "gnu", "linux", "mips64r6el"]),
+    ("mipsn32r6", ["abin32", "gnu", "linux", "mips64r6"]),
+    ("mipsn32el", ["abin32", "gnu", "linux", "mips64el"]),
+    ("mipsn32", ["abin32", "gnu", "linux", "mips64"]),
+    ("mips64r6el", ["abi64", "gnu", "linux", "mips64r6el"]),
+    ("mips64r6", ["abi64", "gnu", "linux", "mips64r6"]),
+    ("mips64el", ["abi64", "gnu", "linux", "mips64el"]),
+    ("mips64", ["abi64", "gnu", "linux", "mips64"]),
+    ("powerpcspe", ["spe", "gnu", "linux", "powerpc"]),
+    ("x32", ["x32", "gnu", "linux", "amd64"]),
+    ("kfreebsd-armhf", ["eabihf", "gnu", "kfreebsd", "arm"]),
+    ("uclinux-armel", ["eabi", "uclibc", "uclinux", "arm"]),
+    ("mint-m68k", ["base", "tos", "mint", "m68k"]),
+];

@@ -1,0 +1,153 @@
+//! The commands of Debian builds. Nothing here reads the source: what it says is read inside the environment.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use pybit_core::format::{BuildContext, BuildRepository, Place, Step, Surroundings};
+use pybit_core::{Error, Result};
+
+/// Makes the upstream tarball that `dpkg-source` needs and a version control tree does not have.
+const MAKE_ORIG: &str = include_str!("make-orig.pl");
+
+/// Writes down what the built packages say of themselves, for [`produced`](super::produced).
+const DESCRIBE: &str = include_str!("describe.pl");
+
+/// The commands that turn a tree with `debian/` into a source package in `context.output`.
+///
+/// `dpkg-source` writes to the directory that it starts in and looks for upstream tarballs there and beside the tree.
+/// The tree must have its patches unapplied, as version control normally has it.
+pub(super) fn source(context: &BuildContext) -> Result<Vec<Step>> {
+    let tree = text(&context.source)?;
+    let step = |phase, argv: &[&str]| Step {
+        phase,
+        argv: owned(argv),
+        place: Place::Inside,
+        cwd: context.output.clone(),
+        vars: variables(),
+        network: false,
+    };
+    Ok(vec![
+        step("orig", &["perl", "-e", MAKE_ORIG, "--", tree]),
+        step("source", &["dpkg-source", "-i", "-I", "-b", tree]),
+    ])
+}
+
+/// The commands that build binary packages from `context.source`, a `.dsc` with its files beside it.
+pub(super) fn binary(context: &BuildContext) -> Result<Vec<Step>> {
+    let mut steps = match &context.place {
+        Surroundings::Sbuild { tarball, .. } => vec![sbuild(context, tarball)?],
+        Surroundings::Host => host(context)?,
+    };
+    steps.push(Step {
+        phase: "describe",
+        argv: owned(&["perl", "-e", DESCRIBE]),
+        place: Place::Machine,
+        cwd: context.output.clone(),
+        vars: variables(),
+        network: false,
+    });
+    Ok(steps)
+}
+
+/// One run of sbuild 0.85, which makes the environment, installs build dependencies, cuts the network and builds.
+fn sbuild(context: &BuildContext, tarball: &Path) -> Result<Step> {
+    let mut argv = owned(&[
+        "sbuild",
+        "--chroot-mode=unshare",
+        &format!("--chroot={}", text(tarball)?),
+        &format!("--dist={}", context.suite),
+        &format!("--build={}", context.arch),
+        &format!("--host={}", context.arch),
+        "--arch-any",
+        if context.indep { "--arch-all" } else { "--no-arch-all" },
+        "--no-source",
+        "--no-run-lintian",
+        "--no-run-autopkgtest",
+        "--no-run-piuparts",
+        "--apt-update",
+        "--no-apt-upgrade",
+        "--apt-distupgrade",
+        "--build-dep-resolver=apt",
+        "--bd-uninstallable-explainer=none",
+        "--purge=always",
+        "--nolog",
+        "--verbose",
+        &format!("--build-dir={}", text(&context.output)?),
+    ]);
+    for repository in &context.repositories {
+        argv.push(format!("--extra-repository={}", sources_line(repository)?));
+        argv.push(format!("--extra-repository-key={}", text(&repository.key)?));
+    }
+    argv.push(text(&context.source)?.to_owned());
+    Ok(Step {
+        phase: "sbuild",
+        argv,
+        place: Place::Machine,
+        cwd: context.output.clone(),
+        vars: variables(),
+        network: true,
+    })
+}
+
+/// `dpkg-buildpackage` on the machine itself, whose build dependencies somebody else has installed.
+///
+/// The tree is unpacked inside the output directory, because results are written beside the tree.
+fn host(context: &BuildContext) -> Result<Vec<Step>> {
+    let tree = context.output.join("tree");
+    let step = |phase, cwd: &Path, argv: &[&str]| Step {
+        phase,
+        argv: owned(argv),
+        place: Place::Machine,
+        cwd: cwd.to_owned(),
+        vars: variables(),
+        network: false,
+    };
+    let arch = context.arch.as_str();
+    let check: &[&str] = &["dpkg-checkbuilddeps", "-a", arch, "-B"];
+    let check = if context.indep { &check[..3] } else { check };
+    let build = [
+        "dpkg-buildpackage",
+        "--unsigned-source",
+        "--unsigned-changes",
+        if context.indep { "--build=binary" } else { "--build=any" },
+        &format!("--host-arch={arch}"),
+        &format!("--changes-option=-DDistribution={}", context.suite),
+    ];
+    let unpack = ["dpkg-source", "--no-copy", "-x", text(&context.source)?, text(&tree)?];
+    Ok(vec![
+        step("unpack", &context.output, &unpack),
+        step("dependencies", &tree, check),
+        step("build", &tree, &build),
+    ])
+}
+
+/// What every command runs with: one language and one time zone, so that logs can be read and results repeat.
+fn variables() -> BTreeMap<String, String> {
+    let all = [("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("DEBIAN_FRONTEND", "noninteractive")];
+    all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// A line of `sources.list(5)`, which a URL could add words or options to.
+fn sources_line(repository: &BuildRepository) -> Result<String> {
+    let url = &repository.url;
+    let scheme_ok = ["https://", "http://", "file:/"].iter().any(|s| url.starts_with(s));
+    if !scheme_ok || !url.bytes().all(|b| b.is_ascii_graphic() && !b"[]#'\"\\".contains(&b)) {
+        return Err(Error::invalid(
+            "a build repository's URL is refused: it must start with https://, http:// or file:/ and hold no blanks, \
+             quotes or brackets",
+        )
+        .with_code("invalid_repository"));
+    }
+    Ok(format!("deb {url} {} main", repository.suite))
+}
+
+fn owned(argv: &[&str]) -> Vec<String> {
+    argv.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// A path as an argument: absolute, so that it is never taken for an option.
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().filter(|_| path.is_absolute()).ok_or_else(|| {
+        Error::internal(format!("the path {} is not absolute or not UTF-8", path.display()))
+    })
+}

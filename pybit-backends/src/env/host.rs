@@ -1,0 +1,77 @@
+//! The machine itself as the build environment.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use pybit_core::build::{BuildEnvironment, LogSink, Prepared, StepLimits};
+use pybit_core::format::{Exit, Step, Surroundings};
+use pybit_core::model::Target;
+use pybit_core::{Error, ErrorKind, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::exec::{Cmd, Exec};
+
+/// Builds on the machine itself, as the build user: nothing keeps a package from the machine's network, from what that
+/// user may read, or from what is installed. So a client offers it only where its configuration allows it.
+#[derive(Debug, Clone)]
+pub struct HostEnvironment {
+    exec: Exec,
+    allowed: bool,
+}
+
+impl HostEnvironment {
+    /// Runs steps with `exec`; unless `allowed`, every job is refused.
+    pub fn new(exec: Exec, allowed: bool) -> Self {
+        Self { exec, allowed }
+    }
+}
+
+#[async_trait]
+impl BuildEnvironment for HostEnvironment {
+    fn name(&self) -> &'static str {
+        "host"
+    }
+
+    async fn prepare(&self, _: &Target, _: &Path, log: &dyn LogSink) -> Result<Box<dyn Prepared>> {
+        if !self.allowed {
+            let message = "this build client does not build on the machine itself; its configuration must allow that";
+            return Err(Error::new(ErrorKind::Denied, message).with_code("host_not_allowed"));
+        }
+        if self.exec.user().is_none() && nix::unistd::geteuid().is_root() {
+            log.write(b"warning: no build user is configured, this job builds as root\n").await?;
+        }
+        Ok(Box::new(Host { exec: self.exec.clone(), stop: CancellationToken::new() }))
+    }
+}
+
+#[derive(Debug)]
+struct Host {
+    exec: Exec,
+    stop: CancellationToken,
+}
+
+#[async_trait]
+impl Prepared for Host {
+    fn surroundings(&self) -> Surroundings {
+        Surroundings::Host
+    }
+
+    async fn run(&self, step: &Step, limits: &StepLimits, log: &dyn LogSink) -> Result<Exit> {
+        self.exec.run_until(&on_machine(step, limits), log, &self.stop).await
+    }
+
+    async fn stop(&self) -> Result<()> {
+        self.stop.cancel();
+        Ok(())
+    }
+
+    async fn destroy(&self) -> Result<()> {
+        self.stop.cancel();
+        Ok(())
+    }
+}
+
+/// A step as a command on the machine.
+pub(super) fn on_machine(step: &Step, limits: &StepLimits) -> Cmd {
+    Cmd { argv: step.argv.clone(), cwd: step.cwd.clone(), vars: step.vars.clone(), limits: *limits }
+}

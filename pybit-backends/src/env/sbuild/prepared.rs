@@ -1,0 +1,182 @@
+//! The root of one job.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pybit_core::build::{LogSink, Prepared, StepLimits};
+use pybit_core::format::{Exit, Place, Step, Surroundings};
+use pybit_core::{Error, ErrorKind, Result};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::namespace::{INSIDE, Namespace};
+use super::{disk, make_users_dir, reachable};
+use crate::env::host::on_machine;
+use crate::exec::enter::{Entry, FAILED};
+use crate::exec::{Cmd, Exec, one_line};
+
+/// Unpacking half a gigabyte takes seconds; on a slow disk that others use too, minutes.
+const UNPACKING: Duration = Duration::from_mins(20);
+
+#[derive(Debug)]
+pub(super) struct SbuildRoot {
+    exec: Exec,
+    namespace: Namespace,
+    tarball: PathBuf,
+    work: PathBuf,
+    scratch: PathBuf,
+    stop: CancellationToken,
+    /// Whether the root for steps inside is unpacked. Held while a step runs, so that destroying waits for its end.
+    unpacked: Mutex<bool>,
+}
+
+impl SbuildRoot {
+    pub(super) fn new(exec: Exec, namespace: Namespace, tarball: PathBuf, work: &Path) -> Self {
+        Self {
+            exec,
+            namespace,
+            tarball,
+            work: work.to_owned(),
+            scratch: work.join("scratch"),
+            stop: CancellationToken::new(),
+            unpacked: Mutex::new(false),
+        }
+    }
+
+    /// Makes the directory that roots are unpacked in, without what a killed client has left there.
+    pub(super) async fn make_scratch(&self) -> Result<()> {
+        self.namespace.remove(&self.exec, &self.scratch).await?;
+        make_users_dir(&self.scratch, self.exec.user())?;
+        let config = self.sbuild_config();
+        let template = self.scratch.join("root.XXXXXXXXXX");
+        let text = format!("$unshare_tmpdir_template = '{}';\n1;\n", template.display());
+        std::fs::write(&config, text).map_err(|e| disk("write", &config, e))
+    }
+
+    fn root(&self) -> PathBuf {
+        self.scratch.join("root")
+    }
+
+    fn sbuild_config(&self) -> PathBuf {
+        self.scratch.join("sbuild.conf")
+    }
+
+    /// This program, where the build user can reach it.
+    fn program(&self) -> PathBuf {
+        let own = &self.exec.supervisor().program;
+        if reachable(own).is_ok() { own.clone() } else { self.scratch.join("pybit") }
+    }
+
+    fn copy_program(&self) -> Result<()> {
+        let (own, ours) = (&self.exec.supervisor().program, self.program());
+        if *own != ours {
+            std::fs::copy(own, &ours).map_err(|e| disk("write", &ours, e))?;
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(&ours, mode).map_err(|e| disk("open up", &ours, e))?;
+        }
+        Ok(())
+    }
+
+    /// The command of a step, on the machine or inside.
+    fn command(&self, step: &Step, limits: &StepLimits) -> Cmd {
+        let mut cmd = on_machine(step, limits);
+        if step.place == Place::Machine {
+            let text = |path: &Path| path.display().to_string();
+            cmd.vars.entry("TMPDIR".to_owned()).or_insert_with(|| text(&self.scratch));
+            cmd.vars
+                .entry("SBUILD_CONFIG".to_owned())
+                .or_insert_with(|| text(&self.sbuild_config()));
+            return cmd;
+        }
+        for (name, value) in [("HOME", "/nonexistent"), ("USER", "pybit"), ("LOGNAME", "pybit")] {
+            cmd.vars.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        let entry = Entry {
+            root: self.root(),
+            work: self.work.clone(),
+            cwd: step.cwd.clone(),
+            network: step.network,
+            id: INSIDE,
+        };
+        let supervisor = self.exec.supervisor();
+        let mut argv = vec![self.program().display().to_string()];
+        argv.extend(supervisor.args.iter().cloned());
+        argv.extend(entry.to_args(&step.argv));
+        let mut more = vec!["--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts"];
+        if !step.network {
+            more.push("--net");
+        }
+        cmd.argv = self.namespace.as_root(&more, &argv);
+        cmd.cwd = PathBuf::from("/");
+        cmd
+    }
+
+    /// Unpacks the tarball for the steps inside; whether it is there now, or the job was stopped.
+    async fn unpack(&self, log: &dyn LogSink) -> Result<bool> {
+        self.copy_program()?;
+        let root = self.root();
+        make_users_dir(&root, self.exec.user())?;
+        let tarball = self.tarball.display().to_string();
+        let dir = root.display().to_string();
+        let argv =
+            ["tar", "-x", "-f", &tarball, "-C", &dir, "--numeric-owner", "--exclude=./dev/*"];
+        let argv = self.namespace.as_root(&[], &argv.map(str::to_owned));
+        let cmd = Cmd::new(argv, Path::new("/")).within(UNPACKING);
+        match self.exec.run_until(&cmd, log, &self.stop).await? {
+            Exit::Code(0) => Ok(true),
+            Exit::Stopped => Ok(false),
+            exit => {
+                let message = format!("the root {tarball} cannot be unpacked ({exit:?})");
+                Err(Error::new(ErrorKind::Unavailable, message).with_code("root_failed"))
+            }
+        }
+    }
+
+    /// What sbuild could not unmount or remove keeps its root; its processes are dead, so its mounts are gone.
+    fn left(&self) -> Result<()> {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let scratch = self.scratch.display().to_string();
+        let left: Vec<_> = mounts.lines().filter(|l| l.contains(&scratch)).collect();
+        if left.is_empty() && !self.scratch.exists() {
+            return Ok(());
+        }
+        let message = format!("{scratch} is not gone; {}", one_line(&left.join("\n")));
+        Err(Error::new(ErrorKind::Unavailable, message).with_code("files_left"))
+    }
+}
+
+#[async_trait]
+impl Prepared for SbuildRoot {
+    fn surroundings(&self) -> Surroundings {
+        Surroundings::Sbuild { tarball: self.tarball.clone(), scratch: self.scratch.clone() }
+    }
+
+    async fn run(&self, step: &Step, limits: &StepLimits, log: &dyn LogSink) -> Result<Exit> {
+        let mut unpacked = self.unpacked.lock().await;
+        if step.place == Place::Inside && !*unpacked {
+            *unpacked = self.unpack(log).await?;
+            if !*unpacked {
+                return Ok(Exit::Stopped);
+            }
+        }
+        let exit = self.exec.run_until(&self.command(step, limits), log, &self.stop).await?;
+        if step.place == Place::Inside && exit == Exit::Code(FAILED.into()) {
+            let message = "the build environment cannot be entered; the log's end says why";
+            return Err(Error::new(ErrorKind::Unavailable, message).with_code("root_failed"));
+        }
+        Ok(exit)
+    }
+
+    async fn stop(&self) -> Result<()> {
+        self.stop.cancel();
+        let _ended = self.unpacked.lock().await;
+        Ok(())
+    }
+
+    async fn destroy(&self) -> Result<()> {
+        self.stop().await?;
+        self.namespace.remove(&self.exec, &self.scratch).await?;
+        self.left()
+    }
+}

@@ -1,0 +1,278 @@
+//! Git repositories.
+//!
+//! `git` runs as the build user with a configuration of our own and nothing else: no hook, no prompt, no redirect, no
+//! transport but those that are allowed. The URL is checked again here, because git takes some for commands.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pybit_core::build::{FetchRequest, Fetched, FetchedKind, LogSink, SourceFetcher};
+use pybit_core::format::Exit;
+use pybit_core::model::Source;
+use pybit_core::{Error, ErrorKind, Result};
+
+use super::refs::{choose, is_commit_id, patterns};
+use super::{disk, make_dir, not_found, reaching};
+use crate::exec::{Cmd, Exec, Tail, one_line};
+
+/// What git repositories may be built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitConfig {
+    /// Whether `file://` repositories of this machine may be read, as the build user.
+    pub allow_file: bool,
+    /// Whether submodules are fetched; without, a tree that has some is built without them.
+    pub submodules: bool,
+    /// How long one fetch may take.
+    pub wall: Duration,
+}
+
+impl Default for GitConfig {
+    fn default() -> Self {
+        Self { allow_file: false, submodules: true, wall: Duration::from_hours(1) }
+    }
+}
+
+/// Fetches [`Source::Git`].
+#[derive(Debug, Clone)]
+pub struct GitFetcher {
+    config: GitConfig,
+    exec: Exec,
+}
+
+impl GitFetcher {
+    /// Fetches as `config` allows, with `exec`.
+    pub fn new(config: GitConfig, exec: Exec) -> Self {
+        Self { config, exec }
+    }
+}
+
+/// What every git of ours is configured with; it reads no other file. `http.lowSpeed…`: a stalled server.
+const CONFIGURATION: &str = "\
+[advice]
+\tdetachedHead = false
+[core]
+\thooksPath = /dev/null
+\tfsmonitor = false
+\taskPass =
+[credential]
+\thelper =
+[fetch]
+\trecurseSubmodules = false
+\tfsckObjects = false
+[gc]
+\tauto = 0
+[http]
+\tfollowRedirects = false
+\tlowSpeedLimit = 1000
+\tlowSpeedTime = 60
+[init]
+\tdefaultBranch = main
+[maintenance]
+\tauto = false
+[protocol \"ext\"]
+\tallow = never
+[safe]
+\tdirectory = *
+[submodule]
+\trecurse = false
+";
+
+/// One fetch under way.
+pub(super) struct Checkout<'a> {
+    exec: &'a Exec,
+    config: &'a GitConfig,
+    /// Where the configuration lies.
+    home: PathBuf,
+    /// Where the files go.
+    pub(super) tree: PathBuf,
+    pub(super) log: &'a dyn LogSink,
+}
+
+#[async_trait]
+impl SourceFetcher for GitFetcher {
+    fn method(&self) -> &'static str {
+        "git"
+    }
+
+    async fn fetch(&self, request: &FetchRequest<'_>, log: &dyn LogSink) -> Result<Fetched> {
+        let Source::Git { url, reference } = request.source else {
+            return Err(Error::internal("the git fetcher was given another kind of source"));
+        };
+        request.source.check()?;
+        check_scheme(url, &self.config)?;
+        let checkout = Checkout {
+            exec: &self.exec,
+            config: &self.config,
+            home: request.into.join("home"),
+            tree: request.into.join("tree"),
+            log,
+        };
+        checkout.prepare()?;
+        let resolved = checkout.get(url, reference.as_deref()).await?;
+        let mut dirs = vec![checkout.tree.clone()];
+        if self.config.submodules {
+            dirs.extend(checkout.submodules(url).await?);
+        }
+        checkout.strip(&dirs).await?;
+        Ok(Fetched { kind: FetchedKind::Tree(checkout.tree), resolved })
+    }
+}
+
+/// Refuses a URL whose transport this client does not allow.
+pub(super) fn check_scheme(url: &str, config: &GitConfig) -> Result<()> {
+    if url.starts_with("file:") && !config.allow_file {
+        let message = "this build client builds from no file:// repository; its configuration must allow that";
+        return Err(Error::invalid(message).with_code("source_not_allowed"));
+    }
+    Ok(())
+}
+
+impl Checkout<'_> {
+    fn prepare(&self) -> Result<()> {
+        make_dir(&self.home, self.exec.user())?;
+        make_dir(&self.tree, self.exec.user())?;
+        let file = self.home.join("gitconfig");
+        std::fs::write(&file, CONFIGURATION).map_err(|e| disk("write", &file, e))
+    }
+
+    pub(super) fn config(&self) -> &GitConfig {
+        self.config
+    }
+
+    /// `git` in a directory.
+    pub(super) fn git(&self, dir: &Path, args: &[&str]) -> Cmd {
+        let protocols =
+            if self.config.allow_file { "https:http:ssh:git:file" } else { "https:http:ssh:git" };
+        let mut cmd = Cmd::new(["git"], dir).within(self.config.wall);
+        cmd.argv.extend(args.iter().map(|&a| a.to_owned()));
+        cmd.vars.extend(reaching());
+        let home = self.home.display().to_string();
+        cmd.var("HOME", &home)
+            .var("GIT_CONFIG_NOSYSTEM", "1")
+            .var("GIT_CONFIG_GLOBAL", format!("{home}/gitconfig"))
+            .var("GIT_ALLOW_PROTOCOL", protocols)
+            .var("GIT_TERMINAL_PROMPT", "0")
+            .var("GIT_TEMPLATE_DIR", "")
+            .var("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=30")
+            .var("GIT_LFS_SKIP_SMUDGE", "1")
+    }
+
+    /// Runs git into the log; what it complains about becomes the error.
+    pub(super) async fn run(&self, dir: &Path, args: &[&str]) -> Result<()> {
+        let said = Tail::new(self.log);
+        match self.exec.run(&self.git(dir, args), &said).await? {
+            Exit::Code(0) => Ok(()),
+            exit => Err(judge(exit, &said.text())),
+        }
+    }
+
+    /// What a short git says; its complaints go into the log too.
+    pub(super) async fn ask(&self, dir: &Path, args: &[&str]) -> Result<String> {
+        let output = self.exec.output(&self.git(dir, args), 16 << 20).await?;
+        self.log.write(&output.stderr).await?;
+        output.text().ok_or_else(|| judge(output.exit, &output.complaint()))
+    }
+
+    async fn get(&self, url: &str, reference: Option<&str>) -> Result<String> {
+        let tree = &self.tree;
+        self.run(tree, &["init", "--quiet"]).await?;
+        match reference.filter(|r| is_commit_id(r)) {
+            Some(id) => self.get_commit(url, id).await?,
+            None => {
+                let name = self.resolve(url, reference).await?;
+                self.shallow_or_whole(url, &[&name]).await?;
+            }
+        }
+        let wanted = reference.filter(|r| is_commit_id(r)).unwrap_or("FETCH_HEAD");
+        let commit = format!("{wanted}^{{commit}}");
+        let resolved =
+            self.ask(tree, &["rev-parse", "--verify", "--end-of-options", &commit]).await?;
+        let resolved = resolved.trim().to_owned();
+        self.run(tree, &["checkout", "--quiet", "--force", "--detach", &resolved]).await?;
+        Ok(resolved)
+    }
+
+    async fn resolve(&self, url: &str, reference: Option<&str>) -> Result<String> {
+        let patterns = patterns(reference);
+        let mut args = vec!["ls-remote", "--quiet", "--", url];
+        args.extend(patterns.iter().map(String::as_str));
+        let listing = self.ask(&self.tree, &args).await?;
+        choose(&listing, &patterns).map(|w| w.name).ok_or_else(|| {
+            let reference = reference.unwrap_or("HEAD");
+            not_found(format!("{url} has no branch and no tag \"{reference}\""))
+        })
+    }
+
+    /// Many servers give any commit that is asked for; for the others everything is fetched to look for it.
+    async fn get_commit(&self, url: &str, id: &str) -> Result<()> {
+        match self.shallow_or_whole(url, &[id]).await {
+            Err(e) if e.code() == "source_not_found" => {}
+            other => return other,
+        }
+        let all = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
+        self.run(&self.tree, &["fetch", "--quiet", "--no-tags", "--", url, all[0], all[1]]).await?;
+        let found = self.ask(&self.tree, &["cat-file", "-t", id]).await;
+        let found = found.is_ok_and(|kind| kind.trim() == "commit");
+        found.then_some(()).ok_or_else(|| not_found(format!("{url} has no commit {id}")))
+    }
+
+    async fn shallow_or_whole(&self, url: &str, names: &[&str]) -> Result<()> {
+        let shallow = ["fetch", "--quiet", "--no-tags", "--depth=1", "--", url];
+        match self.run(&self.tree, &[&shallow[..], names].concat()).await {
+            Err(e) if e.code() == "no_shallow" => {}
+            other => return other,
+        }
+        let whole = ["fetch", "--quiet", "--no-tags", "--", url];
+        self.run(&self.tree, &[&whole[..], names].concat()).await
+    }
+
+    /// Removes git's own files, as the build user: a link in the tree must not lead anybody else.
+    async fn strip(&self, dirs: &[PathBuf]) -> Result<()> {
+        let mut cmd = Cmd::new(["rm", "-rf", "--"], &self.tree);
+        cmd.argv.extend(dirs.iter().map(|d| d.join(".git").display().to_string()));
+        self.exec.check(&cmd, 64 << 10).await.map(|_| ())
+    }
+}
+
+/// What a failed git means, from its words (in English: the locale is fixed).
+fn judge(exit: Exit, said: &str) -> Error {
+    let has = |words: &[&str]| words.iter().any(|w| said.contains(w));
+    let why = one_line(said);
+    if has(&["dumb http transport does not support shallow"]) {
+        return Error::new(ErrorKind::Unsupported, why).with_code("no_shallow");
+    }
+    if has(&["No space left on device", "Disk quota exceeded"]) {
+        return Error::new(ErrorKind::Full, format!("git has no space left: {why}"));
+    }
+    let missing = [
+        "couldn't find remote ref",
+        "not our ref",
+        "unadvertised object",
+        "does not appear to be a git repository",
+        "Repository not found",
+        "repository not exported",
+        "The requested URL returned error: 404",
+        "Needed a single revision",
+        "unable to find remote ref",
+    ];
+    if has(&missing) || (has(&["repository '"]) && has(&["' not found"])) {
+        return not_found(format!("git finds no such source: {why}"));
+    }
+    let refused = [
+        "could not read Username",
+        "Authentication failed",
+        "Permission denied (publickey",
+        "Host key verification failed",
+        "The requested URL returned error: 403",
+        "The requested URL returned error: 401",
+        "' not allowed",
+        "unable to update url base from redirection",
+    ];
+    if has(&refused) {
+        return Error::invalid(format!("git is refused the source: {why}"))
+            .with_code("source_not_allowed");
+    }
+    Error::new(ErrorKind::Unavailable, format!("git cannot fetch the source ({exit:?}): {why}"))
+        .with_code("source_unavailable")
+}

@@ -1,0 +1,67 @@
+//! Getting sources onto the machine, as the build user: git repositories, the distribution's own packages, uploads.
+
+mod apt;
+mod git;
+mod refs;
+mod submodules;
+mod unpack;
+mod upload;
+
+pub use apt::{AptConfig, AptFetcher};
+pub use git::{GitConfig, GitFetcher};
+pub use upload::{UploadConfig, UploadFetcher};
+
+use std::path::Path;
+
+use pybit_core::{Error, ErrorKind, Result};
+
+use crate::env::BuildUser;
+
+/// The source does not exist as it is named.
+fn not_found(message: String) -> Error {
+    Error::not_found(message).with_code("source_not_found")
+}
+
+/// A failure of the machine's files.
+fn disk(what: &str, path: &Path, e: std::io::Error) -> Error {
+    let kind = match e.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(kind, format!("cannot {what} {}: {e}", path.display())).with_source(e)
+}
+
+/// Makes a directory that belongs to the build user and that others can read.
+fn make_dir(path: &Path, user: Option<&BuildUser>) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(path)
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)))
+        .map_err(|e| disk("make", path, e))?;
+    give(path, user)
+}
+
+/// Gives a file, not what it may link to, to the build user.
+fn give(path: &Path, user: Option<&BuildUser>) -> Result<()> {
+    let Some(user) = user else { return Ok(()) };
+    std::os::unix::fs::lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+        .map_err(|e| disk("give away", path, e))
+}
+
+/// Variables that say how this machine reaches the network; taken over from pybit's own environment.
+const REACHING: [&str; 11] = [
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+];
+
+fn reaching() -> impl Iterator<Item = (String, String)> {
+    REACHING.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+}

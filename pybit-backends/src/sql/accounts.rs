@@ -1,0 +1,67 @@
+//! Access tokens.
+
+use async_trait::async_trait;
+use pybit_core::clock::Timestamp;
+use pybit_core::model::{ClientName, Grant, Token, TokenId};
+use pybit_core::storage::{AccountStore, NewToken};
+use pybit_core::{Error, ErrorKind, Result};
+
+use super::{Call, Cells, Dialect, SqlStore, commit, statements as sql};
+
+#[async_trait]
+impl<D: Dialect> AccountStore for SqlStore<D> {
+    async fn add_token(&self, new: &NewToken, at: Timestamp) -> Result<Token> {
+        let mut transaction = self.begin().await?;
+        let added = Call::<D>::new(&sql::TOKEN_ADD)
+            .text(&new.name)
+            .text(&new.sha256)
+            .text(new.grant.role.as_str())
+            .maybe_text(new.grant.client.as_ref().map(ClientName::as_str))
+            .at(at)
+            .maybe_at(new.expires_at)
+            .one(&mut transaction, token)
+            .await;
+        let added = added.map_err(|e| match e.kind() {
+            ErrorKind::Conflict => Error::conflict("this token is already known")
+                .with_code("token_exists")
+                .with_op("token_add"),
+            _ => e,
+        })?;
+        commit(transaction).await?;
+        Ok(added)
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>> {
+        let mut reader = self.reader().await?;
+        Call::<D>::new(&sql::TOKENS).all(&mut reader, token).await
+    }
+
+    async fn token(&self, sha256: &str) -> Result<Option<Token>> {
+        let mut reader = self.reader().await?;
+        Call::<D>::new(&sql::TOKEN_BY_DIGEST).text(sha256).first(&mut reader, token).await
+    }
+
+    async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        let revoked =
+            Call::<D>::new(&sql::TOKEN_REVOKE).int(id.0).at(at).run(&mut transaction).await?;
+        commit(transaction).await?;
+        Ok(revoked > 0)
+    }
+
+    async fn health(&self) -> Result<()> {
+        let mut reader = self.reader().await?;
+        Call::<D>::new(&sql::HEALTH).one(&mut reader, |c| c.int::<i64>("statuses")).await.map(drop)
+    }
+}
+
+fn token<D: Dialect>(c: &Cells<'_, D>) -> Result<Token> {
+    Ok(Token {
+        id: TokenId(c.int("id")?),
+        name: c.text("name")?,
+        grant: Grant { role: c.parsed("role")?, client: c.maybe_parsed("client")? },
+        created_at: c.at("created_at")?,
+        expires_at: c.maybe_at("expires_at")?,
+        revoked_at: c.maybe_at("revoked_at")?,
+    })
+}

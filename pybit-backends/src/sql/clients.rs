@@ -1,0 +1,114 @@
+//! Build clients and their heartbeats.
+
+use async_trait::async_trait;
+use pybit_core::clock::Timestamp;
+use pybit_core::model::{BuildClient, ClientName, Job, JobId};
+use pybit_core::storage::{Beat, ClientReport, ClientStore};
+use pybit_core::{Error, Result};
+
+use super::call::json;
+use super::{Call, Cells, Dialect, SqlStore, commit, jobs, statements as sql};
+
+#[async_trait]
+impl<D: Dialect> ClientStore for SqlStore<D> {
+    async fn beat(
+        &self,
+        report: &ClientReport,
+        listed: &[(JobId, u32)],
+        at: Timestamp,
+    ) -> Result<Beat> {
+        let mut transaction = self.begin().await?;
+        let connection = &mut *transaction;
+        remember::<D>(connection, report, at).await?;
+        let mut asked = Vec::with_capacity(listed.len());
+        for (id, attempt) in listed {
+            asked.push(move_lease::<D>(connection, &report.name, *id, *attempt).await?);
+        }
+        let mut held = Call::<D>::new(&sql::HELD_BY_CLIENT)
+            .text(report.name.as_str())
+            .all(connection, |c| Ok((jobs::job(c)?, c.text("boot")?)))
+            .await?;
+        held.sort_by_key(|(job, _)| job.id);
+        let client = find::<D>(connection, &report.name).await?;
+        let client = client.ok_or_else(|| Error::internal("a client that was stored is there"))?;
+        commit(transaction).await?;
+        Ok(Beat { client, asked, held })
+    }
+
+    async fn clients(&self) -> Result<Vec<BuildClient>> {
+        let mut reader = self.reader().await?;
+        Call::<D>::new(&sql::CLIENTS).all(&mut reader, client).await
+    }
+
+    async fn client(&self, name: &ClientName) -> Result<Option<BuildClient>> {
+        let mut reader = self.reader().await?;
+        find::<D>(&mut reader, name).await
+    }
+
+    async fn set_draining(&self, name: &ClientName, draining: bool) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        let changed = Call::<D>::new(&sql::CLIENT_DRAIN)
+            .text(name.as_str())
+            .flag(draining)
+            .run(&mut transaction)
+            .await?;
+        commit(transaction).await?;
+        Ok(changed > 0)
+    }
+}
+
+async fn remember<D: Dialect>(
+    connection: &mut D::Connection,
+    report: &ClientReport,
+    at: Timestamp,
+) -> Result<()> {
+    Call::<D>::new(&sql::CLIENT_BEAT)
+        .text(report.name.as_str())
+        .text(&report.boot)
+        .text(&report.version)
+        .int(report.slots)
+        .text(&json(&report.offers)?)
+        .flag(false)
+        .at(Timestamp::from_micros(0))
+        .at(at)
+        .run_one(connection)
+        .await
+}
+
+/// Moves the lease if the client holds the job at that attempt, and returns the job as it is.
+async fn move_lease<D: Dialect>(
+    connection: &mut D::Connection,
+    client: &ClientName,
+    id: JobId,
+    attempt: u32,
+) -> Result<Option<Job>> {
+    Call::<D>::new(&sql::LEASE_MOVE)
+        .int(id.0)
+        .int(attempt)
+        .text(client.as_str())
+        .run(connection)
+        .await?;
+    Call::<D>::new(&sql::JOB_BY_ID).int(id.0).first(connection, jobs::job).await
+}
+
+async fn find<D: Dialect>(
+    connection: &mut D::Connection,
+    name: &ClientName,
+) -> Result<Option<BuildClient>> {
+    Call::<D>::new(&sql::CLIENT_BY_NAME).text(name.as_str()).first(connection, client).await
+}
+
+fn client<D: Dialect>(c: &Cells<'_, D>) -> Result<BuildClient> {
+    Ok(BuildClient {
+        name: c.parsed("name")?,
+        boot: c.text("boot")?,
+        version: c.text("version")?,
+        slots: c.int("slots")?,
+        offers: c.json("offers")?,
+        draining: c.flag("draining")?,
+        infra_streak: c.int("infra_streak")?,
+        quarantined_until: c.at("quarantined_until")?,
+        seen_at: c.at("seen_at")?,
+        holds: c.int("holds")?,
+    })
+}

@@ -1,0 +1,180 @@
+//! One decided change takes effect, or nothing does.
+
+use pybit_core::clock::Timestamp;
+use pybit_core::model::{ClientName, Job, Outcome, Version};
+use pybit_core::storage::{Advance, AttemptEnd, Change, HealthMark};
+use pybit_core::{Error, Result};
+
+use super::history::{Act, note};
+use super::plant::plant_all;
+use super::rows;
+use crate::sql::call::json;
+use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
+
+pub(super) async fn advance<D: Dialect>(
+    store: &SqlStore<D>,
+    change: &Change,
+    at: Timestamp,
+) -> Result<Advance> {
+    let mut transaction = store.begin().await?;
+    let connection = &mut *transaction;
+    let before = read::<D>(connection, change).await?;
+    if !still_stands(&before, change) {
+        return Ok(Advance::Stale(Box::new(before)));
+    }
+    if !before.status.may_become(change.after.status) {
+        let message = format!(
+            "job {} is {} and cannot become {}",
+            before.id, before.status, change.after.status
+        );
+        return Err(Error::internal(message).with_code("illegal_transition"));
+    }
+    if change.needs_files {
+        refuse_incomplete::<D>(connection, &before).await?;
+    }
+    let Some(after) = set::<D>(connection, change, at).await? else {
+        let now = read::<D>(connection, change).await?;
+        return Ok(Advance::Stale(Box::new(now)));
+    };
+    let act = Act { actor: &change.actor, cause: &change.cause, at };
+    note::<D>(connection, &after, Some(before.status), act).await?;
+    move_attempt::<D>(connection, &before, change, at).await?;
+    mark_health::<D>(connection, &before, change).await?;
+    let followed = plant_all::<D>(connection, after.submission, &change.follow, act).await?;
+    commit(transaction).await?;
+    Ok(Advance::Done(Box::new(after), followed))
+}
+
+async fn read<D: Dialect>(connection: &mut D::Connection, change: &Change) -> Result<Job> {
+    let id = change.after.id;
+    let job = Call::<D>::new(&sql::JOB_BY_ID).int(id.0).first(connection, rows::job).await?;
+    job.ok_or_else(|| Error::not_found(format!("there is no job {id}")))
+}
+
+fn still_stands(job: &Job, change: &Change) -> bool {
+    job.row_version == change.expected
+        && change.expected_lease.is_none_or(|epoch| epoch == job.lease_epoch)
+}
+
+async fn refuse_incomplete<D: Dialect>(connection: &mut D::Connection, job: &Job) -> Result<()> {
+    let missing = Call::<D>::new(&sql::STREAM_INCOMPLETE)
+        .int(job.id.0)
+        .int(job.attempt)
+        .first(connection, |c| c.text("name"))
+        .await?;
+    match missing {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!(
+                "the file {name} of attempt {} of job {} is incomplete",
+                job.attempt, job.id
+            );
+            Err(Error::conflict(message).with_code("files_incomplete"))
+        }
+    }
+}
+
+/// The compare-and-set; `None` where somebody was faster between the read and here.
+async fn set<D: Dialect>(
+    connection: &mut D::Connection,
+    change: &Change,
+    at: Timestamp,
+) -> Result<Option<Job>> {
+    let after = &change.after;
+    let (avoid, failure) = (after.avoid.as_ref(), after.failure.as_ref());
+    Call::<D>::new(&sql::JOB_ADVANCE)
+        .int(after.id.0)
+        .int(change.expected)
+        .maybe_int(change.expected_lease)
+        .text(after.status.as_str())
+        .at(at)
+        .text(after.package.as_str())
+        .maybe_text(after.version.as_ref().map(Version::as_str))
+        .blob(change.version_key.as_deref())
+        .maybe_text(after.client.as_ref().map(ClientName::as_str))
+        .int(after.infra_retries)
+        .int(after.dep_waits)
+        .text(&json(&after.lost_by)?)
+        .maybe_text(avoid.map(|a| a.client.as_str()))
+        .maybe_at(avoid.map(|a| a.until))
+        .at(after.not_before)
+        .int(after.priority)
+        .int(after.weight)
+        .text(&json(&after.unmet)?)
+        .maybe_text(failure.map(|f| f.class.as_str()))
+        .maybe_text(failure.map(|f| f.message.as_str()))
+        .text(&json(&after.produced)?)
+        .maybe_int(after.superseded_by.map(|j| j.0))
+        .first(connection, rows::job)
+        .await
+}
+
+/// Takes back or writes down how the newest attempt ended.
+async fn move_attempt<D: Dialect>(
+    connection: &mut D::Connection,
+    job: &Job,
+    change: &Change,
+    at: Timestamp,
+) -> Result<()> {
+    if change.attempt_end.is_none() && !change.reopen_attempt {
+        return Ok(());
+    }
+    if job.attempt == 0 {
+        return Err(Error::internal(format!("job {} has no attempt", job.id)));
+    }
+    if change.reopen_attempt {
+        Call::<D>::new(&sql::ATTEMPT_REOPEN)
+            .int(job.id.0)
+            .int(job.attempt)
+            .run_one(connection)
+            .await?;
+    }
+    let Some(end) = &change.attempt_end else {
+        return Ok(());
+    };
+    if end_attempt::<D>(connection, job, end, at).await? == 1 {
+        return Ok(());
+    }
+    let message = format!("attempt {} of job {} has already ended", job.attempt, job.id);
+    Err(Error::conflict(message).with_code("attempt_ended"))
+}
+
+async fn end_attempt<D: Dialect>(
+    connection: &mut D::Connection,
+    job: &Job,
+    end: &AttemptEnd,
+    at: Timestamp,
+) -> Result<u64> {
+    let ended = Call::<D>::new(&sql::ATTEMPT_END)
+        .int(job.id.0)
+        .int(job.attempt)
+        .text(end.outcome.as_str())
+        .maybe_text(end.failure.as_ref().map(|f| f.class.as_str()))
+        .maybe_text(end.failure.as_ref().map(|f| f.message.as_str()))
+        .maybe_text(end.log_sha256.as_deref())
+        .at(at)
+        .run(connection)
+        .await;
+    ended.map_err(|error| {
+        if end.outcome != Outcome::Succeeded || error.kind() != pybit_core::ErrorKind::Conflict {
+            return error;
+        }
+        let message = format!("job {} already has an attempt that succeeded", job.id);
+        Error::conflict(message).with_code("already_succeeded").with_source(error)
+    })
+}
+
+async fn mark_health<D: Dialect>(
+    connection: &mut D::Connection,
+    job: &Job,
+    change: &Change,
+) -> Result<()> {
+    let (Some(mark), Some(client)) = (change.health, job.client.as_ref()) else {
+        return Ok(());
+    };
+    let (statement, until) = match mark {
+        HealthMark::Well => (&sql::CLIENT_WELL, Timestamp::from_micros(0)),
+        HealthMark::Ill { quarantined_until } => (&sql::CLIENT_ILL, quarantined_until),
+    };
+    Call::<D>::new(statement).text(client.as_str()).at(until).run(connection).await.map(drop)
+}

@@ -1,0 +1,113 @@
+//! A client takes the best job that it can build.
+
+use std::cmp::Reverse;
+
+use pybit_core::Result;
+use pybit_core::clock::Timestamp;
+use pybit_core::model::{Job, JobId, JobStatus, Target};
+use pybit_core::storage::Claim;
+
+use super::history::{Act, note};
+use super::rows;
+use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
+
+pub(super) async fn claim<D: Dialect>(
+    store: &SqlStore<D>,
+    claim: &Claim,
+    at: Timestamp,
+) -> Result<Option<Job>> {
+    let mut transaction = store.begin().await?;
+    let connection = &mut *transaction;
+    if let Some((job, number)) = asked_before::<D>(connection, claim).await? {
+        let job = Call::<D>::new(&sql::JOB_BY_ID).int(job.0).first(connection, rows::job).await?;
+        return Ok(job.filter(|j| j.attempt == number && j.status.is_held()));
+    }
+    let Some(best) = best_of::<D>(connection, claim, at).await? else {
+        return Ok(None);
+    };
+    let taken = Call::<D>::new(&sql::JOB_CLAIM)
+        .int(best.0)
+        .text(claim.client.as_str())
+        .at(at)
+        .one(connection, rows::job)
+        .await?;
+    begin_attempt::<D>(connection, &taken, claim, at).await?;
+    let actor = format!("client {}", claim.client);
+    let act = Act { actor: &actor, cause: "claimed", at };
+    note::<D>(connection, &taken, Some(JobStatus::Waiting), act).await?;
+    commit(transaction).await?;
+    Ok(Some(taken))
+}
+
+/// The job and attempt number that this claim got when it was asked the first time.
+async fn asked_before<D: Dialect>(
+    connection: &mut D::Connection,
+    claim: &Claim,
+) -> Result<Option<(JobId, u32)>> {
+    Call::<D>::new(&sql::ATTEMPT_BY_CLAIM)
+        .text(&claim.claim_id)
+        .text(claim.client.as_str())
+        .first(connection, |c| Ok((JobId(c.int("job")?), c.int("number")?)))
+        .await
+}
+
+/// Highest priority, then highest weight, then oldest, over all offers: one indexed row an offer.
+async fn best_of<D: Dialect>(
+    connection: &mut D::Connection,
+    claim: &Claim,
+    at: Timestamp,
+) -> Result<Option<JobId>> {
+    let mut best = None;
+    for offer in &claim.offers {
+        let found = candidate::<D>(connection, offer, claim, at).await?;
+        best = best.max(found);
+    }
+    Ok(best.map(|(_, _, Reverse(id))| JobId(id)))
+}
+
+type Rank = (i64, i64, Reverse<i64>);
+
+async fn candidate<D: Dialect>(
+    connection: &mut D::Connection,
+    offer: &Target,
+    claim: &Claim,
+    at: Timestamp,
+) -> Result<Option<Rank>> {
+    Call::<D>::new(&sql::JOB_CANDIDATE)
+        .text(offer.dist.as_str())
+        .text(offer.suite.as_str())
+        .text(offer.arch.as_str())
+        .text(offer.format.as_str())
+        .text(offer.env.as_str())
+        .at(at)
+        .text(claim.client.as_str())
+        .first(connection, |c| Ok((c.int("priority")?, c.int("weight")?, Reverse(c.int("id")?))))
+        .await
+}
+
+async fn begin_attempt<D: Dialect>(
+    connection: &mut D::Connection,
+    job: &Job,
+    claim: &Claim,
+    at: Timestamp,
+) -> Result<()> {
+    Call::<D>::new(&sql::ATTEMPT_ADD)
+        .int(job.id.0)
+        .int(job.attempt)
+        .text(&claim.claim_id)
+        .text(claim.client.as_str())
+        .text(&claim.boot)
+        .at(at)
+        .run_one(connection)
+        .await?;
+    Call::<D>::new(&sql::STREAM_ADD)
+        .maybe_int(Some(job.id.0))
+        .maybe_int(Some(job.attempt))
+        .maybe_int(None::<i64>)
+        .text("log")
+        .text("log")
+        .maybe_int(None::<i64>)
+        .maybe_text(None)
+        .run_one(connection)
+        .await
+}

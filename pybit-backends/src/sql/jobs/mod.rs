@@ -1,0 +1,104 @@
+//! Submissions, jobs, attempts, events, and the outbox.
+//!
+//! `plant` puts one planned job in the ground: version rules, supersede, row, event, hint. `record`, `claim` and `advance`
+//! are the three ways in which a job's status moves; `history` and `rows` are their common ground.
+
+mod advance;
+mod claim;
+mod history;
+mod plant;
+mod read;
+mod record;
+mod rows;
+
+use async_trait::async_trait;
+use pybit_core::Result;
+use pybit_core::clock::Timestamp;
+use pybit_core::model::{
+    Attempt, Dist, Event, FormatName, Job, JobFilter, JobId, Page, Route, StatusCounts, Submission,
+    SubmissionId, Suite,
+};
+use pybit_core::storage::{
+    Advance, Change, Claim, JobStore, Lease, OutboxRow, Recorded, SubmissionRecord,
+};
+
+pub(super) use rows::{job, target};
+
+use super::{Dialect, SqlStore};
+
+#[async_trait]
+impl<D: Dialect> JobStore for SqlStore<D> {
+    async fn record_submission(
+        &self,
+        record: &SubmissionRecord,
+        at: Timestamp,
+    ) -> Result<Recorded> {
+        record::record(self, record, at).await
+    }
+
+    async fn submission(&self, id: SubmissionId) -> Result<Option<Submission>> {
+        read::submission(self, id).await
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<Job>> {
+        read::job(self, id).await
+    }
+
+    async fn jobs(&self, filter: &JobFilter, page: &Page) -> Result<Vec<Job>> {
+        read::jobs(self, filter, page).await
+    }
+
+    async fn counts(&self) -> Result<StatusCounts> {
+        read::counts(self).await
+    }
+
+    async fn events(&self, id: JobId) -> Result<Vec<Event>> {
+        read::events(self, id).await
+    }
+
+    async fn attempts(&self, id: JobId) -> Result<Vec<Attempt>> {
+        read::attempts(self, id).await
+    }
+
+    async fn claim(&self, claim: &Claim, at: Timestamp) -> Result<Option<Job>> {
+        claim::claim(self, claim, at).await
+    }
+
+    async fn advance(&self, change: &Change, at: Timestamp) -> Result<Advance> {
+        advance::advance(self, change, at).await
+    }
+
+    async fn leases(&self) -> Result<Vec<Lease>> {
+        read::leases(self).await
+    }
+
+    async fn blocked(&self, limit: u32) -> Result<Vec<Job>> {
+        read::blocked(self, limit).await
+    }
+
+    async fn uploaded(
+        &self,
+        dist: &Dist,
+        suite: &Suite,
+        format: &FormatName,
+        limit: u32,
+    ) -> Result<Vec<Job>> {
+        read::uploaded(self, dist, suite, format, limit).await
+    }
+
+    async fn due_routes(&self, at: Timestamp) -> Result<Vec<Route>> {
+        read::due_routes(self, at).await
+    }
+
+    async fn ahead_of(&self, job: &Job) -> Result<u64> {
+        read::ahead_of(self, job).await
+    }
+
+    async fn outbox(&self, limit: u32) -> Result<Vec<OutboxRow>> {
+        history::outbox(self, limit).await
+    }
+
+    async fn mark_sent(&self, ids: &[i64]) -> Result<()> {
+        history::mark_sent(self, ids).await
+    }
+}

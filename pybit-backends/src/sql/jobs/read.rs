@@ -1,0 +1,137 @@
+//! Questions about jobs; none of them changes anything.
+
+use std::collections::BTreeMap;
+
+use pybit_core::Result;
+use pybit_core::clock::Timestamp;
+use pybit_core::model::{
+    Arch, Attempt, ClientName, Dist, Event, FormatName, Job, JobFilter, JobId, JobStatus,
+    PackageName, Page, Route, StatusCounts, Submission, SubmissionId, Suite,
+};
+use pybit_core::storage::Lease;
+
+use super::rows;
+use crate::sql::{Call, Dialect, SqlStore, Statement, statements as sql};
+
+pub(super) async fn submission<D: Dialect>(
+    store: &SqlStore<D>,
+    id: SubmissionId,
+) -> Result<Option<Submission>> {
+    let mut reader = store.reader().await?;
+    Call::<D>::new(&sql::SUBMISSION_BY_ID).int(id.0).first(&mut reader, rows::submission).await
+}
+
+pub(super) async fn job<D: Dialect>(store: &SqlStore<D>, id: JobId) -> Result<Option<Job>> {
+    let mut reader = store.reader().await?;
+    Call::<D>::new(&sql::JOB_BY_ID).int(id.0).first(&mut reader, rows::job).await
+}
+
+pub(super) async fn jobs<D: Dialect>(
+    store: &SqlStore<D>,
+    filter: &JobFilter,
+    page: &Page,
+) -> Result<Vec<Job>> {
+    let mut reader = store.reader().await?;
+    Call::<D>::new(lead(filter))
+        .maybe_int(filter.submission.map(|s| s.0))
+        .maybe_text(filter.status.map(JobStatus::as_str))
+        .maybe_text(filter.package.as_ref().map(PackageName::as_str))
+        .maybe_text(filter.dist.as_ref().map(Dist::as_str))
+        .maybe_text(filter.suite.as_ref().map(Suite::as_str))
+        .maybe_text(filter.arch.as_ref().map(Arch::as_str))
+        .maybe_text(filter.client.as_ref().map(ClientName::as_str))
+        .int(page.before.map_or(i64::MAX, |id| id.0))
+        .int(page.limit)
+        .all(&mut reader, rows::job)
+        .await
+}
+
+/// The variant that walks the index of the most selective filter.
+fn lead(filter: &JobFilter) -> &'static Statement {
+    if filter.submission.is_some() {
+        &sql::JOBS_OF_SUBMISSION
+    } else if filter.package.is_some() {
+        &sql::JOBS_OF_PACKAGE
+    } else if filter.client.is_some() {
+        &sql::JOBS_OF_CLIENT
+    } else if filter.status.is_some() {
+        &sql::JOBS_IN_STATUS
+    } else if filter.suite.is_some() {
+        &sql::JOBS_IN_SUITE
+    } else if filter.arch.is_some() {
+        &sql::JOBS_OF_ARCH
+    } else {
+        &sql::JOBS
+    }
+}
+
+pub(super) async fn counts<D: Dialect>(store: &SqlStore<D>) -> Result<StatusCounts> {
+    let mut reader = store.reader().await?;
+    let counts = Call::<D>::new(&sql::COUNTS)
+        .all(&mut reader, |c| Ok((c.parsed::<JobStatus>("status")?, c.int::<u64>("jobs")?)))
+        .await?;
+    Ok(StatusCounts(BTreeMap::from_iter(counts)))
+}
+
+pub(super) async fn events<D: Dialect>(store: &SqlStore<D>, id: JobId) -> Result<Vec<Event>> {
+    let mut reader = store.reader().await?;
+    Call::<D>::new(&sql::EVENTS).int(id.0).all(&mut reader, rows::event).await
+}
+
+pub(super) async fn attempts<D: Dialect>(store: &SqlStore<D>, id: JobId) -> Result<Vec<Attempt>> {
+    let mut reader = store.reader().await?;
+    Call::<D>::new(&sql::ATTEMPTS).int(id.0).all(&mut reader, rows::attempt).await
+}
+
+pub(super) async fn leases<D: Dialect>(store: &SqlStore<D>) -> Result<Vec<Lease>> {
+    let mut reader = store.reader().await?;
+    Call::<D>::new(&sql::LEASES)
+        .all(&mut reader, |c| Ok(Lease { job: JobId(c.int("id")?), epoch: c.int("lease_epoch")? }))
+        .await
+}
+
+pub(super) async fn blocked<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Result<Vec<Job>> {
+    let mut reader = store.reader().await?;
+    Call::<D>::new(&sql::JOBS_BLOCKED).int(limit).all(&mut reader, rows::job).await
+}
+
+pub(super) async fn uploaded<D: Dialect>(
+    store: &SqlStore<D>,
+    dist: &Dist,
+    suite: &Suite,
+    format: &FormatName,
+    limit: u32,
+) -> Result<Vec<Job>> {
+    let mut reader = store.reader().await?;
+    Call::<D>::new(&sql::JOBS_UPLOADED)
+        .text(dist.as_str())
+        .text(suite.as_str())
+        .text(format.as_str())
+        .int(limit)
+        .all(&mut reader, rows::job)
+        .await
+}
+
+pub(super) async fn due_routes<D: Dialect>(
+    store: &SqlStore<D>,
+    at: Timestamp,
+) -> Result<Vec<Route>> {
+    let mut reader = store.reader().await?;
+    Call::<D>::new(&sql::DUE_ROUTES).at(at).all(&mut reader, rows::route).await
+}
+
+pub(super) async fn ahead_of<D: Dialect>(store: &SqlStore<D>, job: &Job) -> Result<u64> {
+    let target = &job.target;
+    let mut reader = store.reader().await?;
+    Call::<D>::new(&sql::AHEAD_OF)
+        .text(target.dist.as_str())
+        .text(target.suite.as_str())
+        .text(target.arch.as_str())
+        .text(target.format.as_str())
+        .text(target.env.as_str())
+        .int(job.priority)
+        .int(job.weight)
+        .int(job.id.0)
+        .one(&mut reader, |c| c.int("ahead"))
+        .await
+}

@@ -1,0 +1,89 @@
+//! Storage in a SQL database.
+//!
+//! - [`SqlStore`] implements every storage trait once, for any engine that has a [`Dialect`]; [`SqliteFactory`] opens it
+//!   for `sqlite:` URLs. Another engine is another dialect and another folder of migrations.
+//! - [`statements`] holds every SQL text of pybit; the folders and files beside it are named after the traits' nouns, and
+//!   within them after their verbs.
+//! - One method is one transaction. Methods that write begin it as a writer at once, so that a decision and its effect
+//!   see the same rows.
+
+mod accounts;
+mod call;
+mod catalog;
+mod clients;
+mod dialect;
+mod error;
+mod jobs;
+mod packages;
+mod sqlite;
+mod statement;
+pub mod statements;
+mod streams;
+
+use pybit_core::Result;
+use sqlx::pool::PoolConnection;
+use sqlx::{Pool, Transaction};
+
+pub use dialect::{Dialect, Engine, Moment, Value};
+pub use sqlite::{SqliteFactory, SqliteOptions};
+pub use statement::Statement;
+
+use call::{Call, Cells};
+use error::{failed, not_migrated, too_new};
+
+/// The farm's state in a SQL database.
+#[derive(Debug, Clone)]
+pub struct SqlStore<D: Dialect> {
+    write: Pool<D>,
+    read: Pool<D>,
+}
+
+impl<D: Dialect> SqlStore<D> {
+    /// Brings the schema up to date and serves from then on. `shown` names the database in messages.
+    ///
+    /// - `Unsupported`, code `schema_too_new`: a newer program has changed the schema.
+    async fn new(write: Pool<D>, read: Pool<D>, shown: &str) -> Result<Self> {
+        let store = Self { write, read };
+        let migrations = D::migrations();
+        let known = migrations.iter().map(|m| m.version).max().unwrap_or(0);
+        match D::migrate(&store.write).await {
+            Ok(()) => Ok(store),
+            Err(sqlx::migrate::MigrateError::VersionMissing(missing)) => {
+                let found = store.schema_version().await?.max(missing);
+                Err(too_new(shown, found, known))
+            }
+            Err(error) => Err(not_migrated::<D>(shown, error)),
+        }
+    }
+
+    /// The newest schema version in the database.
+    pub async fn schema_version(&self) -> Result<i64> {
+        let mut reader = self.reader().await?;
+        Call::<D>::new(&statements::SCHEMA_VERSION).one(&mut reader, |c| c.int("version")).await
+    }
+
+    /// Closes every connection, readers first, so that the last one leaves a tidy database behind.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+
+    /// A connection for a single statement that reads.
+    async fn reader(&self) -> Result<PoolConnection<D>> {
+        self.read.acquire().await.map_err(|e| failed::<D>("connect", e))
+    }
+
+    /// A transaction for several statements that read.
+    async fn snapshot(&self) -> Result<Transaction<'static, D>> {
+        D::begin_read(&self.read).await.map_err(|e| failed::<D>("begin", e))
+    }
+
+    /// A transaction that writes; dropped without [`commit`], it changes nothing.
+    async fn begin(&self) -> Result<Transaction<'static, D>> {
+        D::begin(&self.write).await.map_err(|e| failed::<D>("begin", e))
+    }
+}
+
+async fn commit<D: Dialect>(transaction: Transaction<'static, D>) -> Result<()> {
+    transaction.commit().await.map_err(|e| failed::<D>("commit", e))
+}

@@ -1,0 +1,380 @@
+//! SQLite: one file, one writer, several readers beside it.
+
+mod options;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use pybit_core::clock::Timestamp;
+use pybit_core::settings::{Factory, Settings};
+use pybit_core::storage::Storage;
+use pybit_core::{Error, ErrorKind, Result};
+use sqlx::encode::IsNull;
+use sqlx::error::{BoxDynError, DatabaseError};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteArgumentsBuffer, SqliteConnectOptions, SqliteConnection,
+    SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous, SqliteTypeInfo,
+    SqliteValueRef,
+};
+use sqlx::{Decode, Encode, Pool, SqlSafeStr, Sqlite, Transaction, Type, query_with};
+
+pub use options::SqliteOptions;
+
+use super::call::Call;
+use super::dialect::{Dialect, Engine, Moment};
+use super::error::failed;
+use super::{SqlStore, statements};
+
+/// Before this version two connections, one that checkpoints and one that writes, could corrupt the database (the
+/// "WAL-reset bug" in the release notes of SQLite 3.51.3).
+const OLDEST: (u32, u32, u32) = (3, 51, 3);
+
+/// Opens `sqlite:` URLs: `sqlite:///var/lib/pybit/farm.db`, `sqlite:farm.db`.
+///
+/// The file is made with mode 0600 and missing directories with 0700. After an unclean stop the database is checked first.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqliteFactory;
+
+#[async_trait]
+impl Factory<dyn Storage> for SqliteFactory {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["sqlite"]
+    }
+
+    async fn open(&self, settings: &Settings) -> Result<Arc<dyn Storage>> {
+        Ok(Arc::new(SqlStore::<Sqlite>::open(settings).await?))
+    }
+}
+
+impl SqlStore<Sqlite> {
+    /// Opens, and where there is none makes, the database that the settings name.
+    ///
+    /// - `Invalid`: the URL or an option is not acceptable. `Unsupported`: SQLite is too old, or the database too new.
+    /// - `Corrupt`: the last process did not end cleanly and the check finds the file damaged.
+    pub async fn open(settings: &Settings) -> Result<Self> {
+        let path = options::path(settings)?;
+        let options: SqliteOptions = settings.options()?;
+        options::prepare(&path).await?;
+        let unclean = has_left_overs(&path).await;
+        let connect = connect_options(&path, &options);
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(connect.clone())
+            .await
+            .map_err(|e| failed::<Sqlite>("open", e))?;
+        check_version(&write).await?;
+        if unclean {
+            quick_check(&write, &settings.shown()).await?;
+        }
+        // Readers open the file writable and are forbidden to write: whichever connection closes last can then empty
+        // the write-ahead log.
+        let read = SqlitePoolOptions::new()
+            .max_connections(options.read_connections)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_lazy_with(connect.pragma("query_only", "ON"));
+        Self::new(write, read, &settings.shown()).await
+    }
+}
+
+fn connect_options(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_millis(options.busy_timeout_ms))
+        .pragma("mmap_size", "0")
+        .statement_cache_capacity(statements::ALL.len() + 8)
+}
+
+/// A write-ahead log that was not emptied is what a killed process leaves.
+async fn has_left_overs(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    tokio::fs::metadata(log).await.is_ok_and(|m| m.len() > 0)
+}
+
+async fn check_version(pool: &Pool<Sqlite>) -> Result<()> {
+    let mut connection = pool.acquire().await.map_err(|e| failed::<Sqlite>("open", e))?;
+    let version = Call::<Sqlite>::new(&statements::SQLITE_VERSION)
+        .one(&mut connection, |c| c.text("version"))
+        .await?;
+    if is_recent(&version) {
+        return Ok(());
+    }
+    let (major, minor, patch) = OLDEST;
+    let message = format!("pybit needs SQLite {major}.{minor}.{patch} or newer, this is {version}");
+    Err(Error::new(ErrorKind::Unsupported, message).with_op("open").with_code("sqlite_too_old"))
+}
+
+fn is_recent(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next()) >= OLDEST
+}
+
+async fn quick_check(pool: &Pool<Sqlite>, shown: &str) -> Result<()> {
+    let mut connection = pool.acquire().await.map_err(|e| failed::<Sqlite>("open", e))?;
+    let found = Call::<Sqlite>::new(&statements::SQLITE_CHECK)
+        .one(&mut connection, |c| c.text("quick_check"))
+        .await?;
+    if found == "ok" {
+        return Ok(());
+    }
+    let message = format!("{shown} is damaged ({found}); restore it from a backup");
+    Err(Error::new(ErrorKind::Corrupt, message).with_op("open").with_code("database_damaged"))
+}
+
+impl Dialect for Sqlite {
+    const ENGINE: Engine = Engine::Sqlite;
+
+    fn migrations() -> Migrator {
+        let farm = include_str!("../../../migrations/sqlite/0001_farm.sql");
+        let simple = MigrationType::Simple;
+        Migrator::with_migrations(vec![Migration::new(
+            1,
+            "farm".into(),
+            simple,
+            farm.into_sql_str(),
+            false,
+        )])
+    }
+
+    fn migrate(pool: &Pool<Self>) -> BoxFuture<'_, Result<(), MigrateError>> {
+        async move { Self::migrations().run(pool).await }.boxed()
+    }
+
+    /// By the primary result code, the low byte (sqlite.org/rescode.html): busy comes as 5, 261, 517 …
+    fn kind(error: &dyn DatabaseError) -> ErrorKind {
+        if error.is_unique_violation() {
+            return ErrorKind::Conflict;
+        }
+        let code = error.code().and_then(|c| c.parse::<i32>().ok()).unwrap_or(0);
+        match code & 0xff {
+            5 | 6 => ErrorKind::Busy,
+            13 => ErrorKind::Full,
+            8 | 10 | 14 => ErrorKind::Unavailable,
+            11 | 26 => ErrorKind::Corrupt,
+            _ => ErrorKind::Internal,
+        }
+    }
+
+    fn begin(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
+        begin_with(pool, "BEGIN IMMEDIATE").boxed()
+    }
+
+    fn begin_read(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
+        begin_with(pool, "BEGIN DEFERRED").boxed()
+    }
+
+    fn take_turn<'c>(_: &'c mut SqliteConnection, _: &'c str) -> BoxFuture<'c, sqlx::Result<()>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn fetch<'c>(
+        connection: &'c mut SqliteConnection,
+        sql: &'static str,
+        arguments: SqliteArguments,
+    ) -> BoxFuture<'c, sqlx::Result<Vec<SqliteRow>>> {
+        query_with(sql, arguments).fetch_all(connection).boxed()
+    }
+
+    fn run<'c>(
+        connection: &'c mut SqliteConnection,
+        sql: &'static str,
+        arguments: SqliteArguments,
+    ) -> BoxFuture<'c, sqlx::Result<u64>> {
+        async move { Ok(query_with(sql, arguments).execute(connection).await?.rows_affected()) }
+            .boxed()
+    }
+}
+
+/// SQLite itself rolls a transaction back when its disk is full or fails, and the driver goes on counting it as open:
+/// every later transaction on that connection would be refused. Such a connection is closed, another takes its place.
+async fn begin_with(
+    pool: &Pool<Sqlite>,
+    begin: &'static str,
+) -> sqlx::Result<Transaction<'static, Sqlite>> {
+    match pool.begin_with(begin).await {
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            pool.acquire().await?.close().await?;
+            pool.begin_with(begin).await
+        }
+        other => other,
+    }
+}
+
+impl Type<Sqlite> for Moment {
+    fn type_info() -> SqliteTypeInfo {
+        <i64 as Type<Sqlite>>::type_info()
+    }
+
+    fn compatible(other: &SqliteTypeInfo) -> bool {
+        <i64 as Type<Sqlite>>::compatible(other)
+    }
+}
+
+impl<'q> Encode<'q, Sqlite> for Moment {
+    fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
+        <i64 as Encode<'q, Sqlite>>::encode_by_ref(&self.0.as_micros(), buffer)
+    }
+}
+
+impl<'r> Decode<'r, Sqlite> for Moment {
+    fn decode(value: SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
+        let micros = <i64 as Decode<'r, Sqlite>>::decode(value)?;
+        Ok(Self(Timestamp::from_micros(micros)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::dialect::Value;
+    use pybit_core::model::{BlockRule, BlockSubject, Catalogue, Repository, RuleId};
+    use pybit_core::storage::{AccountStore, CatalogStore};
+    use sqlx::raw_sql;
+
+    async fn fresh(folder: &tempfile::TempDir, options: &[(&str, i64)]) -> SqlStore<Sqlite> {
+        let url = format!("sqlite://{}/farm.db", folder.path().display());
+        let mut settings = Settings::url(url);
+        for (key, value) in options {
+            settings.options.insert((*key).to_owned(), (*value).into());
+        }
+        SqlStore::open(&settings).await.unwrap()
+    }
+
+    fn rule(reason: &str) -> BlockRule {
+        BlockRule {
+            id: RuleId(0),
+            subject: BlockSubject::Package,
+            pattern: "x".to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn repository(url: &str) -> Repository {
+        Repository {
+            name: "main".parse().unwrap(),
+            dist: "Debian".parse().unwrap(),
+            suite: "sid".parse().unwrap(),
+            format: "deb".parse().unwrap(),
+            url: Some(url.to_owned()),
+            public_key: None,
+        }
+    }
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        for recent in ["3.51.3", "3.51.10", "3.60.0", "4.0"] {
+            assert!(is_recent(recent), "{recent}");
+        }
+        for old in ["3.51.2", "3.9.9", "3.51", ""] {
+            assert!(!is_recent(old), "{old}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_microseconds() {
+        let mut arguments = SqliteArguments::default();
+        <Sqlite as Value<Moment>>::bind(&mut arguments, Moment(Timestamp::from_micros(7))).unwrap();
+        assert!(format!("{arguments:?}").contains("Int64(7)"), "{arguments:?}");
+    }
+
+    fn assert_full<T>(result: Result<T>) {
+        let error = result.err().unwrap();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Full, "database_full"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_full_database_refuses_changes_nothing_and_serves_on_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[]).await;
+        let long = "y".repeat(50_000);
+        raw_sql("PRAGMA max_page_count = 1").execute(&store.write).await.unwrap();
+        for _ in 0..3 {
+            assert_full(store.add_rule(&rule(&long)).await);
+        }
+        // Here SQLite ends the whole transaction by itself, for the rule above it took back the statement alone. The
+        // connection that takes the place of this one has no page limit: that is the room.
+        assert_full(store.put_repository(&repository(&long)).await);
+        assert_eq!(store.catalogue().await.unwrap(), Catalogue::default());
+        store.add_rule(&rule(&long)).await.unwrap();
+        store.put_repository(&repository(&long)).await.unwrap();
+        assert_eq!(store.catalogue().await.unwrap().rules.len(), 1);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn another_writer_makes_it_busy_not_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[("busy_timeout_ms", 1)]).await;
+        let other = fresh(&folder, &[]).await;
+        let held = other.begin().await.unwrap();
+        let error = store.add_rule(&rule("a")).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Busy, true), "{error:?}");
+        store.health().await.unwrap();
+        drop(held);
+        other.add_rule(&rule("b")).await.unwrap();
+        store.add_rule(&rule("a")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_is_given_up_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[]).await;
+        let mut begun = store.begin().await.unwrap();
+        Call::<Sqlite>::new(&statements::RULE_ADD)
+            .text("package")
+            .text("x")
+            .text("y")
+            .run(&mut begun)
+            .await
+            .unwrap();
+        drop(begun);
+        assert!(store.catalogue().await.unwrap().rules.is_empty());
+        assert_eq!(store.add_rule(&rule("z")).await.unwrap().id, RuleId(1));
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[]).await;
+        let mut reader = store.reader().await.unwrap();
+        let drain = Call::<Sqlite>::new(&statements::CLIENT_DRAIN).text("box").flag(true);
+        let error = drain.run(&mut reader).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_statement_with_a_parameter_too_few_is_not_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[]).await;
+        let mut begun = store.begin().await.unwrap();
+        let call = Call::<Sqlite>::new(&statements::RULE_ADD).text("package").text("x");
+        let error = call.run(&mut begun).await.unwrap_err();
+        assert!(error.message().contains("takes 3 parameters, not 2"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_factory_serves_its_scheme() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = pybit_core::settings::Registry::<dyn Storage>::new("storage");
+        let registry = registry.with(SqliteFactory);
+        let url = format!("sqlite:{}/a/b/farm.db", folder.path().display());
+        let storage = registry.open(&Settings::url(url)).await.unwrap();
+        storage.health().await.unwrap();
+        assert!(storage.tokens().await.unwrap().is_empty());
+    }
+}

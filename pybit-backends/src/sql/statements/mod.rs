@@ -1,0 +1,122 @@
+//! Every SQL text of pybit, by noun.
+//!
+//! House rules, each a difference between engines that was seen to bite: times are bound, never taken from the engine;
+//! every `ORDER BY` of a column that may be NULL excludes NULL; an optional filter is
+//! `(CAST($1 AS TEXT) IS NULL OR column = $1)`; sums are cast back to `BIGINT`; JSON is opaque text; names compare with
+//! `lower()`, because `LIKE` ignores case on one engine only.
+
+mod accounts;
+mod attempts;
+mod catalog;
+mod clients;
+mod jobs;
+mod lists;
+mod packages;
+mod streams;
+mod submissions;
+
+pub(super) use accounts::*;
+pub(super) use attempts::*;
+pub(super) use catalog::*;
+pub(super) use clients::*;
+pub(super) use jobs::*;
+pub(super) use lists::*;
+pub(super) use packages::*;
+pub(super) use streams::*;
+pub(super) use submissions::*;
+
+use super::statement::Statement;
+
+pub(super) static SCHEMA_VERSION: Statement = Statement::shared(
+    "schema_version",
+    0,
+    "SELECT COALESCE(max(version), 0) AS version FROM _sqlx_migrations",
+);
+
+pub(super) static SQLITE_VERSION: Statement =
+    Statement::shared("sqlite_version", 0, "SELECT sqlite_version() AS version");
+
+pub(super) static SQLITE_CHECK: Statement =
+    Statement::shared("sqlite_check", 0, "PRAGMA quick_check(1)");
+
+/// Every statement that all engines run; tests prepare each against a real database.
+pub static ALL: &[&Statement] = &[
+    &SCHEMA_VERSION,
+    &HEALTH,
+    &TOKEN_ADD,
+    &TOKENS,
+    &TOKEN_BY_DIGEST,
+    &TOKEN_REVOKE,
+    &ATTEMPTS,
+    &ATTEMPT_BY_CLAIM,
+    &ATTEMPT_ADD,
+    &ATTEMPT_END,
+    &ATTEMPT_REOPEN,
+    &TARGETS,
+    &TARGET_PUT,
+    &REPOSITORIES,
+    &REPOSITORY_PUT,
+    &RULES,
+    &RULE_ADD,
+    &RULE_REMOVE,
+    &CLIENT_BEAT,
+    &CLIENTS,
+    &CLIENT_BY_NAME,
+    &CLIENT_DRAIN,
+    &CLIENT_WELL,
+    &CLIENT_ILL,
+    &LEASE_MOVE,
+    &HELD_BY_CLIENT,
+    &JOB_BY_ID,
+    &JOB_ADD,
+    &JOB_ADVANCE,
+    &JOB_CANDIDATE,
+    &JOB_CLAIM,
+    &JOB_SUPERSEDE,
+    &JOB_POINT_TO_NEWER,
+    &JOBS_SUPERSEDED,
+    &JOB_NEWER_VERSION,
+    &JOB_SAME_VERSION,
+    &EVENT_ADD,
+    &EVENTS,
+    &OUTBOX_ADD,
+    &OUTBOX,
+    &OUTBOX_SENT,
+    &JOBS,
+    &JOBS_OF_SUBMISSION,
+    &JOBS_OF_PACKAGE,
+    &JOBS_OF_CLIENT,
+    &JOBS_IN_STATUS,
+    &JOBS_IN_SUITE,
+    &JOBS_OF_ARCH,
+    &JOBS_PLANNED,
+    &JOBS_BLOCKED,
+    &JOBS_UPLOADED,
+    &COUNTS,
+    &LEASES,
+    &DUE_ROUTES,
+    &AHEAD_OF,
+    &PACKAGES,
+    &PACKAGE_NEWEST,
+    &PACKAGE_HEAD,
+    &UPLOAD_ADD,
+    &UPLOAD_BY_ID,
+    &STREAM_ADD,
+    &STREAM_BY_ID,
+    &STREAMS_OF_ATTEMPT,
+    &STREAMS_OF_UPLOAD,
+    &STREAM_INCOMPLETE,
+    &STREAM_GROW,
+    &STREAM_SEAL,
+    &STREAM_RESET,
+    &LOGS_TO_SEAL,
+    &PART_ADD,
+    &PARTS,
+    &PARTS_COVER,
+    &PARTS_REMOVE,
+    &PARTS_REMOVE_ALL,
+    &SUBMISSION_ADD,
+    &SUBMISSION_BY_ID,
+    &SUBMISSION_BY_KEY,
+    &IDEMPOTENCY_ADD,
+];

@@ -1,0 +1,245 @@
+//! Git repositories, made and fetched with the real git.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use pybit_backends::source::{GitConfig, GitFetcher};
+use pybit_core::build::{FetchRequest, Fetched, FetchedKind, SourceFetcher};
+use pybit_core::format::Exit;
+use pybit_core::model::Source;
+use pybit_core::{ErrorKind, Result};
+use tokio::net::TcpListener;
+
+use crate::support::{self, MemoryLog, marked, open_dir, target, users_dir};
+
+fn allowing() -> GitConfig {
+    GitConfig { allow_file: true, ..GitConfig::default() }
+}
+
+/// Runs git as whoever owns the test's repositories; its answer.
+fn git(dir: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .args([
+            "-c",
+            "user.name=T",
+            "-c",
+            "user.email=t@example.org",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .args(["-c", "protocol.file.allow=always"])
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A repository with two commits on `main`, a tag `v1` on the first, and a branch `other`.
+fn repository(dir: &Path, name: &str) -> PathBuf {
+    let place = dir.join(name);
+    fs::create_dir(&place).unwrap();
+    git(&place, &["init", "--quiet"]);
+    for (file, after) in [("one", "tag"), ("two", "branch")] {
+        fs::write(place.join(file), name).unwrap();
+        git(&place, &["add", "."]);
+        git(&place, &["commit", "--quiet", "-m", file]);
+        match after {
+            "tag" => git(&place, &["tag", "-a", "-m", "v1", "v1"]),
+            _ => git(&place, &["branch", "other"]),
+        };
+    }
+    place
+}
+
+fn source(url: String, reference: Option<&str>) -> Source {
+    Source::Git { url, reference: reference.map(str::to_owned) }
+}
+
+fn file_url(place: &Path) -> String {
+    format!("file://{}", place.display())
+}
+
+async fn fetch_by(
+    config: GitConfig,
+    source: &Source,
+    into: &Path,
+    log: &MemoryLog,
+) -> Result<Fetched> {
+    if into.exists() {
+        fs::remove_dir_all(into).unwrap();
+    }
+    let exec = support::exec();
+    users_dir(into, &exec);
+    let target = target("source", "sbuild");
+    let request = FetchRequest { source, target: &target, inbox: into, into };
+    GitFetcher::new(config, exec).fetch(&request, log).await
+}
+
+async fn fetch(source: &Source, into: &Path) -> Result<Fetched> {
+    fetch_by(allowing(), source, into, &MemoryLog::default()).await
+}
+
+fn tree(fetched: &Fetched) -> &Path {
+    match &fetched.kind {
+        FetchedKind::Tree(tree) => tree,
+        FetchedKind::Package(_) => panic!("{fetched:?}"),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs git and the user pybit-build"]
+async fn a_tag_a_branch_a_commit_and_the_default_branch_are_fetched() {
+    let dir = open_dir();
+    let place = repository(dir.path(), "x");
+    let (first, second) =
+        (git(&place, &["rev-parse", "v1^{}"]), git(&place, &["rev-parse", "main"]));
+    let short = [("v1", &first, false), ("other", &second, true), ("refs/tags/v1", &first, false)];
+    let long = [(first.as_str(), &first, false), (second.as_str(), &second, true)];
+    for (reference, commit, has_two) in short.into_iter().chain(long) {
+        let source = source(file_url(&place), Some(reference));
+        let fetched = fetch(&source, &dir.path().join("into")).await.unwrap();
+        assert_eq!(&fetched.resolved, commit, "{reference}");
+        let tree = tree(&fetched);
+        assert_eq!(tree.join("two").exists(), has_two, "{reference}");
+        assert!(tree.join("one").exists() && !tree.join(".git").exists(), "{reference}");
+    }
+    let fetched = fetch(&source(file_url(&place), None), &dir.path().join("into")).await.unwrap();
+    assert_eq!(fetched.resolved, second);
+}
+
+#[tokio::test]
+#[ignore = "needs git and the user pybit-build"]
+async fn a_commit_that_no_branch_ends_at_is_found_where_the_server_gives_no_single_commits() {
+    let dir = open_dir();
+    let place = repository(dir.path(), "x");
+    git(&place, &["config", "uploadpack.allowAnySHA1InWant", "false"]);
+    git(&place, &["config", "protocol.version", "0"]);
+    git(&place, &["tag", "-d", "v1"]);
+    let first = git(&place, &["rev-parse", "main~1"]);
+    let fetched = fetch(&source(file_url(&place), Some(&first)), &dir.path().join("into")).await;
+    assert_eq!(fetched.unwrap().resolved, first);
+}
+
+#[tokio::test]
+#[ignore = "needs git and the user pybit-build"]
+async fn what_does_not_exist_is_not_found() {
+    let dir = open_dir();
+    let place = repository(dir.path(), "x");
+    let missing = [
+        source(file_url(&place), Some("v2")),
+        source(file_url(&place), Some(&"0123456789".repeat(4))),
+        source(file_url(&dir.path().join("nowhere")), None),
+    ];
+    for source in missing {
+        let error = fetch(&source, &dir.path().join("into")).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::NotFound, "source_not_found"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn hostile_urls_and_references_start_nothing() {
+    let dir = open_dir();
+    let mark = dir.path().join("mark");
+    let command = format!("touch${{IFS}}{}", mark.display());
+    let url = "https://127.0.0.1:9/x".to_owned();
+    let hostile = [
+        source(format!("ext::sh -c {command}"), None),
+        source(format!("--upload-pack={command}"), None),
+        source(format!("ssh://-oProxyCommand={command}/x"), None),
+        source(url.clone(), Some(&format!("--upload-pack={command}"))),
+        source(url, Some("--help")),
+        source("https://user:secret@127.0.0.1/x".to_owned(), None),
+    ];
+    for source in hostile {
+        let log = MemoryLog::default();
+        let error =
+            fetch_by(allowing(), &source, &dir.path().join("into"), &log).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{source}");
+        assert!(!mark.exists() && log.text().is_empty(), "{source}");
+        assert!(!error.message().contains("secret"));
+    }
+    let file = source("file:///etc".to_owned(), None);
+    let log = MemoryLog::default();
+    let error = fetch_by(GitConfig::default(), &file, &dir.path().join("into"), &log).await;
+    assert_eq!(error.unwrap_err().code(), "source_not_allowed");
+}
+
+#[tokio::test]
+#[ignore = "needs git and the user pybit-build"]
+async fn submodules_of_submodules_come_along_and_hostile_ones_are_refused() {
+    let dir = open_dir();
+    let (inner, middle, outer) = (
+        repository(dir.path(), "inner"),
+        repository(dir.path(), "middle"),
+        repository(dir.path(), "outer"),
+    );
+    git(&middle, &["submodule", "--quiet", "add", "../inner", "sub"]);
+    git(&middle, &["config", "--file", ".gitmodules", "submodule.sub.url", "../inner"]);
+    git(&middle, &["commit", "--quiet", "-am", "sub"]);
+    git(&outer, &["submodule", "--quiet", "add", &file_url(&middle), "lib/middle"]);
+    git(&outer, &["config", "--file", ".gitmodules", "submodule.forgotten.path", "nowhere"]);
+    git(&outer, &["config", "--file", ".gitmodules", "submodule.forgotten.url", "ext::id"]);
+    git(&outer, &["commit", "--quiet", "-am", "sub"]);
+    let source = source(file_url(&outer), None);
+    let fetched = fetch(&source, &dir.path().join("into")).await.unwrap();
+    let lib = tree(&fetched).join("lib/middle");
+    assert_eq!(fs::read_to_string(lib.join("sub/two")).unwrap(), "inner");
+    assert!(!lib.join(".git").exists() && !lib.join("sub/.git").exists());
+    assert!(inner.join(".git").exists());
+
+    for url in ["ext::touch /tmp/x", "-u./payload", "/etc", "../../../../../../etc"] {
+        git(&outer, &["config", "--file", ".gitmodules", "submodule.lib/middle.url", url]);
+        git(&outer, &["commit", "--quiet", "-am", "hostile"]);
+        let error = fetch(&source, &dir.path().join("into")).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::Invalid, "submodule_refused"),
+            "{url}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs git and the user pybit-build"]
+async fn a_repositorys_hooks_and_filters_never_run() {
+    let dir = open_dir();
+    let place = repository(dir.path(), "x");
+    let mark = dir.path().join("mark");
+    fs::write(place.join(".gitattributes"), "* filter=evil\n").unwrap();
+    fs::write(
+        place.join(".gitconfig"),
+        format!("[filter \"evil\"]\n\tsmudge = touch {}\n", mark.display()),
+    )
+    .unwrap();
+    git(&place, &["add", "."]);
+    git(&place, &["commit", "--quiet", "-m", "evil"]);
+    fetch(&source(file_url(&place), None), &dir.path().join("into")).await.unwrap();
+    assert!(!mark.exists());
+}
+
+#[tokio::test]
+#[ignore = "needs git and the user pybit-build"]
+async fn a_server_that_is_away_or_says_nothing_is_tried_again_later() {
+    let dir = open_dir();
+    let away = source("http://127.0.0.1:9/x.git".to_owned(), None);
+    let error = fetch(&away, &dir.path().join("into")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mute-{}.git", mute.local_addr().unwrap(), std::process::id());
+    let config = GitConfig { wall: Duration::from_secs(2), ..GitConfig::default() };
+    let log = MemoryLog::default();
+    let error = fetch_by(config, &source(url.clone(), None), &dir.path().join("into"), &log).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.message().contains(&format!("{:?}", Exit::TimedOut)), "{error}");
+    assert_eq!(marked(&url), [0; 0]);
+}

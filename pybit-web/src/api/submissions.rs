@@ -1,0 +1,98 @@
+//! Requests to build.
+
+use bytes::Bytes;
+use poem::Response;
+use poem::http::StatusCode;
+use pybit_core::Error;
+use pybit_core::model::{JobFilter, NewSubmission, Page, Source, SubmissionId};
+use pybit_core::protocol::{PlannedView, SubmissionReply};
+
+use super::uploads;
+use crate::call::{Call, json, ok};
+use crate::error::{ApiError, ApiResult};
+
+/// The most that is read of a source description. A longer one is cut, and then its format refuses it; of a packed source
+/// the format looks at the beginning alone.
+pub(super) const DESCRIPTION: u64 = 4 << 20;
+
+/// `POST /submissions`
+pub(crate) async fn submit(mut call: Call) -> ApiResult<Response> {
+    let key = idempotency_key(&call)?;
+    let request: NewSubmission = call.json().await?;
+    let main = description(&call, &request).await?;
+    let farm = &call.state.farm;
+    let recorded = farm.submit(call.who()?, request, key.as_deref(), main.as_deref()).await?;
+    let status = if recorded.repeated { StatusCode::OK } else { StatusCode::CREATED };
+    let reply = SubmissionReply {
+        submission: recorded.submission,
+        jobs: recorded.jobs,
+        repeated: recorded.repeated,
+    };
+    json(status, &reply)
+}
+
+/// `POST /submissions/plan`
+pub(crate) async fn plan(mut call: Call) -> ApiResult<Response> {
+    let request: NewSubmission = call.json().await?;
+    let main = description(&call, &request).await?;
+    let planned = call.state.farm.plan(call.who()?, &request, main.as_deref()).await?;
+    let view = |p: pybit_core::farm::plan::Planned| PlannedView {
+        kind: p.job.kind,
+        package: p.job.package,
+        version: p.job.version.map(|(version, _)| version),
+        target: p.job.target,
+        master: p.job.master,
+        why: p.why,
+    };
+    ok(&planned.into_iter().map(view).collect::<Vec<_>>())
+}
+
+/// `GET /submissions/{id}`
+pub(crate) async fn show(call: Call) -> ApiResult<Response> {
+    let id: SubmissionId = call.id("id")?;
+    let storage = call.state.farm.storage();
+    let unknown =
+        || Error::not_found(format!("there is no submission {id}")).with_code("unknown_submission");
+    let submission = storage.submission(id).await?.ok_or_else(unknown)?;
+    let filter = JobFilter { submission: Some(id), ..JobFilter::default() };
+    let mut jobs = Vec::new();
+    let mut page = Page::first(200);
+    loop {
+        let more = storage.jobs(&filter, &page).await?;
+        page.before = more.last().map(|j| j.id);
+        jobs.extend(more);
+        if page.before.is_none() {
+            break;
+        }
+    }
+    jobs.reverse();
+    ok(&SubmissionReply { submission, jobs, repeated: false })
+}
+
+fn idempotency_key(call: &Call) -> ApiResult<Option<String>> {
+    let bad = |why| ApiError::malformed("invalid_idempotency_key", why);
+    match call.headers("idempotency-key") {
+        0 => return Ok(None),
+        1 => {}
+        _ => return Err(bad("there is more than one Idempotency-Key")),
+    }
+    let key = call.header("idempotency-key").unwrap_or_default();
+    if (1..=200).contains(&key.len()) && key.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        return Ok(Some(key.to_owned()));
+    }
+    Err(bad("the Idempotency-Key must be 1 to 200 printable characters"))
+}
+
+/// The source description that an upload is built from, where any format of the farm takes its main file for one.
+async fn description(call: &Call, request: &NewSubmission) -> ApiResult<Option<Bytes>> {
+    let Source::Upload { upload, main } = &request.source else { return Ok(None) };
+    let farm = &call.state.farm;
+    let catalogue = farm.storage().catalogue().await?;
+    let formats: std::collections::BTreeSet<_> =
+        catalogue.targets.into_iter().map(|t| t.target.format).collect();
+    let is_description = |f| farm.format(f).is_ok_and(|format| format.is_source_description(main));
+    if !formats.iter().any(is_description) {
+        return Ok(None);
+    }
+    Ok(uploads::main_of(call, *upload, main).await?)
+}

@@ -1,0 +1,54 @@
+//! What every handler and background loop of one server shares.
+
+use std::sync::Arc;
+
+use pybit_core::Farm;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::blobs::Blobs;
+use crate::config::WebConfig;
+use crate::metrics::Metrics;
+use crate::streams::{Completions, LogHub};
+
+/// One server: the farm, where bytes lie, and what only this process knows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct AppState {
+    /// The use cases.
+    pub(crate) farm: Farm,
+    /// Stored bytes.
+    pub(crate) blobs: Blobs,
+    /// Wakes whoever follows a log that grows on this server.
+    pub(crate) logs: LogHub,
+    /// Files that are being made whole.
+    pub(crate) completions: Completions,
+    /// Counted for `/metrics`.
+    pub(crate) metrics: Arc<Metrics>,
+    /// The `[web]` table.
+    pub(crate) config: Arc<WebConfig>,
+    /// One permit for each log that may be followed at once.
+    pub(crate) followers: Arc<Semaphore>,
+    /// Cancelled when the server stops: held requests and followed logs end.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl AppState {
+    pub(crate) fn new(
+        farm: Farm,
+        blobs: Blobs,
+        config: WebConfig,
+        stopping: CancellationToken,
+    ) -> Self {
+        let followers = Arc::new(Semaphore::new(config.most_followers));
+        Self {
+            farm,
+            blobs,
+            logs: LogHub::default(),
+            completions: Completions::default(),
+            metrics: Arc::default(),
+            config: Arc::new(config),
+            followers,
+            stopping,
+        }
+    }
+}

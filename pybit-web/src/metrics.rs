@@ -1,0 +1,121 @@
+//! What `/metrics` tells, in OpenMetrics text.
+
+use std::fmt;
+use std::time::Duration;
+
+use poem::http::Method;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use pybit_core::model::{JobStatus, StatusCounts};
+use pybit_core::{Error, Result};
+
+/// What one answered request counts under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabel {
+    route: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabel {
+    end: &'static str,
+}
+
+/// The counters of one server. Jobs are counted by the storage when somebody asks.
+pub(crate) struct Metrics {
+    registry: Registry,
+    jobs: Family<StatusLabel, Gauge>,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabel, Histogram>,
+    claims: Counter,
+    reports: Family<EndLabel, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("pybit");
+        let jobs = Family::default();
+        registry.register("jobs", "Jobs in each status", jobs.clone());
+        let requests = Family::default();
+        registry.register("http_requests", "Answered requests", requests.clone());
+        let histogram = || Histogram::new([0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 40.0]);
+        let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
+        registry.register("http_seconds", "Time to an answer's head", durations.clone());
+        let claims = Counter::default();
+        registry.register("attempts_claimed", "Attempts begun through this server", claims.clone());
+        let reports = Family::default();
+        registry.register("attempts_reported", "Reports taken by this server", reports.clone());
+        Self { registry, jobs, requests, durations, claims, reports }
+    }
+}
+
+impl Metrics {
+    /// An answered request; `route` is the pattern, never the address as sent.
+    pub(crate) fn answered(
+        &self,
+        method: &Method,
+        route: &'static str,
+        status: u16,
+        took: Duration,
+    ) {
+        let labels = RequestLabels { method: known(method), route, status };
+        self.requests.get_or_create(&labels).inc();
+        self.durations.get_or_create(&RouteLabel { route }).observe(took.as_secs_f64());
+    }
+
+    /// An attempt has begun.
+    pub(crate) fn claimed(&self) {
+        self.claims.inc();
+    }
+
+    /// A client's report was taken: `finish`, `fail`, `refuse`, `stopped`.
+    pub(crate) fn reported(&self, end: &'static str) {
+        self.reports.get_or_create(&EndLabel { end }).inc();
+    }
+
+    /// The text.
+    pub(crate) fn text(&self, counts: &StatusCounts) -> Result<String> {
+        for status in JobStatus::ALL {
+            let gauge = self.jobs.get_or_create_owned(&StatusLabel { status: status.as_str() });
+            gauge.set(i64::try_from(counts.of(status)).unwrap_or(i64::MAX));
+        }
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)
+            .map_err(|e| Error::internal("the metrics cannot be written").with_source(e))?;
+        Ok(out)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// A method that anybody could invent must not become a label.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}

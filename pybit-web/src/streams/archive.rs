@@ -1,0 +1,135 @@
+//! Ended logs: compressed into one object each, and read from any offset.
+
+use bytes::{Bytes, BytesMut};
+use pybit_core::model::{JobStatus, Outcome, Stream, StreamOwner};
+use pybit_core::{Error, Result};
+use sha2::{Digest, Sha256};
+
+use super::frames::{self, FOOTER, FRAME, Frame};
+use super::{nonce, read_some};
+use crate::app::AppState;
+
+/// Archives logs of attempts that have ended for good, some at a time. Returns how many.
+pub(crate) async fn archive_ended(state: &AppState) -> Result<usize> {
+    let mut archived = 0;
+    for log in state.farm.storage().unsealed_logs(200).await? {
+        if state.stopping.is_cancelled() {
+            break;
+        }
+        if has_ended_for_good(state, &log).await? {
+            archived += usize::from(archive(state, &log).await?);
+        }
+    }
+    Ok(archived)
+}
+
+/// Whether nothing can be appended any more. A lost attempt goes on while nobody else has claimed its job, and its
+/// client still has the rest of its log.
+async fn has_ended_for_good(state: &AppState, log: &Stream) -> Result<bool> {
+    let StreamOwner::Attempt { job, attempt } = log.owner else { return Ok(false) };
+    let job = state.farm.job(job).await?;
+    if job.attempt != attempt || job.status.is_terminal() {
+        return Ok(true);
+    }
+    let attempts = state.farm.storage().attempts(job.id).await?;
+    let outcome = attempts.iter().find(|a| a.number == attempt).and_then(|a| a.outcome);
+    Ok(match outcome {
+        None => false,
+        Some(Outcome::Lost) => job.status != JobStatus::Waiting && !job.status.is_held(),
+        Some(_) => true,
+    })
+}
+
+/// Archives one log; `false` where another server was faster.
+async fn archive(state: &AppState, log: &Stream) -> Result<bool> {
+    let StreamOwner::Attempt { job, attempt } = log.owner else { return Ok(false) };
+    let storage = state.farm.storage();
+    let parts = storage.parts(log.id, 0, 100_000).await?;
+    let object = format!("logs/{job}/{attempt}-{}.zst", nonce());
+    let mut writer = state.blobs.writer(&object).await?;
+    let sha256 = match write(state, log, &mut writer).await {
+        Ok(sha256) => sha256,
+        Err(error) => {
+            writer.abandon().await;
+            return Err(error);
+        }
+    };
+    writer.finish().await?;
+    let sealed = storage.seal(log.id, log.length, &object, &sha256).await?;
+    if sealed {
+        state.blobs.discard(parts.into_iter().map(|p| p.object).collect()).await;
+        state.logs.forget(log.id);
+    } else {
+        state.blobs.discard(vec![object]).await;
+    }
+    Ok(sealed)
+}
+
+/// Writes frames and table; returns the plain log's SHA-256.
+async fn write(
+    state: &AppState,
+    log: &Stream,
+    writer: &mut crate::blobs::Writer,
+) -> Result<String> {
+    let mut digest = Sha256::new();
+    let mut frames = Vec::new();
+    let mut at = 0;
+    while at < log.length {
+        let plain = fill(state, log, at).await?;
+        at += plain.len() as u64;
+        digest.update(&plain);
+        let packed = tokio::task::spawn_blocking(move || frames::pack(&plain)).await;
+        let (packed, frame) =
+            packed.map_err(|e| Error::internal("compressing broke off").with_source(e))??;
+        writer.write(&packed).await?;
+        frames.push(frame);
+    }
+    writer.write(&frames::table(&frames)?).await?;
+    Ok(hex::encode(digest.finalize()))
+}
+
+/// The next full frame's bytes; less only at the end.
+async fn fill(state: &AppState, log: &Stream, from: u64) -> Result<Bytes> {
+    let to = log.length.min(from + FRAME as u64);
+    let mut plain = BytesMut::with_capacity(FRAME);
+    while from + (plain.len() as u64) < to {
+        let at = from + plain.len() as u64;
+        let more = read_some(state, log.id, at, to - at).await?;
+        if more.is_empty() {
+            return Err(Error::internal(format!("log {} ends early at {at}", log.id)));
+        }
+        plain.extend_from_slice(&more);
+    }
+    Ok(plain.freeze())
+}
+
+/// Some bytes of an archived log from `offset` on, at most `most`.
+pub(super) async fn read(state: &AppState, object: &str, offset: u64, most: u64) -> Result<Bytes> {
+    let missing = || Error::not_found("an archived log is not there").with_code("object_missing");
+    let length = state.blobs.length(object).await?.ok_or_else(missing)?;
+    let footer = state.blobs.range(object, length.saturating_sub(FOOTER), length).await?;
+    let table = frames::table_length(&footer, length)?;
+    let table = state.blobs.range(object, length - table, length).await?;
+    let Some((frame, packed_at, plain_at)) = find(&frames::read_table(&table)?, offset) else {
+        return Ok(Bytes::new());
+    };
+    let packed = state.blobs.range(object, packed_at, packed_at + u64::from(frame.packed)).await?;
+    let plain = Bytes::from(frames::unpack(&packed, frame)?);
+    let skip = usize::try_from(offset - plain_at).unwrap_or(plain.len());
+    let rest = plain.slice(skip.min(plain.len())..);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    Ok(rest.slice(..rest.len().min(most)))
+}
+
+/// The frame that holds the byte at `offset`, and where it starts, packed and plain.
+fn find(frames: &[Frame], offset: u64) -> Option<(Frame, u64, u64)> {
+    let (mut packed, mut plain) = (0, 0);
+    for frame in frames {
+        if offset < plain + u64::from(frame.plain) {
+            return Some((*frame, packed, plain));
+        }
+        packed += u64::from(frame.packed);
+        plain += u64::from(frame.plain);
+    }
+    None
+}

@@ -1,0 +1,55 @@
+//! `pybit web`, `client` and `watch`: one role alone, configured by the file.
+
+use pybit::roles;
+use pybit_core::{Error, Result};
+use tokio_util::sync::CancellationToken;
+
+use super::context::Where;
+
+/// Logs of a role go to standard error; `PYBIT_LOG` filters them.
+pub(super) fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PYBIT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
+    // A program that embeds this may have set its own.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Cancelled when the process is told to end.
+pub(super) fn ending() -> CancellationToken {
+    let token = CancellationToken::new();
+    let told = token.clone();
+    tokio::spawn(async move {
+        let _ = pybit_client::signalled(std::time::Duration::ZERO).await;
+        told.cancel();
+    });
+    token
+}
+
+fn missing(table: &str) -> Error {
+    Error::invalid(format!(
+        "the configuration has no [{table}] table; docs/configuration.md shows one"
+    ))
+    .with_code("invalid_configuration")
+}
+
+pub(super) async fn web(place: &Where) -> Result<()> {
+    log_to_stderr();
+    let config = place.load()?;
+    roles::run_web(&config, ending()).await
+}
+
+pub(super) async fn client(place: &Where) -> Result<()> {
+    log_to_stderr();
+    let config = place.load()?.client.ok_or_else(|| missing("client"))?;
+    let drain = std::time::Duration::from_secs(config.drain_secs);
+    let stop =
+        async move { pybit_client::signalled(drain).await.unwrap_or(pybit_client::Shutdown::Fast) };
+    roles::run_client(config, None, stop).await
+}
+
+pub(super) async fn watch(place: &Where) -> Result<()> {
+    log_to_stderr();
+    let config = place.load()?.watch.ok_or_else(|| missing("watch"))?;
+    roles::run_watch(config, ending()).await
+}

@@ -1,0 +1,94 @@
+//! `pybit token`: who may do what.
+
+use pybit_core::Result;
+use pybit_core::model::{ClientName, Role, TokenId};
+use pybit_core::protocol::NewTokenRequest;
+
+use super::context::Context;
+use super::output;
+
+/// Make, list and revoke access tokens
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Make a token; its secret is shown once
+    #[command(
+        after_help = "Example:\n  pybit token create --name builder-1 --role client --client builder-1"
+    )]
+    Create {
+        /// What people call it
+        #[arg(long)]
+        name: String,
+        /// admin, submit, client or publish
+        #[arg(long)]
+        role: Role,
+        /// The build client that it belongs to, with --role client
+        #[arg(long)]
+        client: Option<ClientName>,
+        /// Days until it ends by itself; never where left out
+        #[arg(long, value_name = "DAYS")]
+        expires_days: Option<u32>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List tokens; secrets are not kept
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token at once
+    Revoke {
+        /// The token's number
+        token: TokenId,
+    },
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
+    match args.what {
+        What::Create { name, role, client, expires_days, json } => {
+            let request = NewTokenRequest { name, role, client, expires_in_days: expires_days };
+            let reply = context.api.new_token(&request).await?;
+            if json {
+                return output::json(&reply);
+            }
+            output::note(format!(
+                "token {} for {}; it is not shown again:",
+                reply.token.id, reply.token.grant.role
+            ));
+            output::line(&reply.secret);
+        }
+        What::List { json } => {
+            let tokens = context.api.tokens().await?;
+            if json {
+                return output::json(&tokens);
+            }
+            let row = |t: &pybit_core::model::Token| {
+                let state = if t.revoked_at.is_some() { "revoked" } else { "valid" };
+                let expires = t.expires_at.map_or_else(|| "never".to_owned(), |e| e.to_string());
+                vec![
+                    t.id.to_string(),
+                    output::tame(&t.name),
+                    t.grant.role.to_string(),
+                    state.to_owned(),
+                    expires,
+                ]
+            };
+            output::table(
+                &["token", "name", "role", "state", "expires"],
+                tokens.iter().map(row).collect(),
+            );
+        }
+        What::Revoke { token } => {
+            context.api.revoke_token(token).await?;
+            output::line(format!("token {token} is revoked"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! The build client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pybit_backends::deb::DebFormat;
+use pybit_backends::env::{BuildUser, HostEnvironment, SbuildConfig, SbuildEnvironment};
+use pybit_backends::exec::{Exec, Supervisor};
+use pybit_backends::source::{
+    AptConfig, AptFetcher, GitConfig, GitFetcher, UploadConfig, UploadFetcher,
+};
+use pybit_client::{ClientConfig, Shutdown, Toolbox};
+use pybit_core::Result;
+use pybit_core::transport::Transport;
+
+/// The hidden verb of the `pybit` command that every build runs under.
+pub const SUPERVISE: &str = "supervise";
+
+/// What this machine can build with: Debian packages from git, apt and uploads, in isolated roots and on the host.
+pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
+    let user = config.build_user.as_deref().map(BuildUser::find).transpose()?;
+    let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, user);
+    let sbuild = SbuildConfig {
+        max_age: Duration::from_secs(u64::from(config.sbuild.max_age_days) * 86_400),
+        mirror: config.sbuild.mirror.clone(),
+        ..SbuildConfig::new(config.work_dir.join("roots"))
+    };
+    let git = GitConfig { allow_file: config.allow_file, ..GitConfig::default() };
+    Ok(Toolbox {
+        formats: vec![Arc::new(DebFormat::new())],
+        fetchers: vec![
+            Arc::new(GitFetcher::new(git, exec.clone())),
+            Arc::new(AptFetcher::new(AptConfig::new(config.work_dir.join("apt")), exec.clone())),
+            Arc::new(UploadFetcher::new(UploadConfig::default(), exec.clone())),
+        ],
+        environments: vec![
+            Arc::new(SbuildEnvironment::new(sbuild, exec.clone())),
+            Arc::new(HostEnvironment::new(exec, config.allow_host)),
+        ],
+    })
+}
+
+/// Runs the build client until `shutdown`; `transport` carries hints where client and server share one.
+pub async fn run_client(
+    config: ClientConfig,
+    transport: Option<Arc<dyn Transport>>,
+    shutdown: impl Future<Output = Shutdown>,
+) -> Result<()> {
+    let toolbox = toolbox(&config)?;
+    pybit_client::run(config, toolbox, transport, shutdown).await
+}

@@ -1,0 +1,201 @@
+//! The whole farm in one process: what `pybit up` runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use pybit_client::config::{ClientConfig, OfferConfig, machine_arch};
+use pybit_client::{Secret, Shutdown};
+use pybit_core::model::{Grant, Role};
+use pybit_core::{Error, Farm, Result};
+use pybit_watch::{RepositoryConfig, WatchConfig};
+use pybit_web::config::{EnvConfig, SuiteConfig};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{DataDir, run_client, run_watch, server};
+use crate::config::Config;
+
+/// The user that builds run as where a farm is started as root and none is configured.
+pub const BUILD_USER: &str = "pybit-build";
+
+/// The name of the build client in the farm's own process.
+const CLIENT: &str = "local";
+
+/// A farm that answers.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// Its address.
+    pub url: String,
+    /// Where everything lies.
+    pub dir: DataDir,
+    /// The administrator's token, at the first start only.
+    pub new_token: Option<Secret>,
+    /// What it serves.
+    pub suites: Vec<SuiteConfig>,
+}
+
+/// Runs server, build client and watcher until `shutdown`, or until one of them ends with a failure. `ready` is called
+/// once the server answers.
+pub async fn run(
+    mut config: Config,
+    listen: Option<SocketAddr>,
+    ready: impl FnOnce(Ready) + Send,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let dir = server::data_dir(&config)?;
+    if config.suites.is_empty() {
+        config.suites.push(own_suite()?);
+    }
+    config.web.listen = listen.unwrap_or(config.web.listen);
+    config.web.repositories.get_or_insert_with(|| dir.repositories());
+    let farm = server::open_farm(&config, &dir).await?;
+    let new_token = server::admin_token(&farm, &dir).await?;
+    let tokens = Tokens::ensure(&farm, &dir).await?;
+    let mut parts = JoinSet::new();
+    let address =
+        server::start_web(&config, farm.clone(), &dir, &mut parts, shutdown.clone()).await?;
+    let url = format!("http://{address}");
+    dir.write_url(&url)?;
+    ready(Ready { url: url.clone(), dir: dir.clone(), new_token, suites: config.suites.clone() });
+    let client = client_config(&config, &dir, &url, &tokens)?;
+    let stop = shutdown.clone();
+    let transport = Arc::clone(farm.transport());
+    parts.spawn(async move {
+        let told = async move {
+            stop.cancelled().await;
+            Shutdown::Fast
+        };
+        run_client(client, Some(transport), told).await
+    });
+    parts.spawn(run_watch(watch_config(&config, &dir, &url, &tokens), shutdown.clone()));
+    let ended = first_failure(&mut parts).await;
+    shutdown.cancel();
+    while parts.join_next().await.is_some() {}
+    ended
+}
+
+/// The secrets that the farm's own client and watcher use.
+struct Tokens {
+    client: std::path::PathBuf,
+    publish: std::path::PathBuf,
+}
+
+impl Tokens {
+    async fn ensure(farm: &Farm, dir: &DataDir) -> Result<Self> {
+        let (client, publish) = (dir.role_token("client"), dir.role_token("publish"));
+        let name = CLIENT.parse()?;
+        server::role_token(farm, &client, Grant { role: Role::Client, client: Some(name) }).await?;
+        server::role_token(farm, &publish, Grant { role: Role::Publish, client: None }).await?;
+        Ok(Self { client, publish })
+    }
+}
+
+/// Waits until every part has ended, or the first one has failed.
+async fn first_failure(parts: &mut JoinSet<Result<()>>) -> Result<()> {
+    while let Some(ended) = parts.join_next().await {
+        ended.map_err(|e| Error::internal("a part of the farm panicked").with_source(e))??;
+    }
+    Ok(())
+}
+
+/// This machine's own suite and architecture, from os-release(5): what a farm serves where nothing is configured.
+fn own_suite() -> Result<SuiteConfig> {
+    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let field = |key: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix('='));
+        line.map(|v| v.trim_matches('"').to_owned())
+    };
+    let (id, codename) = (field("ID"), field("VERSION_CODENAME"));
+    let (dist, suite) = match (id.as_deref(), codename) {
+        (Some("debian"), Some(codename)) => ("Debian".to_owned(), codename),
+        (Some("ubuntu"), Some(codename)) => ("Ubuntu".to_owned(), codename),
+        _ => {
+            let message = "this machine runs neither Debian nor Ubuntu: say in [[suites]] what the farm serves";
+            return Err(Error::invalid(message).with_code("invalid_configuration"));
+        }
+    };
+    let format = "deb".parse()?;
+    let arch =
+        machine_arch(&format).ok_or_else(|| Error::internal("this machine has an architecture"))?;
+    let env = |name: &str, weight| Ok::<_, Error>(EnvConfig { name: name.parse()?, weight });
+    Ok(SuiteConfig {
+        dist: dist.parse()?,
+        repository: Some(suite.parse()?),
+        name: suite.parse()?,
+        format,
+        arches: vec![arch],
+        envs: vec![env("sbuild", 10)?, env("host", 0)?],
+    })
+}
+
+/// The configured client, or one that builds every suite on this machine's architecture in isolated roots.
+fn client_config(
+    config: &Config,
+    dir: &DataDir,
+    url: &str,
+    tokens: &Tokens,
+) -> Result<ClientConfig> {
+    let mut client = match &config.client {
+        Some(client) => client.clone(),
+        None => ClientConfig {
+            name: None,
+            url: String::new(),
+            token: None,
+            token_file: None,
+            work_dir: dir.work("client"),
+            slots: 1,
+            build_user: None,
+            allow_host: false,
+            allow_file: true,
+            offers: Vec::new(),
+            sbuild: pybit_client::config::SbuildConfig::default(),
+            drain_secs: 0,
+            status: None,
+        },
+    };
+    client.name = Some(CLIENT.parse()?);
+    url.clone_into(&mut client.url);
+    client.token = None;
+    client.token_file = Some(tokens.client.clone());
+    client.build_user.get_or_insert_with(|| BUILD_USER.to_owned());
+    if client.offers.is_empty() {
+        client.offers = config.suites.iter().map(|s| offer(s, client.allow_host)).collect();
+    }
+    Ok(client)
+}
+
+fn offer(suite: &SuiteConfig, allow_host: bool) -> OfferConfig {
+    let envs = suite.envs.iter().map(|e| e.name.clone());
+    OfferConfig {
+        dist: suite.dist.clone(),
+        suite: suite.name.clone(),
+        format: suite.format.clone(),
+        arches: Vec::new(),
+        envs: envs.filter(|e| allow_host || e.as_str() != "host").collect(),
+    }
+}
+
+/// The configured watcher, or one that publishes every suite that names a repository.
+fn watch_config(config: &Config, dir: &DataDir, url: &str, tokens: &Tokens) -> WatchConfig {
+    let named = config.suites.iter().filter_map(|s| Some((s, s.repository.clone()?)));
+    let repositories = named.map(|(suite, name)| RepositoryConfig {
+        dist: suite.dist.clone(),
+        suite: suite.name.clone(),
+        format: suite.format.clone(),
+        arches: suite.arches.clone(),
+        root: dir.repositories().join(name.as_str()),
+        public_url: format!("{url}/repositories/{name}"),
+        keep_snapshots: 3,
+        name,
+    });
+    let repositories = repositories.collect();
+    let configured = config.watch.clone();
+    WatchConfig {
+        url: Some(url.to_owned()),
+        token: None,
+        token_file: Some(tokens.publish.clone()),
+        work_dir: configured.as_ref().map_or_else(|| dir.work("watch"), |w| w.work_dir.clone()),
+        repositories: configured.as_ref().map_or(repositories, |w| w.repositories.clone()),
+        drops: configured.map_or_else(Vec::new, |w| w.drops),
+    }
+}
