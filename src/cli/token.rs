@@ -46,7 +46,8 @@ enum What {
     /// Revoke a token at once
     Revoke {
         /// The token's number
-        token: TokenId,
+        #[arg(value_name = "NUMBER")]
+        id: TokenId,
     },
 }
 
@@ -85,9 +86,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
                 tokens.iter().map(row).collect(),
             );
         }
-        What::Revoke { token } => {
-            context.api.revoke_token(token).await?;
-            output::line(format!("token {token} is revoked"));
+        What::Revoke { id } => {
+            context.api.revoke_token(id).await?;
+            output::line(format!("token {id} is revoked"));
         }
     }
     Ok(())
