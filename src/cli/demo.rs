@@ -111,7 +111,7 @@ async fn prove(
     let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, None);
     let apt = async |words: &[&str]| {
         let cmd =
-            Cmd::new(apt_argv(root.path(), words), root.path()).within(Duration::from_secs(60));
+            Cmd::new(apt_argv(root.path(), words), root.path()).within(Duration::from_mins(1));
         exec.check(&cmd, 1 << 20).await
     };
     apt(&["-o", "APT::Update::Error-Mode=any", "update"]).await?;

@@ -1,6 +1,7 @@
 //! A real farm of real processes for the end-to-end tests: every wait is for an event, with a deadline.
 
 #![expect(clippy::disallowed_methods, reason = "the tests start the programs that people start")]
+#![expect(clippy::unwrap_used, reason = "a helper of tests that fails has failed its test")]
 
 pub(crate) mod package;
 
