@@ -79,6 +79,16 @@ impl Server {
     }
 
     pub async fn start_with(dir: tempfile::TempDir, blobs: PathBuf, policy: Policy) -> Self {
+        Self::start_as(dir, blobs, policy, WebConfig::default()).await
+    }
+
+    /// With another `[web]` table; address and repositories are the test's own.
+    pub async fn start_as(
+        dir: tempfile::TempDir,
+        blobs: PathBuf,
+        policy: Policy,
+        config: WebConfig,
+    ) -> Self {
         let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
         let (storage, transport) =
             (Arc::new(MemoryStorage::default()), Arc::new(MemoryTransport::default()));
@@ -89,7 +99,7 @@ impl Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             repositories: Some(repositories.clone()),
             stop_ms: 2_000,
-            ..WebConfig::default()
+            ..config
         };
         let parts = WebParts { farm: farm.clone(), blobs: Blobs::folder(&blobs).unwrap() };
         let (ready, address) = oneshot::channel();
