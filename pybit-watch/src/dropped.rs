@@ -45,8 +45,10 @@ impl DropReader for DebDrops {
     }
 
     fn is_source_file(&self, drop: &Drop, name: &str) -> bool {
-        let is_source =
-            |n: &str| n.ends_with(".dsc") || n.contains(".tar.") || n.ends_with(".diff.gz");
+        let is_source = |n: &str| {
+            let ending = Path::new(n).extension().and_then(|e| e.to_str());
+            ending == Some("dsc") || n.contains(".tar.") || n.contains(".diff.")
+        };
         drop.files.iter().any(|f| is_source(f.name.as_str())) && is_source(name)
     }
 }
