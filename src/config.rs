@@ -107,8 +107,8 @@ fn describe(error: &figment::Error) -> String {
     let key = error.path.join(".");
     let from = error.metadata.as_ref().map_or_else(String::new, |m| format!(" (from {})", m.name));
     let what = match &error.kind {
-        figment::error::Kind::InvalidType(_, wanted) => format!("must be {wanted}"),
-        figment::error::Kind::InvalidValue(_, wanted) => format!("must be {wanted}"),
+        figment::error::Kind::InvalidType(_, wanted)
+        | figment::error::Kind::InvalidValue(_, wanted) => format!("must be {wanted}"),
         other => other.to_string(),
     };
     if key.is_empty() {

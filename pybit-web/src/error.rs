@@ -48,6 +48,7 @@ impl ApiError {
     }
 
     /// The status that it is answered with.
+    #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }

@@ -18,14 +18,13 @@ use crate::auth;
 /// is told of its token where it does not know it; a token that was revoked stays so.
 pub async fn ensure_admin_token(storage: &dyn Storage, path: &Path) -> Result<Option<String>> {
     let grant = Grant { role: Role::Admin, client: None };
-    ensure_role_token(storage, path, "admin", &grant).await
+    ensure_role_token(storage, path, &grant).await
 }
 
-/// Makes a token of any role in a file, as [`ensure_admin_token`] does; `name` is what events call its holder.
+/// Makes a token of any role in a file, as [`ensure_admin_token`] does; it is called after its client or role.
 pub async fn ensure_role_token(
     storage: &dyn Storage,
     path: &Path,
-    name: &str,
     grant: &Grant,
 ) -> Result<Option<String>> {
     auth::check_grant(grant)?;
@@ -49,8 +48,9 @@ pub async fn ensure_role_token(
         }
         Some(_) => {}
         None => {
-            let token =
-                NewToken { name: name.to_owned(), sha256, grant: grant.clone(), expires_at: None };
+            let client = grant.client.as_ref().map(ToString::to_string);
+            let name = client.unwrap_or_else(|| grant.role.to_string());
+            let token = NewToken { name, sha256, grant: grant.clone(), expires_at: None };
             storage.add_token(&token, SystemClock.now()).await?;
         }
     }

@@ -111,7 +111,7 @@ async fn prove(
     let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, None);
     let apt = async |words: &[&str]| {
         let cmd =
-            Cmd::new(apt_argv(root.path(), words), root.path()).within(Duration::from_secs(60));
+            Cmd::new(apt_argv(root.path(), words), root.path()).within(Duration::from_mins(1));
         exec.check(&cmd, 1 << 20).await
     };
     apt(&["-o", "APT::Update::Error-Mode=any", "update"]).await?;
@@ -166,6 +166,6 @@ fn downloaded(root: &Path) -> Result<String> {
     let names = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
     names
         .into_iter()
-        .find(|n| n.ends_with(".deb"))
+        .find(|n| Path::new(n).extension().is_some_and(|e| e == "deb"))
         .ok_or_else(|| Error::not_found("apt-get downloaded no package"))
 }

@@ -67,12 +67,8 @@ pub(super) async fn admin_token(farm: &Farm, dir: &DataDir) -> Result<Option<Sec
 }
 
 /// Makes the token of one of the farm's own parts, where its file is not there yet.
-pub(super) async fn role_token(farm: &Farm, file: &Path, grant: Grant) -> Result<()> {
-    let name = match &grant.client {
-        Some(client) => client.to_string(),
-        None => grant.role.to_string(),
-    };
-    pybit_web::ensure_role_token(farm.storage().as_ref(), file, &name, &grant).await.map(drop)
+pub(super) async fn role_token(farm: &Farm, file: &Path, grant: &Grant) -> Result<()> {
+    pybit_web::ensure_role_token(farm.storage().as_ref(), file, grant).await.map(drop)
 }
 
 /// Starts the server among `parts` and returns its address once it answers.

@@ -84,8 +84,9 @@ impl Tokens {
     async fn ensure(farm: &Farm, dir: &DataDir) -> Result<Self> {
         let (client, publish) = (dir.role_token("client"), dir.role_token("publish"));
         let name = CLIENT.parse()?;
-        server::role_token(farm, &client, Grant { role: Role::Client, client: Some(name) }).await?;
-        server::role_token(farm, &publish, Grant { role: Role::Publish, client: None }).await?;
+        server::role_token(farm, &client, &Grant { role: Role::Client, client: Some(name) })
+            .await?;
+        server::role_token(farm, &publish, &Grant { role: Role::Publish, client: None }).await?;
         Ok(Self { client, publish })
     }
 }

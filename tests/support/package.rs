@@ -64,11 +64,11 @@ impl Package {
                  Package: {name}\nArchitecture: {arch}\nDepends: ${{misc:Depends}}\nDescription: a test\n It is small.\n"
             ),
         );
-        let build: String = self.build.iter().map(|l| format!("\t{l}\n")).collect();
+        let build = self.build.iter().map(|l| format!("\t{l}")).collect::<Vec<_>>().join("\n");
         put(
             "debian/rules",
             format!(
-                "#!/usr/bin/make -f\n%:\n\tdh $@\n\noverride_dh_auto_build:\n{build}\techo built\n"
+                "#!/usr/bin/make -f\n%:\n\tdh $@\n\noverride_dh_auto_build:\n{build}\n\techo built\n"
             ),
         );
         put("debian/install", "tool usr/bin\n".to_owned());

@@ -15,8 +15,8 @@ const REASON: usize = 500;
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRule {
-    #[serde(default)]
-    id: Option<RuleId>,
+    #[serde(default, rename = "id")]
+    _id: Option<RuleId>,
     subject: BlockSubject,
     pattern: String,
     reason: String,
@@ -29,7 +29,7 @@ pub(crate) async fn show(call: Call) -> ApiResult<Response> {
 
 /// `POST /rules`
 pub(crate) async fn add_rule(mut call: Call) -> ApiResult<Response> {
-    let NewRule { id: _, subject, pattern, reason } = call.json().await?;
+    let NewRule { _id: _, subject, pattern, reason } = call.json().await?;
     if reason.chars().count() > REASON {
         let message = format!("the reason must be at most {REASON} characters long");
         return Err(Error::invalid(message).with_code("invalid_reason").into());

@@ -1,0 +1,14 @@
+//! The HTTP API over a real server, by noun.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod builds;
+mod files;
+mod full_disk;
+mod jobs;
+mod logs;
+mod server;
+mod submissions;
+mod tokens;
+mod watcher;

@@ -1,0 +1,103 @@
+//! Submissions: idempotent, refused in words.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::Server;
+
+fn request() -> Value {
+    json!({"source": {"method": "apt", "package": "hello"}, "suite": "bookworm"})
+}
+
+#[tokio::test]
+async fn parallel_submissions_with_one_key_are_one() {
+    let server = Server::start().await;
+    // (43)
+    let sends = (0..100).map(|_| {
+        let request = server.request("POST", "/api/v1/submissions").bearer_auth(&server.submit);
+        server.send(request.header("Idempotency-Key", "push-1").json(&request_body()))
+    });
+    let answers = join_all(sends).await;
+    let created = answers.iter().filter(|a| a.status == 201).count();
+    let repeated = answers.iter().filter(|a| a.status == 200).count();
+    assert_eq!((created, repeated), (1, 99));
+    let numbers: BTreeSet<_> =
+        answers.iter().map(|a| a.json()["submission"]["id"].as_i64()).collect();
+    assert_eq!(numbers, BTreeSet::from([Some(1)]));
+    assert_eq!(server.get("/api/v1/jobs").await.json().as_array().unwrap().len(), 1);
+    let mut other = request_body();
+    other["priority"] = 5.into();
+    let again = server.request("POST", "/api/v1/submissions").bearer_auth(&server.submit);
+    let again = server.send(again.header("Idempotency-Key", "push-1").json(&other)).await;
+    assert_eq!((again.status, again.code().as_str()), (422, "idempotency_key_reused"));
+}
+
+fn request_body() -> Value {
+    request()
+}
+
+#[tokio::test]
+async fn keys_are_printable_and_short() {
+    let server = Server::start().await;
+    for (key, status) in
+        [("", 400), (&*"k".repeat(201), 400), ("k\u{e9}", 400), (&*"k".repeat(200), 201)]
+    {
+        let send = server.request("POST", "/api/v1/submissions").bearer_auth(&server.submit);
+        let answer = server.send(send.header("Idempotency-Key", key).json(&request())).await;
+        assert_eq!(answer.status, status, "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_farm_does_not_serve_is_refused_with_what_it_serves() {
+    let server = Server::start().await;
+    for (field, value, code) in [
+        ("suite", "sid", "unknown_suite"),
+        ("dist", "Ubuntu", "unknown_dist"),
+        ("format", "rpm", "unknown_format"),
+        ("env", "mock", "unknown_env"),
+        ("priority", "", "invalid_priority"),
+    ] {
+        let mut body = request();
+        body[field] = if field == "priority" { json!(1001) } else { json!(value) };
+        let answer = server.post("/api/v1/submissions", &server.submit, &body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (422, code));
+    }
+    let mut body = request();
+    body["arches"] = json!(["riscv64"]);
+    let answer = server.post("/api/v1/submissions", &server.submit, &body).await;
+    assert_eq!(answer.code(), "unknown_arch");
+    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("amd64"));
+    assert_eq!(server.get("/api/v1/jobs").await.json(), json!([]), "nothing was recorded");
+    assert_eq!(server.get("/api/v1/submissions/1").await.code(), "unknown_submission");
+}
+
+#[tokio::test]
+async fn a_block_rule_refuses_with_its_reason_until_it_is_removed() {
+    let server = Server::start().await;
+    let rule = json!({"id": 0, "subject": "package", "pattern": "^hel+o$", "reason": "not now"});
+    let added = server.post("/api/v1/rules", &server.admin, &rule).await;
+    assert_eq!(added.status, 201);
+    let answer = server.post("/api/v1/submissions", &server.submit, &request()).await;
+    assert_eq!((answer.status, answer.code().as_str()), (422, "blocked"));
+    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("not now"));
+    let path = format!("/api/v1/rules/{}", added.json()["id"]);
+    let remove = || server.send(server.request("DELETE", &path).bearer_auth(&server.admin));
+    assert_eq!((remove().await.status, remove().await.status), (204, 404));
+    let answer = server.post("/api/v1/submissions", &server.submit, &request()).await;
+    assert_eq!(answer.status, 201);
+}
+
+#[tokio::test]
+async fn an_upload_that_is_not_whole_is_not_built_from() {
+    let server = Server::start().await;
+    let body = json!({"files": [{"name": "a_1.dsc", "size": 5, "sha256": "0".repeat(64)}]});
+    server.post("/api/v1/uploads", &server.submit, &body).await;
+    let from = json!({"source": {"method": "upload", "upload": 1, "main": "a_1.dsc"}, "suite": "bookworm"});
+    let mine = server.post("/api/v1/submissions", &server.submit, &from).await;
+    assert_eq!((mine.status, mine.code().as_str()), (409, "files_incomplete"));
+    let others = server.post("/api/v1/submissions", &server.admin, &from).await;
+    assert_eq!((others.status, others.code().as_str()), (404, "unknown_upload"));
+}

@@ -1,0 +1,106 @@
+//! Repositories: their results, keys and files.
+
+use std::os::unix::fs::symlink;
+
+use pybit_core::protocol::RepositoryKey;
+use serde_json::json;
+
+use crate::support::Server;
+
+const KEY: &str =
+    "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabc=\n-----END PGP PUBLIC KEY BLOCK-----\n";
+
+#[tokio::test]
+async fn a_watcher_tells_key_and_address() {
+    let server = Server::start().await;
+    let api = server.api(&server.publish);
+    let key = |public_key: &str, url: &str| RepositoryKey {
+        public_key: public_key.to_owned(),
+        url: url.to_owned(),
+    };
+    let name = "trixie".parse().unwrap();
+    api.put_repository_key(&name, &key(KEY, "http://h:1/repositories/trixie")).await.unwrap();
+    let catalogue = api.catalogue().await.unwrap();
+    assert_eq!(catalogue.repositories[0].url.as_deref(), Some("http://h:1/repositories/trixie"));
+    assert_eq!(catalogue.repositories[0].public_key.as_deref(), Some(KEY));
+    for (public_key, url) in [
+        ("a key", "http://h/"),
+        (KEY, "ftp://h/"),
+        (KEY, "http://h/ x"),
+        (KEY, "http://u:p@h/"),
+        (KEY, "http://h/\nTrusted: yes"),
+        (&KEY.replace("abc=", "\u{1b}"), "http://h/"),
+    ] {
+        let error = api.put_repository_key(&name, &key(public_key, url)).await.unwrap_err();
+        assert_eq!(error.status, Some(422), "{url}");
+    }
+    let none = api.put_repository_key(&"sid".parse().unwrap(), &key(KEY, "http://h/")).await;
+    assert_eq!(none.unwrap_err().status, Some(404));
+}
+
+#[tokio::test]
+async fn nothing_uploaded_is_an_empty_list_after_the_wait() {
+    let server = Server::start().await;
+    let api = server.api(&server.publish);
+    assert!(api.uploaded(&"trixie".parse().unwrap(), 50).await.unwrap().is_empty());
+    for (what, body) in [
+        ("published", json!({"attempt": 1, "snapshot": "1"})),
+        ("rejected", json!({"attempt": 1, "reason": "x"})),
+    ] {
+        let job = server.source_job(&format!("p{what}")).await.id;
+        let answer =
+            server.post(&format!("/api/v1/jobs/{job}/{what}"), &server.publish, &body).await;
+        assert_eq!(answer.status, 409, "{what}: it is not built");
+    }
+}
+
+#[tokio::test]
+async fn a_repository_is_served_from_its_current_snapshot() {
+    let server = Server::start().await;
+    let root = server.repositories.join("trixie");
+    for n in ["1", "2"] {
+        let dists = root.join("snapshots").join(n).join("dists/trixie");
+        std::fs::create_dir_all(dists.join("by-hash/SHA256")).unwrap();
+        std::fs::write(dists.join("InRelease"), format!("Release {n}")).unwrap();
+    }
+    std::fs::create_dir_all(root.join("gnupg")).unwrap();
+    std::fs::write(root.join("gnupg/secret"), "secret").unwrap();
+    std::fs::write(server.repositories.join("outside"), "secret").unwrap();
+    symlink("snapshots/1", root.join("current")).unwrap();
+    symlink("../../gnupg/secret", root.join("snapshots/1/leak")).unwrap();
+    let path = "/repositories/trixie/dists/trixie/InRelease";
+    let first = server.get(path).await;
+    assert_eq!((first.status, &first.bytes[..]), (200, &b"Release 1"[..]));
+    assert_eq!(first.headers["content-length"], "9");
+    assert!(first.headers.contains_key("last-modified"));
+    let tag = first.headers["etag"].clone();
+    let again = server.send(server.request("GET", path).header("If-None-Match", &tag)).await;
+    assert_eq!((again.status, again.bytes.len()), (304, 0));
+    let head = server.send(server.request("HEAD", path)).await;
+    assert_eq!(
+        (head.status, head.bytes.len(), &head.headers["content-length"]),
+        (200, 0, &first.headers["content-length"])
+    );
+    std::fs::remove_file(root.join("current")).unwrap();
+    symlink("snapshots/2", root.join("current")).unwrap();
+    let second = server.send(server.request("GET", path).header("If-None-Match", &tag)).await;
+    assert_eq!((second.status, &second.bytes[..]), (200, &b"Release 2"[..]));
+    std::fs::remove_file(root.join("current")).unwrap();
+    symlink("snapshots/1", root.join("current")).unwrap();
+    for path in [
+        "/repositories/trixie/leak",
+        "/repositories/trixie/..%2f..%2fgnupg%2fsecret",
+        "/repositories/trixie/%2e%2e/gnupg/secret",
+        "/repositories/..%2foutside/x",
+        "/repositories/trixie/dists",
+        "/repositories/trixie/dists/",
+        "/repositories/trixie/dists/trixie/InRelease/x",
+        "/repositories/trixie/%00",
+        "/repositories/sid/x",
+        "/repositories/trixie/nothing",
+    ] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(!String::from_utf8_lossy(&answer.bytes).contains("secret"));
+    }
+}
