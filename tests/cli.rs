@@ -2,6 +2,7 @@
 //! starts a real one; nothing here builds a package.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+#![expect(clippy::disallowed_methods, reason = "the tests start the program that people start")]
 
 #[expect(dead_code, reason = "the end-to-end tests use the rest of it")]
 mod support;
@@ -40,7 +41,6 @@ impl Lone {
     }
 
     /// The program with these words, before it is started.
-    #[expect(clippy::disallowed_methods, reason = "the tests start the program that people start")]
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(support::PYBIT);
         for name in ["PYBIT_URL", "PYBIT_TOKEN", "PYBIT_CONFIG", "PYBIT_DATA_DIR"] {

@@ -9,8 +9,8 @@ use crate::Lone;
 
 const NOWHERE: &str = "http://127.0.0.1:1";
 
-fn submit(lone: &Lone, source: &str) -> String {
-    let line = lone.refused(&["--url", NOWHERE, "submit", source, "--suite", "bookworm"]);
+fn submit(pybit: &Lone, source: &str) -> String {
+    let line = pybit.refused(&["--url", NOWHERE, "submit", source, "--suite", "bookworm"]);
     assert!(!line.contains("127.0.0.1"), "it was sent: {line}");
     line
 }
@@ -34,48 +34,48 @@ fn describe(dir: &Path, name: &str, content: &[u8]) {
 
 #[test]
 fn a_whole_source_package_is_sent() {
-    let lone = Lone::new();
-    package(lone.path(), b"content");
-    let line = lone.refused(&["--url", NOWHERE, "submit", "hello_1.0.dsc", "--suite", "bookworm"]);
+    let pybit = Lone::new();
+    package(pybit.path(), b"content");
+    let line = pybit.refused(&["--url", NOWHERE, "submit", "hello_1.0.dsc", "--suite", "bookworm"]);
     assert!(line.contains("127.0.0.1:1"), "nothing was wrong with it: {line}");
 }
 
 #[test]
 fn a_missing_a_truncated_and_a_changed_file_are_each_named() {
-    let lone = Lone::new();
-    package(lone.path(), b"content");
-    let tarball = lone.path().join("hello_1.0.tar.xz");
+    let pybit = Lone::new();
+    package(pybit.path(), b"content");
+    let tarball = pybit.path().join("hello_1.0.tar.xz");
     std::fs::write(&tarball, b"CONTENT").unwrap();
-    let line = submit(&lone, "hello_1.0.dsc");
+    let line = submit(&pybit, "hello_1.0.dsc");
     assert!(line.contains("hello_1.0.tar.xz") && line.contains("SHA-256"), "{line}");
     std::fs::write(&tarball, b"conte").unwrap();
-    let line = submit(&lone, "hello_1.0.dsc");
+    let line = submit(&pybit, "hello_1.0.dsc");
     assert!(line.contains("hello_1.0.tar.xz has 5 bytes") && line.contains("says 7"), "{line}");
     std::fs::remove_file(&tarball).unwrap();
-    let line = submit(&lone, "hello_1.0.dsc");
+    let line = submit(&pybit, "hello_1.0.dsc");
     assert!(line.contains("hello_1.0.tar.xz") && line.contains("not beside it"), "{line}");
 }
 
 #[test]
 fn a_description_cannot_name_files_elsewhere() {
-    let lone = Lone::new();
-    let inner = lone.path().join("inner");
+    let pybit = Lone::new();
+    let inner = pybit.path().join("inner");
     std::fs::create_dir(&inner).unwrap();
-    std::fs::write(lone.path().join("hello_1.0.tar.xz"), b"content").unwrap();
+    std::fs::write(pybit.path().join("hello_1.0.tar.xz"), b"content").unwrap();
     for name in
         ["../hello_1.0.tar.xz", "/etc/passwd", "hello_1.0.tar.xz/../x", ".", "other_1.0.tar.xz"]
     {
         describe(&inner, name, b"content");
-        submit(&lone, "inner/hello_1.0.dsc");
+        submit(&pybit, "inner/hello_1.0.dsc");
     }
 }
 
 #[test]
 fn what_is_no_source_is_refused_with_what_a_source_is() {
-    let lone = Lone::new();
-    std::fs::create_dir(lone.path().join("empty")).unwrap();
-    std::fs::write(lone.path().join("file.txt"), "text").unwrap();
-    std::fs::write(lone.path().join("bad_1.0.dsc"), "\u{1b}[2J: no\n").unwrap();
+    let pybit = Lone::new();
+    std::fs::create_dir(pybit.path().join("empty")).unwrap();
+    std::fs::write(pybit.path().join("file.txt"), "text").unwrap();
+    std::fs::write(pybit.path().join("bad_1.0.dsc"), "\u{1b}[2J: no\n").unwrap();
     for (source, part) in [
         ("empty", "debian/control"),
         ("file.txt", ".dsc"),
@@ -88,7 +88,7 @@ fn what_is_no_source_is_refused_with_what_a_source_is() {
         ("apt:", "package"),
         ("apt:hello=1;id", "version"),
     ] {
-        let line = submit(&lone, source);
+        let line = submit(&pybit, source);
         assert!(line.contains(part) && !line.contains('\u{1b}'), "{source}: {line}");
     }
 }

@@ -23,15 +23,15 @@ const VERBS: [&str; 16] = [
 
 #[test]
 fn every_verb_says_what_it_is_for() {
-    let lone = Lone::new();
-    let listed = lone.run(&["--help"]);
+    let pybit = Lone::new();
+    let listed = pybit.run(&["--help"]);
     assert_eq!((listed.code, listed.err.as_str()), (0, ""));
     for verb in VERBS {
         assert!(
             listed.out.lines().any(|l| l.trim_start().starts_with(verb)),
             "{verb} is not listed"
         );
-        let said = lone.run(&[verb, "--help"]);
+        let said = pybit.run(&[verb, "--help"]);
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{verb}");
         let usage = format!("Usage: pybit {verb}");
         assert!(
@@ -45,7 +45,7 @@ fn every_verb_says_what_it_is_for() {
 
 #[test]
 fn wrong_arguments_are_refused_in_one_line_with_exit_code_2() {
-    let lone = Lone::new();
+    let pybit = Lone::new();
     for (args, part) in [
         (&["submti"][..], "'submit'"),
         (&["submit"], "<SOURCE>"),
@@ -60,7 +60,7 @@ fn wrong_arguments_are_refused_in_one_line_with_exit_code_2() {
         (&["completions", "cobol"], "cobol"),
         (&["submit", "apt:hello", "--suite", "x", "--follow", "--json"], "--follow"),
     ] {
-        let said = lone.run(args);
+        let said = pybit.run(args);
         assert_eq!(said.code, 2, "{args:?}");
         let line = said.refused(args);
         assert!(line.contains(part), "{args:?}: {line}");
@@ -69,55 +69,55 @@ fn wrong_arguments_are_refused_in_one_line_with_exit_code_2() {
 
 #[test]
 fn without_a_server_the_refusal_says_how_to_get_one() {
-    let lone = Lone::new();
+    let pybit = Lone::new();
     for args in
         [&["jobs"][..], &["clients", "--json"], &["log", "1"], &["cancel", "1"], &["why", "1"]]
     {
-        let line = lone.refused(args);
+        let line = pybit.refused(args);
         assert!(line.contains("pybit up") && line.contains("--url"), "{line}");
     }
-    let line = lone.refused(&["jobs", "--url", "http://127.0.0.1:1"]);
+    let line = pybit.refused(&["jobs", "--url", "http://127.0.0.1:1"]);
     assert!(line.contains("127.0.0.1:1"), "{line}");
-    lone.refused(&["jobs", "--url", "ftp://127.0.0.1/"]);
-    let line = lone.refused(&["cancel", "--all", "--url", "http://127.0.0.1:1"]);
+    pybit.refused(&["jobs", "--url", "ftp://127.0.0.1/"]);
+    let line = pybit.refused(&["cancel", "--all", "--url", "http://127.0.0.1:1"]);
     assert!(line.contains("--yes"), "{line}");
 }
 
 #[test]
 fn a_faulty_configuration_is_told_of_without_its_secrets() {
-    let lone = Lone::new();
-    std::fs::write(lone.path().join("pybit.toml"), "url = \"http://127.0.0.1:1\"\ntokken = 1\n")
+    let pybit = Lone::new();
+    std::fs::write(pybit.path().join("pybit.toml"), "url = \"http://127.0.0.1:1\"\ntokken = 1\n")
         .unwrap();
-    let line = lone.refused(&["jobs"]);
+    let line = pybit.refused(&["jobs"]);
     assert!(line.contains("tokken") && line.contains("line 2"), "{line}");
     let secret = "pbt_0123456789";
-    std::fs::write(lone.path().join("pybit.toml"), format!("token = [\"{secret}\"]\n")).unwrap();
-    assert!(!lone.refused(&["jobs"]).contains(secret));
+    std::fs::write(pybit.path().join("pybit.toml"), format!("token = [\"{secret}\"]\n")).unwrap();
+    assert!(!pybit.refused(&["jobs"]).contains(secret));
     std::fs::write(
-        lone.path().join("pybit.toml"),
+        pybit.path().join("pybit.toml"),
         "url = \"http://127.0.0.1:1\"\ntoken_file = \"token\"\n",
     )
     .unwrap();
-    std::fs::write(lone.path().join("token"), secret).unwrap();
-    let line = lone.refused(&["jobs"]);
+    std::fs::write(pybit.path().join("token"), secret).unwrap();
+    let line = pybit.refused(&["jobs"]);
     assert!(line.contains("chmod 600") && !line.contains(secret), "{line}");
 }
 
 #[test]
 fn a_token_on_the_command_line_is_never_repeated() {
-    let lone = Lone::new();
+    let pybit = Lone::new();
     let secret = "pbt_0123456789";
-    let said = lone.run(&["jobs", "--url", "http://127.0.0.1:1", "--token", secret]);
+    let said = pybit.run(&["jobs", "--url", "http://127.0.0.1:1", "--token", secret]);
     assert!(said.code == 1 && !said.err.contains(secret), "{}", said.err);
-    let mut command = lone.command(&["jobs", "--help"]);
+    let mut command = pybit.command(&["jobs", "--help"]);
     let help = command.env("PYBIT_TOKEN", secret).output().unwrap();
     assert!(help.status.success() && !String::from_utf8_lossy(&help.stdout).contains(secret));
 }
 
 #[test]
 fn doctor_says_what_is_missing_and_the_command_that_installs_it() {
-    let lone = Lone::new();
-    let said = lone.run(&["doctor", "--json"]);
+    let pybit = Lone::new();
+    let said = pybit.run(&["doctor", "--json"]);
     let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     let checks = report["checks"].as_array().unwrap();
     let missing = checks.iter().filter(|c| c["fine"] == false).count();
@@ -126,7 +126,7 @@ fn doctor_says_what_is_missing_and_the_command_that_installs_it() {
     assert!(report["server"].is_null() && report["no_server"].is_string(), "{report}");
     for role in ["web", "client", "watch"] {
         assert!(checks.iter().any(|c| c["role"] == role), "{role}");
-        let said = lone.run(&["doctor", "--role", role, "--json"]);
+        let said = pybit.run(&["doctor", "--role", role, "--json"]);
         let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
         assert!(report["checks"].as_array().unwrap().iter().all(|c| c["role"] == role), "{report}");
     }
@@ -134,11 +134,11 @@ fn doctor_says_what_is_missing_and_the_command_that_installs_it() {
 
 #[test]
 fn doctor_names_a_build_user_that_is_not_there() {
-    let lone = Lone::new();
+    let pybit = Lone::new();
     let config = "[client]\nurl = \"http://127.0.0.1:1\"\nwork_dir = \"/nowhere\"\n\
                   build_user = \"pybit-no-such-user\"\noffers = []\n";
-    std::fs::write(lone.path().join("pybit.toml"), config).unwrap();
-    let said = lone.run(&["doctor", "--role", "client"]);
+    std::fs::write(pybit.path().join("pybit.toml"), config).unwrap();
+    let said = pybit.run(&["doctor", "--role", "client"]);
     assert_eq!(said.code, 1, "{}", said.err);
     let last = said.out.lines().last().unwrap();
     assert!(last.contains("useradd") && last.ends_with("pybit-no-such-user"), "{}", said.out);
@@ -146,24 +146,24 @@ fn doctor_names_a_build_user_that_is_not_there() {
 
 #[test]
 fn completions_and_manual_pages_are_whole() {
-    let lone = Lone::new();
+    let pybit = Lone::new();
     for shell in ["bash", "zsh", "fish"] {
-        let said = lone.run(&["completions", shell]);
+        let said = pybit.run(&["completions", shell]);
         assert!(said.code == 0 && said.out.contains("vercmp"), "{shell}");
     }
     for (args, title) in [(&["man"][..], ".TH pybit 1"), (&["man", "submit"], ".TH pybit-submit 1")]
     {
-        let said = lone.run(args);
+        let said = pybit.run(args);
         assert!(said.code == 0 && said.out.contains(title), "{args:?}: {}", said.out);
     }
-    lone.refused(&["man", "sing"]);
+    pybit.refused(&["man", "sing"]);
 }
 
 #[test]
 fn a_full_disk_is_a_failure() {
-    let lone = Lone::new();
+    let pybit = Lone::new();
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = lone.command(&["vercmp", "deb", "1", "2"]).stdout(full).output().unwrap();
+    let output = pybit.command(&["vercmp", "deb", "1", "2"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("standard output"));
 }

@@ -4,7 +4,7 @@ use crate::Lone;
 
 #[test]
 fn versions_order_as_dpkg_orders_them() {
-    let lone = Lone::new();
+    let pybit = Lone::new();
     let table = [
         ("1.0~rc1", "<", "1.0"),
         ("1.0", "<", "1.0+b1"),
@@ -16,12 +16,12 @@ fn versions_order_as_dpkg_orders_them() {
         ("1.0a", "<", "1.0+"),
     ];
     for (a, sign, b) in table {
-        let said = lone.run(&["vercmp", "deb", a, b]);
+        let said = pybit.run(&["vercmp", "deb", a, b]);
         assert_eq!((said.out.as_str(), said.code), (&*format!("{sign}\n"), 0), "{a} {b}");
     }
-    let lines: String = table.iter().map(|(a, _, b)| format!("{a} {b}\n")).collect();
-    let said = lone.feed(&["vercmp", "deb", "--stdin"], lines.as_bytes());
-    let signs: String = table.iter().map(|(_, sign, _)| format!("{sign}\n")).collect();
+    let lines = table.map(|(a, _, b)| format!("{a} {b}")).join("\n");
+    let said = pybit.feed(&["vercmp", "deb", "--stdin"], lines.as_bytes());
+    let signs = table.map(|(_, sign, _)| sign).join("\n") + "\n";
     assert_eq!((said.out, said.code), (signs, 0));
 }
 
@@ -38,7 +38,7 @@ fn a_faulty_line_is_named_after_the_answers_before_it() {
 
 #[test]
 fn an_invalid_version_and_an_unknown_format_are_refused() {
-    let lone = Lone::new();
+    let pybit = Lone::new();
     for args in [
         &["vercmp", "deb", "", "1"][..],
         &["vercmp", "deb", "1", "1;id"],
@@ -48,14 +48,14 @@ fn an_invalid_version_and_an_unknown_format_are_refused() {
         &["vercmp", "deb"],
         &["vercmp", "deb", "1", "2", "--stdin"],
     ] {
-        lone.refused(args);
+        pybit.refused(args);
     }
 }
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let lone = Lone::new();
-    let mut command = lone.command(&["vercmp", "deb", "--stdin"]);
+    let pybit = Lone::new();
+    let mut command = pybit.command(&["vercmp", "deb", "--stdin"]);
     let mut child = command
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
