@@ -76,8 +76,13 @@ fn refuse(message: String) -> Error {
 /// missing may still come from the environment.
 fn check_file(file: &Path) -> Result<()> {
     let text = std::fs::read_to_string(file).map_err(|e| {
-        let kind = if e.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Unavailable };
-        Error::new(kind, format!("cannot read the configuration {}: {e}", file.display())).with_code("invalid_configuration")
+        let kind = if e.kind() == std::io::ErrorKind::NotFound {
+            ErrorKind::NotFound
+        } else {
+            ErrorKind::Unavailable
+        };
+        Error::new(kind, format!("cannot read the configuration {}: {e}", file.display()))
+            .with_code("invalid_configuration")
     })?;
     let Err(error) = toml::from_str::<Config>(&text) else { return Ok(()) };
     if error.message().starts_with("missing field") {
@@ -102,11 +107,15 @@ fn describe(error: &figment::Error) -> String {
     let key = error.path.join(".");
     let from = error.metadata.as_ref().map_or_else(String::new, |m| format!(" (from {})", m.name));
     let what = match &error.kind {
-        figment::error::Kind::InvalidType(_, wanted) => format!("must be {wanted}"),
-        figment::error::Kind::InvalidValue(_, wanted) => format!("must be {wanted}"),
+        figment::error::Kind::InvalidType(_, wanted)
+        | figment::error::Kind::InvalidValue(_, wanted) => format!("must be {wanted}"),
         other => other.to_string(),
     };
-    if key.is_empty() { format!("the configuration{from}: {what}") } else { format!("the configuration key {key}{from}: {what}") }
+    if key.is_empty() {
+        format!("the configuration{from}: {what}")
+    } else {
+        format!("the configuration key {key}{from}: {what}")
+    }
 }
 
 #[cfg(test)]
@@ -126,7 +135,12 @@ mod tests {
         let error = Config::load(Some(&file)).unwrap_err();
         assert_eq!(error.code(), "invalid_configuration");
         let message = error.message();
-        assert!(message.contains("lissten") && message.contains("line 3") && message.contains("pybit.toml"), "{message}");
+        assert!(
+            message.contains("lissten")
+                && message.contains("line 3")
+                && message.contains("pybit.toml"),
+            "{message}"
+        );
     }
 
     #[test]

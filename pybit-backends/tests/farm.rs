@@ -1,5 +1,7 @@
 //! The use cases over SQLite and Debian packages, without a server: what a program that embeds a farm relies on.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests that fails has failed its test")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -36,6 +36,9 @@ pub struct ClientConfig {
     /// Allows the environment `host`: builds that see this machine as it is.
     #[serde(default)]
     pub allow_host: bool,
+    /// Allows `git+file://` sources: repositories of this machine, read as the build user.
+    #[serde(default)]
+    pub allow_file: bool,
     /// What is built here.
     pub offers: Vec<OfferConfig>,
     /// The environment `sbuild`.

@@ -135,6 +135,9 @@ pub trait Transport: Send + Sync + fmt::Debug {
 #[async_trait]
 pub trait Inbox: Send + fmt::Debug {
     /// The next hint; `None` when the transport has closed and the client must consume again.
+    ///
+    /// - `a_wait_that_is_given_up_loses_no_hint`: the future may be dropped at any moment; what it had not returned comes
+    ///   with the next call.
     async fn next(&mut self) -> Result<Option<Delivery>>;
 }
 
@@ -157,6 +160,6 @@ pub trait Receipt: Send + Sync + fmt::Debug {
 /// Where a client's commands arrive.
 #[async_trait]
 pub trait CommandInbox: Send + fmt::Debug {
-    /// The next command; `None` when the transport has closed.
+    /// The next command; `None` when the transport has closed. The future may be dropped at any moment.
     async fn next(&mut self) -> Result<Option<Command>>;
 }

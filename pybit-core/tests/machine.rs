@@ -1,5 +1,7 @@
 //! The state machine against a model: random sequences of claims, reports and requests never break an invariant.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests that fails has failed its test")]
+
 use proptest::prelude::*;
 use pybit_core::clock::Timestamp;
 use pybit_core::error::ErrorKind;
@@ -225,7 +227,9 @@ proptest! {
         for (from, to) in &world.log {
             prop_assert!(from.may_become(*to));
         }
-        prop_assert_eq!(world.log.len() as i64 + 1, world.job.row_version, "events are numbered without gaps");
+        prop_assert_eq!(
+            i64::try_from(world.log.len()).unwrap() + 1,
+            world.job.row_version, "events are numbered without gaps");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a drop directory's uploads look like, by package format.
 
 use std::fmt;
+use std::path::Path;
 
 use pybit_core::Result;
 use pybit_core::model::{FileSpec, PackageName, Version};
@@ -34,7 +35,7 @@ pub struct DebDrops;
 
 impl DropReader for DebDrops {
     fn is_description(&self, name: &str) -> bool {
-        name.ends_with(".changes")
+        Path::new(name).extension().is_some_and(|e| e == "changes")
     }
 
     fn read(&self, bytes: &[u8]) -> Result<Drop> {
@@ -44,8 +45,10 @@ impl DropReader for DebDrops {
     }
 
     fn is_source_file(&self, drop: &Drop, name: &str) -> bool {
-        let is_source =
-            |n: &str| n.ends_with(".dsc") || n.contains(".tar.") || n.ends_with(".diff.gz");
-        drop.files.iter().any(|f| f.name.as_str().ends_with(".dsc")) && is_source(name)
+        let is_source = |n: &str| {
+            let ending = Path::new(n).extension().and_then(|e| e.to_str());
+            ending == Some("dsc") || n.contains(".tar.") || n.contains(".diff.")
+        };
+        drop.files.iter().any(|f| is_source(f.name.as_str())) && is_source(name)
     }
 }

@@ -140,13 +140,10 @@ impl Drops {
     }
 
     fn look(&self, path: &Path) -> Result<Look> {
-        let bytes = match read_bounded(path)? {
-            Some(bytes) => bytes,
-            None => {
-                return Ok(Look::Wrong(format!(
-                    "its description is longer than {LONGEST_DESCRIPTION} bytes"
-                )));
-            }
+        let Some(bytes) = read_bounded(path)? else {
+            return Ok(Look::Wrong(format!(
+                "its description is longer than {LONGEST_DESCRIPTION} bytes"
+            )));
         };
         let drop = match self.reader.read(&bytes) {
             Ok(drop) => drop,

@@ -9,7 +9,9 @@ use super::output;
 
 /// Cancel jobs: some, a package's, or all
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  pybit cancel 12 13\n  pybit cancel --package hello\n  pybit cancel --all --yes")]
+#[command(
+    after_help = "Examples:\n  pybit cancel 12 13\n  pybit cancel --package hello\n  pybit cancel --all --yes"
+)]
 pub(super) struct Args {
     /// The jobs' numbers
     #[arg(required_unless_present_any = ["package", "all"])]
@@ -33,7 +35,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
     if args.all && !args.yes {
-        return Err(Error::invalid("--all cancels every unfinished job of the farm; say --yes to do that"));
+        return Err(Error::invalid(
+            "--all cancels every unfinished job of the farm; say --yes to do that",
+        ));
     }
     let cancelled = if args.jobs.is_empty() {
         let which = CancelMany { package: args.package, all: args.all, reason: args.reason };
@@ -49,7 +53,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
         return output::json(&cancelled);
     }
     for job in &cancelled {
-        let state = if job.status == JobStatus::Cancelled { "is cancelled" } else { "is being stopped" };
+        let state =
+            if job.status == JobStatus::Cancelled { "is cancelled" } else { "is being stopped" };
         output::line(format!("job {} ({}) {state}", job.id, job.package));
     }
     if cancelled.is_empty() {

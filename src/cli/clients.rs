@@ -59,8 +59,23 @@ fn print(clients: &[BuildClient]) {
     let row = |c: &BuildClient| {
         let offers = c.offers.iter().filter(|o| !o.arch.is_source());
         let offers: Vec<_> = offers.map(|o| format!("{}/{}/{}", o.suite, o.arch, o.env)).collect();
-        let state = if c.draining { "draining" } else if c.holds > 0 { "building" } else { "free" };
-        vec![c.name.to_string(), state.to_owned(), format!("{}/{}", c.holds, c.slots), offers.join(" "), c.seen_at.to_string()]
+        let state = if c.draining {
+            "draining"
+        } else if c.holds > 0 {
+            "building"
+        } else {
+            "free"
+        };
+        vec![
+            c.name.to_string(),
+            state.to_owned(),
+            format!("{}/{}", c.holds, c.slots),
+            offers.join(" "),
+            c.seen_at.to_string(),
+        ]
     };
-    output::table(&["client", "state", "slots", "builds", "heard of"], clients.iter().map(row).collect());
+    output::table(
+        &["client", "state", "slots", "builds", "heard of"],
+        clients.iter().map(row).collect(),
+    );
 }

@@ -18,7 +18,8 @@ use super::{follow, output, source};
 
 /// Lets the demo's client build on the machine itself: its sample is trusted, and an isolated root takes a while to make.
 pub(super) fn allow_host(config: &mut Config) {
-    let dir = config.data_dir.clone().unwrap_or_else(|| PathBuf::from(super::context::USUAL_DATA_DIR));
+    let dir =
+        config.data_dir.clone().unwrap_or_else(|| PathBuf::from(super::context::USUAL_DATA_DIR));
     let client = config.client.get_or_insert_with(|| ClientConfig {
         name: None,
         url: String::new(),
@@ -28,6 +29,7 @@ pub(super) fn allow_host(config: &mut Config) {
         slots: 1,
         build_user: None,
         allow_host: true,
+        allow_file: true,
         offers: Vec::new(),
         sbuild: SbuildConfig::default(),
         drain_secs: 0,
@@ -45,16 +47,25 @@ pub(super) async fn show(ready: &Ready, sample: &Path) -> Result<()> {
     output::line(format!("building:  {} for {}", sample.display(), suite.name));
     let reply = build(&api, sample, suite).await?;
     if !follow::all_done(&reply) {
-        return Err(Error::new(ErrorKind::Conflict, "the sample was not built; `pybit jobs` says why"));
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            "the sample was not built; `pybit jobs` says why",
+        ));
     }
     prove(ready, suite, &api, &reply).await?;
-    output::line(format!("done:      from source to installable in {:.1} s", start.elapsed().as_secs_f32()));
+    output::line(format!(
+        "done:      from source to installable in {:.1} s",
+        start.elapsed().as_secs_f32()
+    ));
     Ok(())
 }
 
 async fn build(api: &Api, sample: &Path, suite: &SuiteConfig) -> Result<SubmissionReply> {
     let local = source::local(&sample.display().to_string())?.ok_or_else(|| {
-        Error::not_found(format!("there is no sample at {}; name one with --sample", sample.display()))
+        Error::not_found(format!(
+            "there is no sample at {}; name one with --sample",
+            sample.display()
+        ))
     })?;
     let files = local.files.iter().map(|(spec, _)| spec.clone()).collect();
     let upload = api.declare_upload(&Manifest { attempt: 0, files }).await?;
@@ -76,20 +87,31 @@ async fn build(api: &Api, sample: &Path, suite: &SuiteConfig) -> Result<Submissi
 }
 
 /// `apt-get` in a root of its own fetches the index, checks its signature and downloads the package.
-async fn prove(ready: &Ready, suite: &SuiteConfig, api: &Api, reply: &SubmissionReply) -> Result<()> {
-    let name = suite.repository.as_ref().ok_or_else(|| Error::internal("the suite has a repository"))?;
+async fn prove(
+    ready: &Ready,
+    suite: &SuiteConfig,
+    api: &Api,
+    reply: &SubmissionReply,
+) -> Result<()> {
+    let name =
+        suite.repository.as_ref().ok_or_else(|| Error::internal("the suite has a repository"))?;
     let catalogue = api.catalogue().await?;
     let repository = catalogue.repositories.iter().find(|r| r.name == *name);
     let access = repository.and_then(|r| Some((r.url.clone()?, r.public_key.clone()?)));
-    let (url, key) = access.ok_or_else(|| Error::internal("a published repository has an address and a key"))?;
+    let (url, key) =
+        access.ok_or_else(|| Error::internal("a published repository has an address and a key"))?;
     let job = reply.jobs.iter().find(|j| j.kind == JobKind::Binary);
     let job = job.ok_or_else(|| Error::internal("the sample has a binary job"))?;
-    let package = job.produced.first().ok_or_else(|| Error::internal("the sample makes a package"))?;
-    let root = tempfile::tempdir().map_err(|e| Error::internal("no temporary directory").with_source(e))?;
-    let line = write_root(root.path(), &url, suite, &key).map_err(|e| Error::internal("cannot write apt's root").with_source(e))?;
+    let own = job.produced.iter().find(|p| p.name == job.package).or(job.produced.first());
+    let package = own.ok_or_else(|| Error::internal("the sample makes a package"))?;
+    let root = tempfile::tempdir()
+        .map_err(|e| Error::internal("no temporary directory").with_source(e))?;
+    let line = write_root(root.path(), &url, suite, &key)
+        .map_err(|e| Error::internal("cannot write apt's root").with_source(e))?;
     let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, None);
     let apt = async |words: &[&str]| {
-        let cmd = Cmd::new(apt_argv(root.path(), words), root.path()).within(Duration::from_secs(60));
+        let cmd =
+            Cmd::new(apt_argv(root.path(), words), root.path()).within(Duration::from_mins(1));
         exec.check(&cmd, 1 << 20).await
     };
     apt(&["-o", "APT::Update::Error-Mode=any", "update"]).await?;
@@ -105,7 +127,12 @@ async fn prove(ready: &Ready, suite: &SuiteConfig, api: &Api, reply: &Submission
 
 /// An apt that knows this repository and its key, and nothing of the machine's own. Returns the `sources.list` line.
 fn write_root(root: &Path, url: &str, suite: &SuiteConfig, key: &str) -> std::io::Result<String> {
-    for dir in ["etc/apt/sources.list.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"] {
+    for dir in [
+        "etc/apt/sources.list.d",
+        "var/lib/apt/lists/partial",
+        "var/cache/apt/archives/partial",
+        "var/lib/dpkg",
+    ] {
         std::fs::create_dir_all(root.join(dir))?;
     }
     std::fs::write(root.join("var/lib/dpkg/status"), "")?;
@@ -134,7 +161,11 @@ fn apt_argv(root: &Path, words: &[&str]) -> Vec<String> {
 }
 
 fn downloaded(root: &Path) -> Result<String> {
-    let entries = std::fs::read_dir(root).map_err(|e| Error::internal("apt's root is gone").with_source(e))?;
+    let entries = std::fs::read_dir(root)
+        .map_err(|e| Error::internal("apt's root is gone").with_source(e))?;
     let names = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
-    names.into_iter().find(|n| n.ends_with(".deb")).ok_or_else(|| Error::not_found("apt-get downloaded no package"))
+    names
+        .into_iter()
+        .find(|n| n.ends_with(".deb"))
+        .ok_or_else(|| Error::not_found("apt-get downloaded no package"))
 }

@@ -1,18 +1,23 @@
 //! `pybit doctor`: what the roles need on this machine, and the command that installs what is missing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use pybit::config::Config;
 use pybit_backends::env::BuildUser;
 use pybit_core::Result;
 use serde::Serialize;
 
-use super::context::{Context, Where};
+use super::context::{Context, USUAL_DATA_DIR, Where};
 use super::output;
 
 /// Check what the roles need on this machine
+///
+/// Exit code 1 says that something is missing; the last line is then the command that installs it. Whether a server
+/// answers is told too, and is nothing to install.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  pybit doctor\n  pybit doctor --role client,watch --json")]
 pub(super) struct Args {
     /// The roles to check; all where left out
     #[arg(long, value_delimiter = ',')]
@@ -25,12 +30,26 @@ pub(super) struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Role {
-    /// The web server: nothing but a directory
+    /// The web server: a directory that it can write to
     Web,
     /// The build client
     Client,
     /// The watcher
     Watch,
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Whether everything is there that the roles need.
+    fine: bool,
+    checks: Vec<Check>,
+    /// The command that installs and sets up everything that is missing, for a shell.
+    install: Option<String>,
+    /// The address of the server that answers.
+    server: Option<String>,
+    /// Why no server is known or answers.
+    no_server: Option<String>,
 }
 
 /// One thing that a role needs.
@@ -39,8 +58,24 @@ struct Check {
     role: Role,
     what: String,
     fine: bool,
-    /// The command that mends it.
-    mend: Option<String>,
+    /// What makes it fine.
+    #[serde(flatten)]
+    mend: Option<Mend>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Mend {
+    /// The Debian package to install.
+    Package(&'static str),
+    /// The command to run.
+    Run(String),
+}
+
+impl Check {
+    fn new(role: Role, what: String, mend: Option<Mend>) -> Self {
+        Self { role, what, fine: mend.is_none(), mend }
+    }
 }
 
 /// Programs, each with the Debian package that has it.
@@ -58,65 +93,144 @@ const WATCH_TOOLS: [(&str, &str); 2] = [("reprepro", "reprepro"), ("gpg", "gnupg
 
 pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let config = place.load()?;
-    let wants = |role| args.role.is_empty() || args.role.contains(&role);
-    let mut checks = Vec::new();
-    if wants(Role::Client) {
-        checks.extend(CLIENT_TOOLS.map(|tool| program(Role::Client, tool)));
-        let user = config.client.as_ref().and_then(|c| c.build_user.clone());
-        checks.push(build_user(&user.unwrap_or_else(|| pybit::roles::up::BUILD_USER.to_owned())));
-    }
-    if wants(Role::Watch) {
-        checks.extend(WATCH_TOOLS.map(|tool| program(Role::Watch, tool)));
-    }
-    if wants(Role::Web) {
-        checks.push(server(place).await);
-    }
-    let fine = checks.iter().filter(|c| c.role != Role::Web).all(|c| c.fine);
+    let checks = checks(&config, |role| args.role.is_empty() || args.role.contains(&role));
+    let (server, no_server) = server(place).await;
+    let fine = checks.iter().all(|c| c.fine);
+    let install = install(&checks);
+    let report = Report { fine, checks, install, server, no_server };
     if args.json {
-        output::json(&checks)?;
+        output::json(&report)?;
     } else {
-        show(&checks);
+        show(&report);
     }
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn program(role: Role, (name, package): (&str, &str)) -> Check {
+fn checks(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if wanted(Role::Web) {
+        checks.push(data_dir(config.data_dir.as_deref().unwrap_or(Path::new(USUAL_DATA_DIR))));
+    }
+    if wanted(Role::Client) {
+        checks.extend(CLIENT_TOOLS.map(|tool| program(Role::Client, tool)));
+        let user = config.client.as_ref().and_then(|c| c.build_user.as_deref());
+        checks.push(build_user(user.unwrap_or(pybit::roles::up::BUILD_USER)));
+    }
+    if wanted(Role::Watch) {
+        checks.extend(WATCH_TOOLS.map(|tool| program(Role::Watch, tool)));
+    }
+    checks
+}
+
+/// Whether the directory, or the one that it will be made in, can be written to.
+fn data_dir(dir: &Path) -> Check {
+    let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let there = absolute.ancestors().find(|d| d.is_dir()).unwrap_or(Path::new("/"));
+    let mend = tempfile::tempfile_in(there).is_err().then(|| {
+        let path = absolute.display();
+        Mend::Run(format!("install -d -o \"$(id -un)\" '{path}'"))
+    });
+    Check::new(Role::Web, format!("the data directory {}, writable", absolute.display()), mend)
+}
+
+fn program(role: Role, (name, package): (&str, &'static str)) -> Check {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from));
-    let fine = dirs.map(|d| d.join(name)).any(|f| f.is_file());
-    let mend = (!fine).then(|| format!("apt-get install {package}"));
-    Check { role, what: format!("the program {name}"), fine, mend }
+    let system = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
+    let there = std::env::split_paths(&path).chain(system).any(|dir| dir.join(name).is_file());
+    Check::new(role, format!("the program {name}"), (!there).then_some(Mend::Package(package)))
 }
 
 /// Builds run as this user, whose subordinate ids isolated roots need.
 fn build_user(name: &str) -> Check {
-    let what = format!("the build user {name} with subordinate ids");
-    let check = |mend: Option<String>| Check { role: Role::Client, what: what.clone(), fine: mend.is_none(), mend };
-    match BuildUser::find(name) {
-        Err(_) => check(Some(format!("useradd --create-home --shell /usr/sbin/nologin {name}"))),
+    let mend = match BuildUser::find(name) {
+        Err(_) => Some(format!("useradd --create-home --shell /usr/sbin/nologin {name}")),
         Ok(user) if user.sub_uids().is_err() || user.sub_gids().is_err() => {
-            check(Some(format!("usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {name}")))
+            Some(format!("usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {name}"))
         }
-        Ok(_) => check(None),
+        Ok(_) => None,
+    };
+    let what = format!("the build user {name} with subordinate ids");
+    Check::new(Role::Client, what, mend.map(Mend::Run))
+}
+
+/// One command for everything that is missing.
+fn install(checks: &[Check]) -> Option<String> {
+    let root = BuildUser::current().is_ok_and(|user| user.uid.is_root());
+    let sudo = if root { "" } else { "sudo " };
+    let mends = || checks.iter().filter_map(|c| c.mend.as_ref());
+    let mut packages: Vec<_> = mends()
+        .filter_map(|m| match m {
+            Mend::Package(name) => Some(*name),
+            Mend::Run(_) => None,
+        })
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    let mut commands = Vec::new();
+    if !packages.is_empty() {
+        commands.push(format!("{sudo}apt-get install {}", packages.join(" ")));
+    }
+    commands.extend(mends().filter_map(|m| match m {
+        Mend::Run(command) => Some(format!("{sudo}{command}")),
+        Mend::Package(_) => None,
+    }));
+    (!commands.is_empty()).then(|| commands.join(" && "))
+}
+
+/// The server that answers, or why there is none.
+async fn server(place: &Where) -> (Option<String>, Option<String>) {
+    let context = match Context::open(place) {
+        Ok(context) => context,
+        Err(error) => return (None, Some(error.to_string())),
+    };
+    match context.api.ready().await {
+        Ok(()) => (Some(context.api.url().to_string()), None),
+        Err(error) => (None, Some(error.to_string())),
     }
 }
 
-async fn server(place: &Where) -> Check {
-    let reached = match Context::open(place) {
-        Ok(context) => context.api.ready().await.map_err(Into::into),
-        Err(error) => Err(error),
-    };
-    let (fine, what) = match reached {
-        Ok(()) => (true, "a server answers".to_owned()),
-        Err(error) => (false, format!("no server answers ({error})")),
-    };
-    Check { role: Role::Web, what, fine, mend: (!fine).then(|| "pybit up".to_owned()) }
+fn show(report: &Report) {
+    for check in &report.checks {
+        output::line(format!("{} {}", if check.fine { "ok     " } else { "missing" }, check.what));
+    }
+    match (&report.server, &report.no_server) {
+        (Some(url), _) => output::line(format!("ok      the server {url} answers")),
+        (None, why) => {
+            output::line(format!(
+                "note    no server: {}",
+                output::tame(why.as_deref().unwrap_or("unknown"))
+            ));
+        }
+    }
+    if let Some(command) = &report.install {
+        output::line(format!("\nThis installs what is missing:\n{command}"));
+    }
 }
 
-fn show(checks: &[Check]) {
-    for check in checks {
-        let mark = if check.fine { "ok     " } else { "missing" };
-        let mend = check.mend.as_ref().map(|m| format!("  ->  {m}")).unwrap_or_default();
-        output::line(format!("{mark} {}{mend}", check.what));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_command_installs_all_that_is_missing_each_package_once() {
+        let check = |mend| Check::new(Role::Client, String::new(), mend);
+        let checks = [
+            check(Some(Mend::Package("sbuild"))),
+            check(Some(Mend::Run("useradd x".to_owned()))),
+            check(None),
+            check(Some(Mend::Package("dpkg-dev"))),
+            check(Some(Mend::Package("sbuild"))),
+        ];
+        let command = install(&checks).unwrap().replace("sudo ", "");
+        assert_eq!(command, "apt-get install dpkg-dev sbuild && useradd x");
+        assert_eq!(install(&[check(None)]), None);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_missing() {
+        let there = program(Role::Watch, ("sh", "dash"));
+        assert!(there.fine && there.mend.is_none());
+        let missing = program(Role::Watch, ("pybit-no-such-program", "none"));
+        assert_eq!(missing.mend, Some(Mend::Package("none")));
     }
 }

@@ -10,6 +10,7 @@ use pybit_core::model::{Job, JobId, JobStatus, SubmissionId};
 use pybit_core::protocol::SubmissionReply;
 use tokio::task::JoinSet;
 
+use super::context::patiently;
 use super::{jobs, output};
 
 /// How often the server is asked while nothing else says that something has changed.
@@ -31,7 +32,7 @@ fn all_ended(reply: &SubmissionReply) -> bool {
 pub(super) async fn wait(api: &Api, id: SubmissionId, say: bool) -> Result<SubmissionReply> {
     let mut seen = Seen::default();
     loop {
-        let reply = patiently(api, id).await?;
+        let reply = current(api, id).await?;
         if say {
             seen.tell(&reply.jobs);
         }
@@ -42,15 +43,16 @@ pub(super) async fn wait(api: &Api, id: SubmissionId, say: bool) -> Result<Submi
     }
 }
 
-/// Prints every log as it grows, then ends like [`wait`]. Where several jobs run at once each line says whose it is.
+/// Prints every log as it grows, each attempt's, then ends like [`wait`]. Where several jobs run at once each line says whose it is.
 pub(super) async fn logs(api: &Api, id: SubmissionId) -> Result<SubmissionReply> {
     let mut seen = Seen::default();
     let mut followed = BTreeSet::new();
     let mut following = JoinSet::new();
     loop {
-        let reply = patiently(api, id).await?;
+        let reply = current(api, id).await?;
         seen.tell(&reply.jobs);
-        let several = reply.jobs.iter().filter(|j| j.kind == pybit_core::model::JobKind::Binary).count() > 1;
+        let several =
+            reply.jobs.iter().filter(|j| j.kind == pybit_core::model::JobKind::Binary).count() > 1;
         for job in reply.jobs.iter().filter(|j| j.attempt > 0) {
             if followed.insert((job.id, job.attempt)) {
                 let prefix = several.then(|| format!("{} {} | ", job.package, job.target.arch));
@@ -58,9 +60,7 @@ pub(super) async fn logs(api: &Api, id: SubmissionId) -> Result<SubmissionReply>
             }
         }
         if all_ended(&reply) {
-            while let Some(ended) = following.join_next().await {
-                ended.map_err(|e| pybit_core::Error::internal("following a log panicked").with_source(e))??;
-            }
+            while following.join_next().await.is_some() {}
             return Ok(reply);
         }
         tokio::time::sleep(TICK).await;
@@ -68,24 +68,29 @@ pub(super) async fn logs(api: &Api, id: SubmissionId) -> Result<SubmissionReply>
 }
 
 /// The submission, however often the server restarts meanwhile.
-async fn patiently(api: &Api, id: SubmissionId) -> Result<SubmissionReply> {
-    let mut retry = Retry { tries: Some(60), ..Retry::patient() };
-    loop {
-        match api.submission(id).await {
-            Err(error) if error.is_transient() && retry.again().await => {}
-            other => return other.map_err(Into::into),
-        }
+async fn current(api: &Api, id: SubmissionId) -> Result<SubmissionReply> {
+    patiently(restarts(), async || api.submission(id).await).await
+}
+
+/// A server may be away for some minutes while people wait.
+fn restarts() -> Retry {
+    Retry { tries: Some(60), ..Retry::patient() }
+}
+
+/// Prints one log to its end. A log that cannot be read to its end changes nothing about the job, and is only told of.
+async fn follow(api: Api, job: JobId, attempt: u32, prefix: Option<String>) {
+    if let Err(error) = print_log(&api, job, attempt, prefix).await {
+        output::complain(&format!("the log of job {job}, attempt {attempt}, breaks off: {error}"));
     }
 }
 
-async fn follow(api: Api, job: JobId, attempt: u32, prefix: Option<String>) -> Result<()> {
-    let retry = Retry { tries: Some(60), ..Retry::patient() };
-    let mut events = api.follow(job, Some(attempt), 0, retry);
+async fn print_log(api: &Api, job: JobId, attempt: u32, prefix: Option<String>) -> Result<()> {
+    let mut events = api.follow(job, Some(attempt), 0, restarts());
     let mut rest = Vec::new();
     while let Some(event) = events.next().await {
         let LogEvent::Log { bytes, .. } = event? else { continue };
         match &prefix {
-            None => output::write(&bytes),
+            None => output::log(&bytes),
             Some(prefix) => {
                 rest.extend_from_slice(&bytes);
                 if let Some(end) = rest.iter().rposition(|b| *b == b'\n') {
@@ -107,7 +112,7 @@ fn print_lines(prefix: &str, lines: &[u8]) {
         text.extend_from_slice(prefix.as_bytes());
         text.extend_from_slice(line);
     }
-    output::write(&text);
+    output::log(&text);
 }
 
 /// What has been told already.
@@ -127,8 +132,20 @@ impl Seen {
 
 fn sentence(job: &Job) -> String {
     let version = job.version.as_ref().map(|v| format!(" {v}")).unwrap_or_default();
-    let client = job.client.as_ref().filter(|_| job.status.is_held()).map(|c| format!(" on {c}")).unwrap_or_default();
-    let attempt = if job.attempt > 1 { format!(" (attempt {})", job.attempt) } else { String::new() };
-    let note = Some(jobs::note(job)).filter(|n| !n.is_empty()).map(|n| format!(": {n}")).unwrap_or_default();
-    format!("job {} {}{version} {}: {}{client}{attempt}{note}", job.id, job.package, job.target.arch, job.status)
+    let client = job
+        .client
+        .as_ref()
+        .filter(|_| job.status.is_held())
+        .map(|c| format!(" on {c}"))
+        .unwrap_or_default();
+    let attempt =
+        if job.attempt > 1 { format!(" (attempt {})", job.attempt) } else { String::new() };
+    let note = Some(jobs::note(job))
+        .filter(|n| !n.is_empty())
+        .map(|n| format!(": {n}"))
+        .unwrap_or_default();
+    format!(
+        "job {} {}{version} {}: {}{client}{attempt}{note}",
+        job.id, job.package, job.target.arch, job.status
+    )
 }

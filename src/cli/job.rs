@@ -57,13 +57,24 @@ fn show(detail: &JobDetail, why: &Explanation) {
         let row = |a: &pybit_core::model::Attempt| {
             let outcome = a.outcome.map_or("under way", pybit_core::model::Outcome::as_str);
             let note = a.failure.as_ref().map(|f| output::tame(&f.message)).unwrap_or_default();
-            vec![a.number.to_string(), a.client.to_string(), a.started_at.to_string(), outcome.to_owned(), note]
+            vec![
+                a.number.to_string(),
+                a.client.to_string(),
+                a.started_at.to_string(),
+                outcome.to_owned(),
+                note,
+            ]
         };
-        output::table(&["attempt", "client", "started", "outcome", "note"], detail.attempts.iter().map(row).collect());
+        output::table(
+            &["attempt", "client", "started", "outcome", "note"],
+            detail.attempts.iter().map(row).collect(),
+        );
     }
     if !detail.files.is_empty() {
         output::line("");
-        let row = |f: &pybit_core::protocol::FileState| vec![f.spec.name.to_string(), f.spec.size.to_string(), f.spec.sha256.clone()];
+        let row = |f: &pybit_core::protocol::FileState| {
+            vec![f.spec.name.to_string(), f.spec.size.to_string(), f.spec.sha256.clone()]
+        };
         output::table(&["file", "bytes", "sha256"], detail.files.iter().map(row).collect());
     }
     output::line("");
@@ -88,6 +99,10 @@ pub(super) async fn why(args: &WhyArgs, context: &Context) -> Result<()> {
         return output::json(&why);
     }
     output::line(output::tame(&why.summary));
+    if let Some(ahead) = why.ahead {
+        let jobs = if ahead == 1 { "job is" } else { "jobs are" };
+        output::line(format!("  {ahead} {jobs} claimed before it for the same target"));
+    }
     for client in &why.clients {
         let mark = if client.eligible { "can" } else { "cannot" };
         output::line(format!("  {} {mark}: {}", client.client, output::tame(&client.reason)));

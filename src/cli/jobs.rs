@@ -1,14 +1,19 @@
 //! `pybit jobs`: which jobs there are.
 
 use pybit_core::Result;
-use pybit_core::model::{Arch, ClientName, Dist, Job, JobFilter, JobId, JobStatus, PackageName, Page, SubmissionId, Suite};
+use pybit_core::model::{
+    Arch, ClientName, Dist, Job, JobFilter, JobId, JobStatus, PackageName, Page, SubmissionId,
+    Suite,
+};
 
 use super::context::Context;
 use super::output;
 
 /// List jobs, newest first
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  pybit jobs --status building\n  pybit jobs --package hello --json")]
+#[command(
+    after_help = "Examples:\n  pybit jobs --status building\n  pybit jobs --package hello --json"
+)]
 pub(super) struct Args {
     /// Only jobs in this status
     #[arg(long)]
@@ -57,6 +62,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
         return output::json(&jobs);
     }
     print(&jobs);
+    if let Some(last) = jobs.last().filter(|_| jobs.len() as u64 == u64::from(args.limit)) {
+        output::note(format!("There may be more: --before {}", last.id));
+    }
     Ok(())
 }
 

@@ -26,13 +26,16 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<()> {
     if !args.follow {
-        output::write(&context.api.log(args.job, args.attempt, args.offset).await?);
+        output::log(&context.api.log(args.job, args.attempt, args.offset).await?);
         return Ok(());
     }
     let mut events = context.api.follow(args.job, args.attempt, args.offset, Retry::patient());
     while let Some(event) = events.next().await {
         if let LogEvent::Log { bytes, .. } = event? {
-            output::write(&bytes);
+            output::log(&bytes);
+            if output::is_closed() {
+                break;
+            }
         }
     }
     Ok(())

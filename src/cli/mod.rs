@@ -15,6 +15,8 @@ mod source;
 mod submit;
 mod token;
 mod up;
+mod upload;
+mod usage;
 mod vercmp;
 
 use std::process::ExitCode;
@@ -64,9 +66,12 @@ enum Verb {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
+    /// Print the manual page, or that of a verb
     #[command(hide = true)]
-    Man,
+    Man {
+        /// The verb
+        verb: Option<String>,
+    },
 }
 
 /// The exit code of a command that was told to stop.
@@ -74,10 +79,15 @@ const INTERRUPTED: u8 = 130;
 
 /// Reads the arguments, runs the verb, and says in one line what went wrong.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::told(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(e) => return failed(&Error::internal("the program cannot start its threads").with_source(e)),
+        Err(e) => {
+            return failed(&Error::internal("the program cannot start its threads").with_source(e));
+        }
     };
     let ended = runtime.block_on(dispatch(cli));
     runtime.shutdown_background();
@@ -111,7 +121,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Vercmp(args) => return vercmp::run(&args),
         Verb::Doctor(args) => return doctor::run(&args, &place).await,
         Verb::Completions { shell } => completions(shell),
-        Verb::Man => man()?,
+        Verb::Man { verb } => usage::man(Cli::command(), verb.as_deref())?,
         talking => return or_interrupted(talk(talking, &Context::open(&place)?)).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -145,14 +155,6 @@ fn completions(shell: clap_complete::Shell) {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "pybit", &mut script);
     output::print(&String::from_utf8_lossy(&script));
-}
-
-fn man() -> Result<()> {
-    let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
-    rendered.map_err(|e| Error::internal("the manual page cannot be written").with_source(e))?;
-    output::print(&String::from_utf8_lossy(&page));
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,12 +6,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Where;
 
-/// Logs of a role go to standard error; `PYBIT_LOG` filters them.
-pub(super) fn log_to_stderr() {
+/// What a server, client or watcher by itself says of its work.
+const ALL: &str = "info,sqlx=warn";
+/// What `pybit up` says beside its own lines.
+pub(super) const QUIET: &str = "warn";
+
+/// Logs of a role go to standard error; `PYBIT_LOG` filters them, by `usual` where it is not set.
+pub(super) fn log_to_stderr(usual: &str) {
+    use std::io::IsTerminal;
     let filter = tracing_subscriber::EnvFilter::try_from_env("PYBIT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A program that embeds this may have set its own.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
 }
 
 /// Cancelled when the process is told to end.
@@ -26,26 +33,29 @@ pub(super) fn ending() -> CancellationToken {
 }
 
 fn missing(table: &str) -> Error {
-    Error::invalid(format!("the configuration has no [{table}] table; docs/configuration.md shows one"))
-        .with_code("invalid_configuration")
+    Error::invalid(format!(
+        "the configuration has no [{table}] table; docs/configuration.md shows one"
+    ))
+    .with_code("invalid_configuration")
 }
 
 pub(super) async fn web(place: &Where) -> Result<()> {
-    log_to_stderr();
+    log_to_stderr(ALL);
     let config = place.load()?;
     roles::run_web(&config, ending()).await
 }
 
 pub(super) async fn client(place: &Where) -> Result<()> {
-    log_to_stderr();
+    log_to_stderr(ALL);
     let config = place.load()?.client.ok_or_else(|| missing("client"))?;
     let drain = std::time::Duration::from_secs(config.drain_secs);
-    let stop = async move { pybit_client::signalled(drain).await.unwrap_or(pybit_client::Shutdown::Fast) };
+    let stop =
+        async move { pybit_client::signalled(drain).await.unwrap_or(pybit_client::Shutdown::Fast) };
     roles::run_client(config, None, stop).await
 }
 
 pub(super) async fn watch(place: &Where) -> Result<()> {
-    log_to_stderr();
+    log_to_stderr(ALL);
     let config = place.load()?.watch.ok_or_else(|| missing("watch"))?;
     roles::run_watch(config, ending()).await
 }

@@ -21,14 +21,24 @@ pub(super) struct Local {
     _packed: Option<tempfile::TempDir>,
 }
 
-/// Reads a source that lies on this machine; `None` where `words` name none, so that it is a URL or `apt:NAME`.
+/// Reads a source that lies on this machine; `None` where `words` name one that lies elsewhere: `git+URL`, `apt:NAME`.
 pub(super) fn local(words: &str) -> Result<Option<Local>> {
     let path = Path::new(words);
     if path.is_dir() {
         return directory(path).map(Some);
     }
-    let is_dsc = path.extension().is_some_and(|e| e == "dsc");
-    if is_dsc || path.is_file() { description(path).map(Some) } else { Ok(None) }
+    let elsewhere = ["git+", "apt:"].iter().any(|p| words.starts_with(p));
+    if path.is_file() || (path.extension().is_some_and(|e| e == "dsc") && !elsewhere) {
+        return description(path).map(Some);
+    }
+    if elsewhere {
+        return Ok(None);
+    }
+    let message = format!(
+        "there is no file or directory {words}; a source is a .dsc file, a directory with debian/, git+URL[#ref] or \
+         apt:NAME[=VERSION]"
+    );
+    Err(Error::not_found(message).with_code("invalid_source"))
 }
 
 fn refuse(code: &'static str, message: String) -> Error {
@@ -36,7 +46,11 @@ fn refuse(code: &'static str, message: String) -> Error {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    let kind = if error.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Invalid };
+    let kind = if error.kind() == std::io::ErrorKind::NotFound {
+        ErrorKind::NotFound
+    } else {
+        ErrorKind::Invalid
+    };
     Error::new(kind, format!("cannot read {}: {error}", path.display()))
 }
 
@@ -53,18 +67,26 @@ fn description(path: &Path) -> Result<Local> {
         return Err(refuse("invalid_source", message));
     }
     let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
-    let source = format.read_source(&bytes).map_err(|e| refuse(e.code(), format!("{}: {e}", path.display())))?;
+    let source = format
+        .read_source(&bytes)
+        .map_err(|e| refuse(e.code(), format!("{}: {e}", path.display())))?;
     let beside = path.parent().unwrap_or(Path::new("."));
     let mut files = vec![(digest(path)?, path.to_owned())];
     for listed in source.files {
         let file = beside.join(listed.name.as_str());
         if !file.is_file() {
-            let message = format!("{} lists {}, which is not beside it", path.display(), listed.name);
+            let message =
+                format!("{} lists {}, which is not beside it", path.display(), listed.name);
             return Err(refuse("files_missing", message));
         }
         let there = digest(&file)?;
         if there.size != listed.size {
-            let message = format!("{} has {} bytes, and {main} says {}", file.display(), there.size, listed.size);
+            let message = format!(
+                "{} has {} bytes, and {main} says {}",
+                file.display(),
+                there.size,
+                listed.size
+            );
             return Err(refuse("file_differs", message));
         }
         if there.sha256 != listed.sha256 {
@@ -83,21 +105,26 @@ fn digest(path: &Path) -> Result<FileSpec> {
     loop {
         let n = file.read(&mut buffer).map_err(|e| unreadable(path, &e))?;
         if n == 0 {
-            return Ok(FileSpec { name: name_of(path)?, size, sha256: hex::encode(digest.finalize()) });
+            return Ok(FileSpec {
+                name: name_of(path)?,
+                size,
+                sha256: hex::encode(digest.finalize()),
+            });
         }
         digest.update(&buffer[..n]);
         size += n as u64;
     }
 }
 
-/// What is never packed: version control, and what builds leave beside it.
-const LEFT_OUT: [&str; 5] = [".git", ".svn", ".hg", ".bzr", ".pc"];
+/// What is never packed: version control, and quilt's notes of what it has applied.
+const LEFT_OUT: [&str; 7] = [".git", ".svn", ".hg", ".bzr", "CVS", "_darcs", ".pc"];
 
 /// A source tree, packed with the upstream tarballs that lie beside it.
 fn directory(path: &Path) -> Result<Local> {
     let tree = std::fs::canonicalize(path).map_err(|e| unreadable(path, &e))?;
     if !tree.join("debian/control").is_file() {
-        let message = format!("{} has no debian/control: it is not a Debian source tree", path.display());
+        let message =
+            format!("{} has no debian/control: it is not a Debian source tree", path.display());
         return Err(refuse("invalid_source", message));
     }
     let packed = tempfile::tempdir().map_err(|e| unreadable(&std::env::temp_dir(), &e))?;
@@ -107,23 +134,33 @@ fn directory(path: &Path) -> Result<Local> {
     Ok(Local { main: spec.name.clone(), files: vec![(spec, file)], _packed: Some(packed) })
 }
 
-/// The source package's name as the changelog says it, else the directory's.
+/// The source package's name as the changelog says it, else a word that says nothing.
 fn label(tree: &Path) -> String {
-    let changelog = std::fs::read_to_string(tree.join("debian/changelog")).unwrap_or_default();
-    let first = changelog.split_whitespace().next().unwrap_or_default().to_owned();
-    let named = if first.parse::<FileName>().is_ok() { first } else { "source".to_owned() };
-    named.chars().take(100).collect()
+    let named = top_entry(tree).map(|(name, _)| name);
+    let named = named.filter(|n| n.len() <= 100 && n.parse::<FileName>().is_ok());
+    named.unwrap_or_else(|| "source".to_owned())
 }
 
-/// `tree/` and, beside it, the upstream tarballs of the changelog's package: sorted, without owners, times kept.
+/// Name and version in the changelog's first line, `NAME (VERSION) …` (Debian Policy 4.4), as they stand there.
+fn top_entry(tree: &Path) -> Option<(String, String)> {
+    let changelog = std::fs::read(tree.join("debian/changelog")).ok()?;
+    let text = String::from_utf8_lossy(&changelog);
+    let mut words = text.lines().find(|l| !l.trim().is_empty())?.split_whitespace();
+    let (name, version) = (words.next()?, words.next()?);
+    let version = version.strip_prefix('(')?.strip_suffix(')')?;
+    Some((name.to_owned(), version.to_owned()))
+}
+
+/// `tree/` and, beside it, the upstream tarballs of its version. The same tree gives the same bytes: sorted, without
+/// owners and times.
 fn pack(tree: &Path, to: &Path) -> std::io::Result<()> {
     let compressed = zstd::Encoder::new(File::create(to)?, 3)?;
     let mut archive = tar::Builder::new(compressed);
     archive.follow_symlinks(false);
     archive.mode(tar::HeaderMode::Deterministic);
     add(&mut archive, tree, Path::new("tree"))?;
-    if let Some(parent) = tree.parent() {
-        for orig in upstream_tarballs(parent, &label(tree))? {
+    if let (Some(parent), Some((name, version))) = (tree.parent(), top_entry(tree)) {
+        for orig in upstream_tarballs(parent, &name, &version)? {
             let name = orig.file_name().unwrap_or_default().to_owned();
             archive.append_path_with_name(&orig, name)?;
         }
@@ -131,7 +168,11 @@ fn pack(tree: &Path, to: &Path) -> std::io::Result<()> {
     archive.into_inner()?.finish()?.sync_all()
 }
 
-fn add(archive: &mut tar::Builder<impl std::io::Write>, from: &Path, to: &Path) -> std::io::Result<()> {
+fn add(
+    archive: &mut tar::Builder<impl std::io::Write>,
+    from: &Path,
+    to: &Path,
+) -> std::io::Result<()> {
     archive.append_dir(to, from)?;
     let mut entries = std::fs::read_dir(from)?.collect::<std::io::Result<Vec<_>>>()?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
@@ -150,8 +191,15 @@ fn add(archive: &mut tar::Builder<impl std::io::Write>, from: &Path, to: &Path) 
     Ok(())
 }
 
-fn upstream_tarballs(parent: &Path, package: &str) -> std::io::Result<Vec<PathBuf>> {
-    let belongs = |name: &str| name.starts_with(&format!("{package}_")) && name.contains(".orig") && name.contains(".tar.");
+/// `NAME_UPSTREAM.orig.tar.*` and `NAME_UPSTREAM.orig-COMPONENT.tar.*` (dpkg-source(1)), with their signatures.
+fn upstream_tarballs(parent: &Path, name: &str, version: &str) -> std::io::Result<Vec<PathBuf>> {
+    let version = version.split_once(':').map_or(version, |(_epoch, rest)| rest);
+    let upstream = version.rsplit_once('-').map_or(version, |(upstream, _revision)| upstream);
+    let stem = format!("{name}_{upstream}.orig");
+    let belongs = |file: &str| {
+        let rest = file.strip_prefix(&stem).unwrap_or_default();
+        rest.starts_with(".tar.") || (rest.starts_with('-') && rest.contains(".tar."))
+    };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(parent)? {
         let entry = entry?;
@@ -161,4 +209,76 @@ fn upstream_tarballs(parent: &Path, package: &str) -> std::io::Result<Vec<PathBu
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(parent: &Path) -> PathBuf {
+        let tree = parent.join("hello-2.10");
+        for dir in ["debian", ".git", "sub/.svn"] {
+            std::fs::create_dir_all(tree.join(dir)).unwrap();
+        }
+        let changelog = "hello (1:2.10-3) bookworm; urgency=medium\n";
+        for (file, text) in [
+            ("debian/control", "Source: hello\n"),
+            ("debian/changelog", changelog),
+            (".git/config", "secret"),
+            ("sub/.svn/entries", "secret"),
+            ("sub/file", "content"),
+        ] {
+            std::fs::write(tree.join(file), text).unwrap();
+        }
+        std::os::unix::fs::symlink("file", tree.join("sub/link")).unwrap();
+        for beside in [
+            "hello_2.10.orig.tar.gz",
+            "hello_2.10.orig-docs.tar.xz",
+            "hello_2.9.orig.tar.gz",
+            "hello_2.10-3.debian.tar.xz",
+        ] {
+            std::fs::write(parent.join(beside), beside).unwrap();
+        }
+        tree
+    }
+
+    #[test]
+    fn a_tree_is_packed_with_its_own_upstream_tarballs_and_without_version_control() {
+        let dir = tempfile::tempdir().unwrap();
+        let local = directory(&tree(dir.path())).unwrap();
+        assert_eq!(local.main.as_str(), "hello.tar.zst");
+        let packed = zstd::decode_all(File::open(&local.files[0].1).unwrap()).unwrap();
+        let mut archive = tar::Archive::new(&packed[..]);
+        let names: Vec<_> = archive
+            .entries()
+            .unwrap()
+            .map(|e| e.unwrap().path().unwrap().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "tree",
+                "tree/debian",
+                "tree/debian/changelog",
+                "tree/debian/control",
+                "tree/sub",
+                "tree/sub/file",
+                "tree/sub/link",
+                "hello_2.10.orig-docs.tar.xz",
+                "hello_2.10.orig.tar.gz",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_same_tree_gives_the_same_bytes_wherever_and_whenever_it_lies() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (first, second) = (tree(one.path()), tree(two.path()));
+        let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        File::open(second.join("sub/file")).unwrap().set_modified(old).unwrap();
+        let digest = |t: &Path| directory(t).unwrap().files[0].0.sha256.clone();
+        assert_eq!(digest(&first), digest(&second));
+        std::fs::write(second.join("sub/file"), "Content").unwrap();
+        assert_ne!(digest(&first), digest(&second));
+    }
 }

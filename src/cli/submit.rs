@@ -1,22 +1,22 @@
 //! `pybit submit`: build something.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use pybit_client::{Api, Destination, Retry};
+use pybit_client::{Api, Backoff, Retry};
 use pybit_core::model::{Arch, Dist, EnvName, FormatName, NewSubmission, Source, Suite};
-use pybit_core::protocol::{Manifest, PlannedView};
-use pybit_core::Result;
+use pybit_core::protocol::{PlannedView, SubmissionReply};
+use pybit_core::{Error, Result};
 
-use super::context::Context;
-use super::source::Local;
-use super::{follow, output, source};
+use super::context::{Context, patiently};
+use super::{follow, output, source, upload};
 
 /// Build a source for a suite
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "SOURCE is one of:\n  x.dsc                    a source package, its files beside it\n  DIR                      a directory with debian/\n  git+URL[#REF]            a git repository at a branch, tag or commit\n  apt:NAME[=VERSION]       the distribution's own source package\n\nExamples:\n  pybit submit apt:hello --suite bookworm --follow\n  pybit submit . --suite bookworm --arch amd64 --wait\n  pybit submit git+https://example.org/x.git#debian/1.0-1 --suite bookworm --dry-run"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// What to build
     source: String,
@@ -60,10 +60,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let api = &context.api;
-    let source = match source::local(&args.source)? {
-        Some(local) => send(api, &local).await?,
-        None => args.source.parse()?,
-    };
+    let source = bring(api, args.source).await?;
     let request = NewSubmission {
         source,
         suite: args.suite,
@@ -75,57 +72,75 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
         force: args.force,
     };
     if args.dry_run {
-        let plan = api.plan(&request).await?;
-        if args.json {
-            output::json(&plan)?;
-        } else {
-            show(&plan);
-        }
-        return Ok(ExitCode::SUCCESS);
+        return plan(api, &request, args.json).await.map(|()| ExitCode::SUCCESS);
     }
-    let key = args.idempotency_key.unwrap_or_else(|| format!("pybit-{:032x}", rand::random::<u128>()));
-    let reply = api.submit(&request, Some(&key)).await?;
+    let reply = record(api, &request, args.idempotency_key).await?;
     let id = reply.submission.id;
     if !args.json {
-        let jobs: Vec<_> = reply.jobs.iter().map(|j| j.id.to_string()).collect();
-        output::note(format!("submission {id}: job {}", jobs.join(", ")));
+        output::note(sentence(&reply));
     }
-    if !args.wait && !args.follow {
-        if args.json {
-            output::json(&reply)?;
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let ended = if args.follow { follow::logs(api, id).await? } else { follow::wait(api, id, !args.json).await? };
+    let ended = if args.follow {
+        follow::logs(api, id).await?
+    } else if args.wait {
+        follow::wait(api, id, !args.json).await?
+    } else {
+        reply
+    };
     if args.json {
         output::json(&ended)?;
     }
-    Ok(if follow::all_done(&ended) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let fine = follow::all_done(&ended) || !(args.wait || args.follow);
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Sends local files to an upload of their own.
-async fn send(api: &Api, local: &Local) -> Result<Source> {
-    let files: Vec<_> = local.files.iter().map(|(spec, _)| spec.clone()).collect();
-    let bytes: u64 = files.iter().map(|f| f.size).sum();
-    let upload = api.declare_upload(&Manifest { attempt: 0, files }).await?;
-    let bar = ProgressBar::new(bytes).with_style(
-        ProgressStyle::with_template("sending {msg} {bar:30} {bytes}/{total_bytes} {eta}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    for file in &local.files {
-        bar.set_message(file.0.name.to_string());
-        api.send_files(Destination::Upload(upload.id), std::slice::from_ref(file), &Retry::patient()).await?;
-        bar.inc(file.0.size);
+/// Sends what lies on this machine; everything else is named.
+async fn bring(api: &Api, words: String) -> Result<Source> {
+    let named = words.clone();
+    // Packing and hashing take their time; Ctrl-C is heard meanwhile.
+    let read = tokio::task::spawn_blocking(move || source::local(&words)).await;
+    match read.map_err(|e| Error::internal("reading the source panicked").with_source(e))?? {
+        Some(local) => upload::send(api, &local).await,
+        None => named.parse(),
     }
-    bar.finish_and_clear();
-    Ok(Source::Upload { upload: upload.id, main: local.main.clone() })
+}
+
+/// Records the submission. Its key makes asking again harmless, so a lost answer is asked for again.
+async fn record(
+    api: &Api,
+    request: &NewSubmission,
+    key: Option<String>,
+) -> Result<SubmissionReply> {
+    let key = key.unwrap_or_else(|| format!("pybit-{:032x}", rand::random::<u128>()));
+    // A server that is not there at all is told of soon.
+    let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
+    let retry = Retry { tries: Some(3), backoff };
+    patiently(retry, async || api.submit(request, Some(&key)).await).await
+}
+
+fn sentence(reply: &SubmissionReply) -> String {
+    let jobs: Vec<_> = reply.jobs.iter().map(|j| j.id.to_string()).collect();
+    let jobs = if jobs.len() == 1 { "job" } else { "jobs" }.to_owned() + " " + &jobs.join(", ");
+    let repeated = if reply.repeated { ", recorded before" } else { "" };
+    format!("submission {}: {jobs}{repeated}", reply.submission.id)
+}
+
+async fn plan(api: &Api, request: &NewSubmission, json: bool) -> Result<()> {
+    let plan = api.plan(request).await?;
+    if json {
+        return output::json(&plan);
+    }
+    show(&plan);
+    Ok(())
 }
 
 fn show(plan: &[PlannedView]) {
     let row = |p: &PlannedView| {
         let version = p.version.as_ref().map(ToString::to_string).unwrap_or_default();
         let kind = format!("{:?}", p.kind).to_lowercase();
-        vec![kind, p.package.to_string(), version, p.target.to_string(), output::tame(&p.why)]
+        let master = if p.master { "yes" } else { "" }.to_owned();
+        let target = p.target.to_string();
+        vec![kind, p.package.to_string(), version, target, master, output::tame(&p.why)]
     };
-    output::table(&["job", "package", "version", "builds for", "why"], plan.iter().map(row).collect());
+    let head = ["job", "package", "version", "builds for", "master", "why"];
+    output::table(&head, plan.iter().map(row).collect());
 }

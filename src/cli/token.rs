@@ -17,7 +17,9 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Make a token; its secret is shown once
-    #[command(after_help = "Example:\n  pybit token create --name builder-1 --role client --client builder-1")]
+    #[command(
+        after_help = "Example:\n  pybit token create --name builder-1 --role client --client builder-1"
+    )]
     Create {
         /// What people call it
         #[arg(long)]
@@ -56,7 +58,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
             if json {
                 return output::json(&reply);
             }
-            output::note(format!("token {} for {}; it is not shown again:", reply.token.id, reply.token.grant.role));
+            output::note(format!(
+                "token {} for {}; it is not shown again:",
+                reply.token.id, reply.token.grant.role
+            ));
             output::line(&reply.secret);
         }
         What::List { json } => {
@@ -67,9 +72,18 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
             let row = |t: &pybit_core::model::Token| {
                 let state = if t.revoked_at.is_some() { "revoked" } else { "valid" };
                 let expires = t.expires_at.map_or_else(|| "never".to_owned(), |e| e.to_string());
-                vec![t.id.to_string(), output::tame(&t.name), t.grant.role.to_string(), state.to_owned(), expires]
+                vec![
+                    t.id.to_string(),
+                    output::tame(&t.name),
+                    t.grant.role.to_string(),
+                    state.to_owned(),
+                    expires,
+                ]
             };
-            output::table(&["token", "name", "role", "state", "expires"], tokens.iter().map(row).collect());
+            output::table(
+                &["token", "name", "role", "state", "expires"],
+                tokens.iter().map(row).collect(),
+            );
         }
         What::Revoke { token } => {
             context.api.revoke_token(token).await?;

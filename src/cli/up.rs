@@ -26,19 +26,29 @@ pub(super) struct Args {
     #[arg(long, requires = "demo")]
     once: bool,
     /// With --demo: the directory of the sample source package
-    #[arg(long, requires = "demo", value_name = "DIR", default_value = "examples/packages/pybit-greeting")]
+    #[arg(
+        long,
+        requires = "demo",
+        value_name = "DIR",
+        default_value = "examples/packages/pybit-greeting"
+    )]
     sample: PathBuf,
 }
 
 pub(super) async fn run(args: Args, place: &Where) -> Result<ExitCode> {
-    roles::log_to_stderr();
+    roles::log_to_stderr(roles::QUIET);
     let mut config = place.load()?;
     if args.demo {
         demo::allow_host(&mut config);
     }
     let stop = roles::ending();
     let (tell, told) = oneshot::channel();
-    let farm = tokio::spawn(up::run(config, args.listen, move |ready| drop(tell.send(ready)), stop.clone()));
+    let farm = tokio::spawn(up::run(
+        config,
+        args.listen,
+        move |ready| drop(tell.send(ready)),
+        stop.clone(),
+    ));
     let shown = match told.await {
         Ok(ready) => greet(&ready, args.demo.then_some(args.sample.as_path())).await,
         // The farm has ended before it answered: its own error says why.
@@ -56,7 +66,11 @@ async fn greet(ready: &Ready, sample: Option<&std::path::Path>) -> Result<()> {
     output::line(format!("data:      {}", ready.dir.path().display()));
     let token_file = ready.dir.admin_token();
     match &ready.new_token {
-        Some(token) => output::line(format!("token:     {} (shown once; kept in {})", token.expose(), token_file.display())),
+        Some(token) => output::line(format!(
+            "token:     {} (shown once; kept in {})",
+            token.expose(),
+            token_file.display()
+        )),
         None => output::line(format!("token:     in {}", token_file.display())),
     }
     match sample {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use pybit_backends::deb::DebFormat;
 use pybit_backends::env::{BuildUser, HostEnvironment, SbuildConfig, SbuildEnvironment};
 use pybit_backends::exec::{Exec, Supervisor};
-use pybit_backends::source::{AptFetcher, GitFetcher, UploadFetcher};
+use pybit_backends::source::{
+    AptConfig, AptFetcher, GitConfig, GitFetcher, UploadConfig, UploadFetcher,
+};
 use pybit_client::{ClientConfig, Shutdown, Toolbox};
 use pybit_core::Result;
 use pybit_core::transport::Transport;
@@ -23,12 +25,13 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
         mirror: config.sbuild.mirror.clone(),
         ..SbuildConfig::new(config.work_dir.join("roots"))
     };
+    let git = GitConfig { allow_file: config.allow_file, ..GitConfig::default() };
     Ok(Toolbox {
         formats: vec![Arc::new(DebFormat::new())],
         fetchers: vec![
-            Arc::new(GitFetcher::new(exec.clone()).allow_file(config.allow_host)),
-            Arc::new(AptFetcher::new(exec.clone(), config.work_dir.join("apt"))),
-            Arc::new(UploadFetcher::new(exec.clone())),
+            Arc::new(GitFetcher::new(git, exec.clone())),
+            Arc::new(AptFetcher::new(AptConfig::new(config.work_dir.join("apt")), exec.clone())),
+            Arc::new(UploadFetcher::new(UploadConfig::default(), exec.clone())),
         ],
         environments: vec![
             Arc::new(SbuildEnvironment::new(sbuild, exec.clone())),

@@ -19,7 +19,8 @@ impl DataDir {
         };
         let absolute = std::path::absolute(dir).map_err(fail)?;
         std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&absolute).map_err(fail)?;
-        std::fs::set_permissions(&absolute, std::fs::Permissions::from_mode(0o711)).map_err(fail)?;
+        std::fs::set_permissions(&absolute, std::fs::Permissions::from_mode(0o711))
+            .map_err(fail)?;
         Ok(Self(absolute))
     }
 

@@ -7,7 +7,7 @@ mod watcher;
 
 pub mod up;
 
-pub use builder::{run_client, toolbox};
+pub use builder::{SUPERVISE, run_client, toolbox};
 pub use data_dir::DataDir;
-pub use server::{open_farm, run_web};
+pub use server::{data_dir, open_farm, run_web, storages, transports};
 pub use watcher::{publishers, run_watch};

@@ -52,7 +52,8 @@ pub async fn run(
     let new_token = server::admin_token(&farm, &dir).await?;
     let tokens = Tokens::ensure(&farm, &dir).await?;
     let mut parts = JoinSet::new();
-    let address = server::start_web(&config, farm.clone(), &dir, &mut parts, shutdown.clone()).await?;
+    let address =
+        server::start_web(&config, farm.clone(), &dir, &mut parts, shutdown.clone()).await?;
     let url = format!("http://{address}");
     dir.write_url(&url)?;
     ready(Ready { url: url.clone(), dir: dir.clone(), new_token, suites: config.suites.clone() });
@@ -83,8 +84,9 @@ impl Tokens {
     async fn ensure(farm: &Farm, dir: &DataDir) -> Result<Self> {
         let (client, publish) = (dir.role_token("client"), dir.role_token("publish"));
         let name = CLIENT.parse()?;
-        server::role_token(farm, &client, Grant { role: Role::Client, client: Some(name) }).await?;
-        server::role_token(farm, &publish, Grant { role: Role::Publish, client: None }).await?;
+        server::role_token(farm, &client, &Grant { role: Role::Client, client: Some(name) })
+            .await?;
+        server::role_token(farm, &publish, &Grant { role: Role::Publish, client: None }).await?;
         Ok(Self { client, publish })
     }
 }
@@ -114,7 +116,8 @@ fn own_suite() -> Result<SuiteConfig> {
         }
     };
     let format = "deb".parse()?;
-    let arch = machine_arch(&format).ok_or_else(|| Error::internal("this machine has an architecture"))?;
+    let arch =
+        machine_arch(&format).ok_or_else(|| Error::internal("this machine has an architecture"))?;
     let env = |name: &str, weight| Ok::<_, Error>(EnvConfig { name: name.parse()?, weight });
     Ok(SuiteConfig {
         dist: dist.parse()?,
@@ -127,7 +130,12 @@ fn own_suite() -> Result<SuiteConfig> {
 }
 
 /// The configured client, or one that builds every suite on this machine's architecture in isolated roots.
-fn client_config(config: &Config, dir: &DataDir, url: &str, tokens: &Tokens) -> Result<ClientConfig> {
+fn client_config(
+    config: &Config,
+    dir: &DataDir,
+    url: &str,
+    tokens: &Tokens,
+) -> Result<ClientConfig> {
     let mut client = match &config.client {
         Some(client) => client.clone(),
         None => ClientConfig {
@@ -139,6 +147,7 @@ fn client_config(config: &Config, dir: &DataDir, url: &str, tokens: &Tokens) -> 
             slots: 1,
             build_user: None,
             allow_host: false,
+            allow_file: true,
             offers: Vec::new(),
             sbuild: pybit_client::config::SbuildConfig::default(),
             drain_secs: 0,

@@ -17,13 +17,21 @@ pub fn publishers(config: &WatchConfig) -> Result<Publishers> {
 
 fn publisher(repository: &RepositoryConfig) -> Result<Arc<dyn Publisher>> {
     if repository.format.as_str() != "deb" {
-        let message = format!("no publisher makes repositories of the format {}; known is deb", repository.format);
+        let message = format!(
+            "no publisher makes repositories of the format {}; known is deb",
+            repository.format
+        );
         return Err(Error::new(ErrorKind::Unsupported, message).with_code("unknown_format"));
     }
     let (dist, suite) = (repository.dist.clone(), repository.suite.clone());
     let mut config = RepreproConfig::new(&repository.root, dist, suite, repository.arches.clone());
     config.keep_snapshots = repository.keep_snapshots;
-    Ok(Arc::new(Reprepro::new(config, Arc::new(MachineTools), Arc::new(DebVersions), Arc::new(SystemClock))?))
+    Ok(Arc::new(Reprepro::new(
+        config,
+        Arc::new(MachineTools),
+        Arc::new(DebVersions),
+        Arc::new(SystemClock),
+    )?))
 }
 
 /// Runs the watcher until `shutdown`.

@@ -1,8 +1,9 @@
 //! A real farm of real processes for the end-to-end tests: every wait is for an event, with a deadline.
 
 #![expect(clippy::disallowed_methods, reason = "the tests start the programs that people start")]
+#![expect(clippy::unwrap_used, reason = "a helper of tests that fails has failed its test")]
 
-pub mod package;
+pub(crate) mod package;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,13 +13,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// The program under test.
-pub const PYBIT: &str = env!("CARGO_BIN_EXE_pybit");
+pub(crate) const PYBIT: &str = env!("CARGO_BIN_EXE_pybit");
 
 /// The longest that anything may take before a test gives up.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Asks until there is an answer; the deadline's panic says what was waited for.
-pub fn wait_for<T>(what: &str, longest: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, longest: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask() {
@@ -31,14 +32,14 @@ pub fn wait_for<T>(what: &str, longest: Duration, mut ask: impl FnMut() -> Optio
 
 /// A process of the farm, killed with the test.
 #[derive(Debug)]
-pub struct Role {
+pub(crate) struct Role {
     child: Child,
     log: PathBuf,
 }
 
 impl Role {
     /// Starts `pybit` with these words, its output into a file.
-    pub fn start(name: &str, dir: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start(name: &str, dir: &Path, args: &[&str]) -> Self {
         let log = dir.join(format!("{name}.log"));
         let out = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         let child = Command::new(PYBIT)
@@ -54,19 +55,14 @@ impl Role {
         Self { child, log }
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Ends it as a crash would: signal 9.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// What it has said.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -83,20 +79,20 @@ impl Drop for Role {
 
 /// A farm in a directory of its own: a web server, build clients and a watcher as separate processes.
 #[derive(Debug)]
-pub struct Farm {
+pub(crate) struct Farm {
     dir: tempfile::TempDir,
     port: u16,
 }
 
 /// This machine's Debian architecture.
-pub fn machine_arch() -> String {
+pub(crate) fn machine_arch() -> String {
     let output = Command::new("dpkg").arg("--print-architecture").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 impl Farm {
     /// Writes the configuration of every role. Leases are short, so that lost clients are seen soon.
-    pub fn new(extra: &str) -> Self {
+    pub(crate) fn new(extra: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("pybit-e2e-").tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .unwrap();
@@ -137,29 +133,29 @@ weight = 1
     }
 
     /// The farm's directory.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// The server's address.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Starts the web server and waits until it answers.
-    pub fn web(&self) -> Role {
+    pub(crate) fn web(&self) -> Role {
         let role = Role::start("web", self.path(), &["web"]);
         self.wait_ready();
         role
     }
 
     /// Waits until the server answers.
-    pub fn wait_ready(&self) {
+    pub(crate) fn wait_ready(&self) {
         wait_for("the web server", DEADLINE, || self.get("/readyz").0.then_some(()));
     }
 
     /// A token of a role, kept in a file only its owner can read.
-    pub fn token(&self, name: &str, words: &[&str]) -> PathBuf {
+    pub(crate) fn token(&self, name: &str, words: &[&str]) -> PathBuf {
         let args = [&["token", "create", "--name", name, "--json"][..], words].concat();
         let reply = self.json(&args);
         let file = self.path().join(format!("{name}.token"));
@@ -170,7 +166,7 @@ weight = 1
     }
 
     /// Starts a build client that builds on the machine itself.
-    pub fn client(&self, name: &str) -> Role {
+    pub(crate) fn client(&self, name: &str) -> Role {
         let config = self.path().join(format!("{name}.toml"));
         if !config.exists() {
             let token = self.token(name, &["--role", "client", "--client", name]);
@@ -183,6 +179,7 @@ token_file = "{}"
 work_dir = "{}/{name}-work"
 build_user = "pybit-build"
 allow_host = true
+allow_file = true
 
 [[client.offers]]
 dist = "Debian"
@@ -200,7 +197,7 @@ envs = ["host"]
     }
 
     /// Starts the watcher.
-    pub fn watcher(&self) -> Role {
+    pub(crate) fn watcher(&self) -> Role {
         let config = self.path().join("watch.toml");
         if !config.exists() {
             let token = self.token("watcher", &["--role", "publish"]);
@@ -236,7 +233,7 @@ refuse_after_secs = 1
     }
 
     /// Runs a verb of the command to its end.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         let token =
             std::fs::read_to_string(self.path().join("data/admin.token")).unwrap_or_default();
         Command::new(PYBIT)
@@ -249,23 +246,8 @@ refuse_after_secs = 1
             .unwrap()
     }
 
-    /// Starts a verb of the command, its output readable while it runs.
-    pub fn spawn(&self, args: &[&str]) -> Child {
-        let token = std::fs::read_to_string(self.path().join("data/admin.token")).unwrap();
-        Command::new(PYBIT)
-            .args(args)
-            .current_dir(self.path())
-            .env("PYBIT_URL", self.url())
-            .env("PYBIT_TOKEN", token.trim())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    }
-
     /// A verb that must succeed, its JSON read.
-    pub fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let output = self.run(args);
         let shown = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "pybit {args:?}: {shown}");
@@ -273,12 +255,12 @@ refuse_after_secs = 1
     }
 
     /// A job as the API tells it.
-    pub fn job(&self, id: i64) -> Value {
+    pub(crate) fn job(&self, id: i64) -> Value {
         self.json(&["job", &id.to_string(), "--json"])
     }
 
     /// Waits until a job is in a status, and returns its detail.
-    pub fn wait_status(&self, id: i64, status: &str) -> Value {
+    pub(crate) fn wait_status(&self, id: i64, status: &str) -> Value {
         wait_for(&format!("job {id} to be {status}"), DEADLINE, || {
             let detail = self.job(id);
             (detail["job"]["status"] == status).then_some(detail)
@@ -286,14 +268,14 @@ refuse_after_secs = 1
     }
 
     /// The log of an attempt.
-    pub fn log(&self, id: i64, attempt: u32) -> String {
+    pub(crate) fn log(&self, id: i64, attempt: u32) -> String {
         let output = self.run(&["log", &id.to_string(), "--attempt", &attempt.to_string()]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// A plain GET: whether it succeeded, and the body.
-    pub fn get(&self, path: &str) -> (bool, String) {
+    pub(crate) fn get(&self, path: &str) -> (bool, String) {
         use std::io::Write;
         let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", self.port)) else {
             return (false, String::new());
@@ -312,7 +294,7 @@ refuse_after_secs = 1
     }
 
     /// Versions of a binary package that readers of the repository see, in `Packages`.
-    pub fn published(&self, package: &str) -> Vec<String> {
+    pub(crate) fn published(&self, package: &str) -> Vec<String> {
         let index = format!(
             "/repositories/bookworm/dists/bookworm/main/binary-{}/Packages",
             machine_arch()
@@ -330,7 +312,7 @@ refuse_after_secs = 1
 }
 
 /// Processes whose environment or command line holds `marker`.
-pub fn processes_with(marker: &str) -> Vec<u32> {
+pub(crate) fn processes_with(marker: &str) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };

@@ -4,22 +4,22 @@ use std::path::{Path, PathBuf};
 
 /// A native source package that builds in moments and does what its test asks.
 #[derive(Debug, Clone)]
-pub struct Package {
+pub(crate) struct Package {
     /// The source and binary package's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its version.
-    pub version: String,
+    pub(crate) version: String,
     /// `Architecture` of the binary package.
-    pub arch: String,
+    pub(crate) arch: String,
     /// `Build-Depends` besides debhelper.
-    pub build_depends: String,
+    pub(crate) build_depends: String,
     /// Lines of the build target of `debian/rules`, each a command.
-    pub build: Vec<String>,
+    pub(crate) build: Vec<String>,
 }
 
 impl Package {
     /// A package of one script.
-    pub fn new(name: &str, version: &str) -> Self {
+    pub(crate) fn new(name: &str, version: &str) -> Self {
         Self {
             name: name.to_owned(),
             version: version.to_owned(),
@@ -30,19 +30,19 @@ impl Package {
     }
 
     /// Adds a command to the build.
-    pub fn build(mut self, line: &str) -> Self {
+    pub(crate) fn build(mut self, line: &str) -> Self {
         self.build.push(line.to_owned());
         self
     }
 
     /// Says `building` and waits until the file is there.
-    pub fn gate(self, file: &Path) -> Self {
+    pub(crate) fn gate(self, file: &Path) -> Self {
         self.build("echo building-now")
             .build(&format!("while [ ! -e {} ]; do sleep 0.05; done", file.display()))
     }
 
     /// Writes the source tree below `parent`.
-    pub fn write(&self, parent: &Path) -> PathBuf {
+    pub(crate) fn write(&self, parent: &Path) -> PathBuf {
         let tree = parent.join(format!("{}-{}", self.name, self.version));
         let debian = tree.join("debian");
         std::fs::create_dir_all(debian.join("source")).unwrap();
@@ -64,11 +64,11 @@ impl Package {
                  Package: {name}\nArchitecture: {arch}\nDepends: ${{misc:Depends}}\nDescription: a test\n It is small.\n"
             ),
         );
-        let build: String = self.build.iter().map(|l| format!("\t{l}\n")).collect();
+        let build = self.build.iter().map(|l| format!("\t{l}")).collect::<Vec<_>>().join("\n");
         put(
             "debian/rules",
             format!(
-                "#!/usr/bin/make -f\n%:\n\tdh $@\n\noverride_dh_auto_build:\n{build}\techo built\n"
+                "#!/usr/bin/make -f\n%:\n\tdh $@\n\noverride_dh_auto_build:\n{build}\n\techo built\n"
             ),
         );
         put("debian/install", "tool usr/bin\n".to_owned());

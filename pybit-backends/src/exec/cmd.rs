@@ -1,6 +1,7 @@
 //! What to run.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 
 /// A command: an argument vector with its surroundings. Its standard input is empty; its environment holds nothing but
 /// `PATH`, `HOME`, `USER`, `LOGNAME`, `LANG`, `TMPDIR` and [`vars`](Self::vars).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Cmd {
     /// Program and arguments.
     pub argv: Vec<String>,
@@ -23,6 +24,18 @@ pub struct Cmd {
     pub vars: BTreeMap<String, String>,
     /// Bounds; [`Exec::output`] uses `wall` alone.
     pub limits: StepLimits,
+}
+
+impl fmt::Debug for Cmd {
+    /// Without what the variables hold: it may be a proxy's password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cmd")
+            .field("argv", &self.argv)
+            .field("cwd", &self.cwd)
+            .field("vars", &self.vars.keys())
+            .field("limits", &self.limits)
+            .finish()
+    }
 }
 
 impl Cmd {

@@ -21,22 +21,22 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// How to go in; written as arguments by [`to_args`](Self::to_args), and read back by [`main`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The unpacked root.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// A directory that is the same inside.
-    pub work: PathBuf,
+    pub(crate) work: PathBuf,
     /// Where the command starts, inside.
-    pub cwd: PathBuf,
+    pub(crate) cwd: PathBuf,
     /// Whether the command may use the network; without, there is nothing but a loopback device.
-    pub network: bool,
+    pub(crate) network: bool,
     /// The id inside, of user and group, that the command runs as.
-    pub id: u32,
+    pub(crate) id: u32,
 }
 
 impl Entry {
     /// The arguments after the supervisor's verb.
-    pub fn to_args(&self, argv: &[String]) -> Vec<String> {
+    pub(crate) fn to_args(&self, command: &[String]) -> Vec<String> {
         let mut args = vec![
             "enter".to_owned(),
             self.root.display().to_string(),
@@ -45,12 +45,12 @@ impl Entry {
             if self.network { "network" } else { "no-network" }.to_owned(),
             self.id.to_string(),
         ];
-        args.extend_from_slice(argv);
+        args.extend_from_slice(command);
         args
     }
 
     fn from_args(args: &[String]) -> Option<(Self, &[String])> {
-        let [root, work, cwd, network, id, argv @ ..] = args else { return None };
+        let [root, work, cwd, network, id, command @ ..] = args else { return None };
         let entry = Self {
             root: root.into(),
             work: work.into(),
@@ -58,14 +58,14 @@ impl Entry {
             network: network == "network",
             id: id.parse().ok()?,
         };
-        (!argv.is_empty()).then_some((entry, argv))
+        (!command.is_empty()).then_some((entry, command))
     }
 }
 
 /// Goes in and becomes the command; returns only where that fails, with code [`FAILED`].
 pub(super) fn main(args: &[String]) -> ExitCode {
     let why = match Entry::from_args(args) {
-        Some((entry, argv)) => match entry.become_command(argv) {
+        Some((entry, command)) => match entry.become_command(command) {
             Ok(never) => match never {},
             Err(e) => format!("{}: {e}", entry.root.display()),
         },
@@ -86,14 +86,14 @@ fn at<T, E: Into<std::io::Error>>(what: &str, result: Result<T, E>) -> std::io::
 
 impl Entry {
     #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
-    fn become_command(&self, argv: &[String]) -> std::io::Result<std::convert::Infallible> {
+    fn become_command(&self, words: &[String]) -> std::io::Result<std::convert::Infallible> {
         self.mounts()?;
         self.names()?;
         at("chroot", chroot(&self.root))?;
         at("chdir", chdir(&self.cwd))?;
         self.drop_privileges()?;
-        let mut command = Command::new(&argv[0]);
-        Err(std::io::Error::other(format!("{}: {}", argv[0], command.args(&argv[1..]).exec())))
+        let mut command = Command::new(&words[0]);
+        Err(std::io::Error::other(format!("{}: {}", words[0], command.args(&words[1..]).exec())))
     }
 
     fn mounts(&self) -> std::io::Result<()> {
@@ -102,7 +102,7 @@ impl Entry {
         for device in DEVICES {
             let place = self.root.join("dev").join(device);
             at("dev", fs::File::create(&place))?;
-            self.bind_to(&Path::new("/dev").join(device), &place)?;
+            Self::bind_to(&Path::new("/dev").join(device), &place)?;
         }
         self.mount("proc", "proc", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None)?;
         self.mount("tmpfs", "dev/shm", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=1777"))?;
@@ -153,10 +153,10 @@ impl Entry {
     fn bind(&self, dir: &Path) -> std::io::Result<()> {
         let inside = self.root.join(dir.strip_prefix("/").unwrap_or(dir));
         at("the work directory", fs::create_dir_all(&inside))?;
-        self.bind_to(dir, &inside)
+        Self::bind_to(dir, &inside)
     }
 
-    fn bind_to(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+    fn bind_to(from: &Path, to: &Path) -> std::io::Result<()> {
         let none: Option<&str> = None;
         at(&from.display().to_string(), mount(Some(from), to, none, MsFlags::MS_BIND, none))
     }
@@ -224,9 +224,9 @@ mod tests {
             network: false,
             id: 1000,
         };
-        let argv = ["dpkg-source".to_owned(), "-b".to_owned()];
-        let args = entry.to_args(&argv);
-        assert_eq!(Entry::from_args(&args[1..]), Some((entry, &argv[..])));
+        let command = ["dpkg-source".to_owned(), "-b".to_owned()];
+        let args = entry.to_args(&command);
+        assert_eq!(Entry::from_args(&args[1..]), Some((entry, &command[..])));
         assert_eq!(Entry::from_args(&args[1..6]), None);
     }
 }

@@ -5,7 +5,8 @@
 //! outlives it: no daemon, no other session, no process in a namespace of its own.
 
 mod cmd;
-pub mod enter;
+pub(crate) mod enter;
+pub(crate) mod helper;
 mod pump;
 pub mod supervise;
 mod tail;
@@ -14,6 +15,7 @@ mod tree;
 use std::io::PipeReader;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use pybit_core::build::LogSink;
 use pybit_core::format::Exit;
 use pybit_core::{Error, ErrorKind, Result};
 use tokio::net::unix::pipe::Receiver;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use cmd::Cmd;
@@ -114,13 +117,18 @@ impl Exec {
         }
         let (reader, writer) = std::io::pipe().map_err(|e| cannot_start(cmd, e))?;
         let second = writer.try_clone().map_err(|e| cannot_start(cmd, e))?;
-        let tree = Tree::start(self, cmd, Stdio::from(second), Stdio::from(writer))?;
+        let mut tree = Tree::start(self, cmd, Stdio::from(second), Stdio::from(writer))?;
         let output = receiver(reader).map_err(|e| cannot_start(cmd, e))?;
+        let mut pumping = pin!(pump::into_log(output, &cmd.limits, log));
         let end = tokio::select! {
             biased;
             () = stop.cancelled() => Pumped::Over(Exit::Stopped),
             () = tokio::time::sleep(cmd.limits.wall) => Pumped::Over(Exit::TimedOut),
-            end = pump::into_log(output, &cmd.limits, log) => end,
+            end = &mut pumping => end,
+            // A supervisor that was killed lets processes live that hold the output open.
+            () = tree.supervisor_gone() => {
+                timeout(REST, &mut pumping).await.unwrap_or(Pumped::Ended)
+            }
         };
         match end {
             Pumped::Ended => tree.report().await,
@@ -142,7 +150,7 @@ impl Exec {
         let both = async {
             tokio::try_join!(pump::into_memory(out, max_bytes), pump::into_memory(err, max_bytes))
         };
-        match tokio::time::timeout(cmd.limits.wall, both).await {
+        match timeout(cmd.limits.wall, both).await {
             Ok(Ok((stdout, stderr))) => Ok(Output { exit: tree.report().await?, stdout, stderr }),
             Ok(Err(e)) => {
                 tree.kill().await?;
@@ -170,8 +178,10 @@ impl Exec {
     }
 }
 
+/// How long the last output of a finished command may take to arrive in the log.
+const REST: Duration = Duration::from_secs(5);
 /// How long a killed tree may take to be gone; only a process stuck in the kernel takes this long.
-const DYING: Duration = Duration::from_secs(60);
+const DYING: Duration = Duration::from_mins(1);
 
 fn receiver(reader: PipeReader) -> std::io::Result<Receiver> {
     Receiver::from_owned_fd(OwnedFd::from(reader))

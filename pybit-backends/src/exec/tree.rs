@@ -57,6 +57,12 @@ impl Tree {
         Ok(Self { name: cmd.name().to_owned(), child, control, gone: false })
     }
 
+    /// Returns when the supervisor has ended.
+    pub(super) async fn supervisor_gone(&mut self) {
+        // Whatever keeps it from being waited for, `last_words` meets it too and says it.
+        let _ = self.child.wait().await;
+    }
+
     /// How the command ended, once nothing of its tree is left.
     pub(super) async fn report(mut self) -> Result<Exit> {
         match self.last_words().await? {

@@ -56,13 +56,15 @@ impl AptFetcher {
         Self { config, exec, clock: Arc::new(SystemClock) }
     }
 
-    /// One apt, with its directories, for each suite.
+    /// One apt, with its directories, for each suite. The build user owns no more of it than apt has to write to.
     fn root(&self, target: &Target) -> Result<PathBuf> {
         let cache = &self.config.cache_dir;
         std::fs::create_dir_all(cache).map_err(|e| disk("make", cache, e))?;
         let root = cache.join(format!("{}-{}", target.dist, target.suite));
-        for dir in ["", "none", "state", "state/lists", "cache"] {
-            make_dir(&root.join(dir), self.exec.user())?;
+        for (dir, owner) in
+            [("", None), ("none", None), ("state", self.exec.user()), ("cache", self.exec.user())]
+        {
+            make_dir(&root.join(dir), owner)?;
         }
         Ok(root)
     }
@@ -135,6 +137,7 @@ fn configuration(root: &Path) -> String {
          Dir::Etc::preferences \"/dev/null\";\n\
          Dir::Etc::preferencesparts \"{root}/none\";\n\
          Dir::State \"{root}/state\";\n\
+         Dir::State::lists \"{root}/state\";\n\
          Dir::State::status \"{root}/status\";\n\
          Dir::Cache \"{root}/cache\";\n\
          Acquire::Languages \"none\";\n\
@@ -190,8 +193,9 @@ fn judge(exit: Exit, said: &str, what: &str) -> Error {
 
 fn description_in(dir: &Path) -> Result<PathBuf> {
     let entries = std::fs::read_dir(dir).map_err(|e| disk("read", dir, e))?;
+    let files = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_file()));
     let is_description = |path: &PathBuf| path.extension().is_some_and(|e| e == "dsc");
-    let found = entries.flatten().map(|e| e.path()).find(is_description);
+    let found = files.map(|e| e.path()).find(is_description);
     found.ok_or_else(|| {
         let message = "apt has fetched a source package without a .dsc file";
         Error::new(ErrorKind::Unavailable, message).with_code("source_unavailable")

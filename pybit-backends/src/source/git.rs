@@ -3,6 +3,9 @@
 //! `git` runs as the build user with a configuration of our own and nothing else: no hook, no prompt, no redirect, no
 //! transport but those that are allowed. The URL is checked again here, because git takes some for commands.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use pybit_core::model::Source;
 use pybit_core::{Error, ErrorKind, Result};
 
 use super::refs::{choose, is_commit_id, patterns};
-use super::{disk, make_dir, not_found, reaching};
+use super::{disk, not_found, reaching};
 use crate::exec::{Cmd, Exec, Tail, one_line};
 
 /// What git repositories may be built from.
@@ -23,7 +26,7 @@ pub struct GitConfig {
     pub allow_file: bool,
     /// Whether submodules are fetched; without, a tree that has some is built without them.
     pub submodules: bool,
-    /// How long one fetch may take.
+    /// How long each step of a fetch may take.
     pub wall: Duration,
 }
 
@@ -82,8 +85,8 @@ const CONFIGURATION: &str = "\
 pub(super) struct Checkout<'a> {
     exec: &'a Exec,
     config: &'a GitConfig,
-    /// Where the configuration lies.
-    home: PathBuf,
+    /// The directory of it all.
+    into: PathBuf,
     /// Where the files go.
     pub(super) tree: PathBuf,
     pub(super) log: &'a dyn LogSink,
@@ -104,7 +107,7 @@ impl SourceFetcher for GitFetcher {
         let checkout = Checkout {
             exec: &self.exec,
             config: &self.config,
-            home: request.into.join("home"),
+            into: request.into.to_owned(),
             tree: request.into.join("tree"),
             log,
         };
@@ -129,11 +132,12 @@ pub(super) fn check_scheme(url: &str, config: &GitConfig) -> Result<()> {
 }
 
 impl Checkout<'_> {
+    /// Writes the configuration: nothing but a new file, because the build user can put links in this directory.
     fn prepare(&self) -> Result<()> {
-        make_dir(&self.home, self.exec.user())?;
-        make_dir(&self.tree, self.exec.user())?;
-        let file = self.home.join("gitconfig");
-        std::fs::write(&file, CONFIGURATION).map_err(|e| disk("write", &file, e))
+        let path = self.into.join("gitconfig");
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path);
+        file.and_then(|mut f| f.write_all(CONFIGURATION.as_bytes()))
+            .map_err(|e| disk("write", &path, e))
     }
 
     pub(super) fn config(&self) -> &GitConfig {
@@ -147,7 +151,7 @@ impl Checkout<'_> {
         let mut cmd = Cmd::new(["git"], dir).within(self.config.wall);
         cmd.argv.extend(args.iter().map(|&a| a.to_owned()));
         cmd.vars.extend(reaching());
-        let home = self.home.display().to_string();
+        let home = self.into.display().to_string();
         cmd.var("HOME", &home)
             .var("GIT_CONFIG_NOSYSTEM", "1")
             .var("GIT_CONFIG_GLOBAL", format!("{home}/gitconfig"))
@@ -176,13 +180,12 @@ impl Checkout<'_> {
 
     async fn get(&self, url: &str, reference: Option<&str>) -> Result<String> {
         let tree = &self.tree;
-        self.run(tree, &["init", "--quiet"]).await?;
-        match reference.filter(|r| is_commit_id(r)) {
-            Some(id) => self.get_commit(url, id).await?,
-            None => {
-                let name = self.resolve(url, reference).await?;
-                self.shallow_or_whole(url, &[&name]).await?;
-            }
+        self.run(&self.into, &["init", "--quiet", "--", "tree"]).await?;
+        if let Some(id) = reference.filter(|r| is_commit_id(r)) {
+            self.get_commit(url, id).await?;
+        } else {
+            let name = self.resolve(url, reference).await?;
+            self.shallow_or_whole(url, &[&name]).await?;
         }
         let wanted = reference.filter(|r| is_commit_id(r)).unwrap_or("FETCH_HEAD");
         let commit = format!("{wanted}^{{commit}}");
@@ -197,7 +200,7 @@ impl Checkout<'_> {
         let patterns = patterns(reference);
         let mut args = vec!["ls-remote", "--quiet", "--", url];
         args.extend(patterns.iter().map(String::as_str));
-        let listing = self.ask(&self.tree, &args).await?;
+        let listing = self.ask(&self.into, &args).await?;
         choose(&listing, &patterns).map(|w| w.name).ok_or_else(|| {
             let reference = reference.unwrap_or("HEAD");
             not_found(format!("{url} has no branch and no tag \"{reference}\""))
@@ -206,9 +209,9 @@ impl Checkout<'_> {
 
     /// Many servers give any commit that is asked for; for the others everything is fetched to look for it.
     async fn get_commit(&self, url: &str, id: &str) -> Result<()> {
-        match self.shallow_or_whole(url, &[id]).await {
-            Err(e) if e.code() == "source_not_found" => {}
-            other => return other,
+        // Servers say in many ways that they give no single commit; one that is away says so again below.
+        if self.shallow_or_whole(url, &[id]).await.is_ok() {
+            return Ok(());
         }
         let all = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
         self.run(&self.tree, &["fetch", "--quiet", "--no-tags", "--", url, all[0], all[1]]).await?;
@@ -266,6 +269,8 @@ fn judge(exit: Exit, said: &str) -> Error {
         "Host key verification failed",
         "The requested URL returned error: 403",
         "The requested URL returned error: 401",
+        // A redirect: it could lead from an allowed place to any other.
+        "The requested URL returned error: 30",
         "' not allowed",
         "unable to update url base from redirection",
     ];

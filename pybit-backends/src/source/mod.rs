@@ -4,7 +4,7 @@ mod apt;
 mod git;
 mod refs;
 mod submodules;
-mod unpack;
+pub(crate) mod unpack;
 mod upload;
 
 pub use apt::{AptConfig, AptFetcher};
@@ -31,17 +31,12 @@ fn disk(what: &str, path: &Path, e: std::io::Error) -> Error {
     Error::new(kind, format!("cannot {what} {}: {e}", path.display())).with_source(e)
 }
 
-/// Makes a directory that belongs to the build user and that others can read.
+/// Makes a directory that others can read; its parent must not be one that the build user can change.
 fn make_dir(path: &Path, user: Option<&BuildUser>) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir_all(path)
         .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)))
         .map_err(|e| disk("make", path, e))?;
-    give(path, user)
-}
-
-/// Gives a file, not what it may link to, to the build user.
-fn give(path: &Path, user: Option<&BuildUser>) -> Result<()> {
     let Some(user) = user else { return Ok(()) };
     std::os::unix::fs::lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
         .map_err(|e| disk("give away", path, e))

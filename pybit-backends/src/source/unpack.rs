@@ -4,15 +4,16 @@
 //! upwards only with its first parts, and not out of the tree; so, by induction, no chain of links leads out either.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
 
+use pybit_core::format::Exit;
 use pybit_core::{Error, ErrorKind, Result};
 use tar::{Archive, Entry, EntryType};
 
-use super::{UploadConfig, disk, give};
-use crate::env::BuildUser;
+use super::{UploadConfig, disk};
 
 /// Names and attributes longer than this are refused; the tar reader keeps them in memory.
 const LONGEST_NAME: u64 = 64 << 10;
@@ -21,22 +22,62 @@ const WINDOW_LOG: u32 = 27;
 
 type Packed = zstd::Decoder<'static, BufReader<File>>;
 
-/// Unpacks into an existing empty directory; what is written belongs to `user`.
-pub(super) fn into_dir(
-    archive: &Path,
-    tree: &Path,
-    config: &UploadConfig,
-    user: Option<&BuildUser>,
-) -> Result<()> {
+/// Exit codes of the helper process for the kinds of failure that its caller tells apart.
+const CODES: [(u8, ErrorKind); 3] =
+    [(3, ErrorKind::Invalid), (4, ErrorKind::Full), (5, ErrorKind::Unavailable)];
+
+/// What the helper is told: `unpack ARCHIVE TREE MAX_BYTES MAX_ENTRIES`.
+pub(super) fn to_args(archive: &Path, tree: &Path, config: &UploadConfig) -> Vec<String> {
+    vec![
+        "unpack".to_owned(),
+        archive.display().to_string(),
+        tree.display().to_string(),
+        config.max_bytes.to_string(),
+        config.max_entries.to_string(),
+    ]
+}
+
+/// The failure that the helper has ended with.
+pub(super) fn failure(exit: Exit, said: &str) -> Error {
+    let known = CODES.iter().find(|(code, _)| exit == Exit::Code((*code).into()));
+    match known {
+        Some((_, ErrorKind::Invalid)) => Error::invalid(said).with_code("invalid_source"),
+        Some((_, kind)) => Error::new(*kind, said),
+        None => {
+            let message = format!("the packed tree cannot be unpacked ({exit:?}): {said}");
+            Error::new(ErrorKind::Unavailable, message)
+        }
+    }
+}
+
+/// The helper's `main`: unpacks as the build user, so that a foreign archive is read without any privilege.
+pub(crate) fn main(args: &[String]) -> ExitCode {
+    let unpacked = match args {
+        [archive, tree, max_bytes, max_entries] => match (max_bytes.parse(), max_entries.parse()) {
+            (Ok(max_bytes), Ok(max_entries)) => {
+                let config = UploadConfig { max_bytes, max_entries };
+                into_dir(Path::new(archive), Path::new(tree), &config)
+            }
+            _ => Err(Error::internal("the bounds of unpacking are no numbers")),
+        },
+        _ => Err(Error::internal("unpack needs ARCHIVE TREE MAX_BYTES MAX_ENTRIES")),
+    };
+    let Err(e) = unpacked else { return ExitCode::SUCCESS };
+    // Where standard error is gone there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "{e}");
+    let code = CODES.iter().find(|(_, kind)| *kind == e.kind());
+    code.map_or(ExitCode::FAILURE, |(code, _)| ExitCode::from(*code))
+}
+
+/// Unpacks into a new directory.
+fn into_dir(archive: &Path, tree: &Path, config: &UploadConfig) -> Result<()> {
+    fs::create_dir(tree).map_err(|e| disk("make", tree, e))?;
     measure(archive, config)?;
     let mut tar = Archive::new(open(archive, config.max_bytes)?);
     for entry in tar.entries().map_err(|e| unreadable(&e))? {
         let mut entry = entry.map_err(|e| unreadable(&e))?;
         if let Some(path) = place(&entry)? {
-            let made = put(&mut entry, tree, &path, user)?;
-            for path in made {
-                give(&path, user)?;
-            }
+            put(&mut entry, tree, &path)?;
         }
     }
     Ok(())
@@ -81,7 +122,7 @@ fn too_large(config: &UploadConfig) -> Error {
         "the packed tree is larger than {} bytes, or has more than {} files or overlong names",
         config.max_bytes, config.max_entries
     );
-    Error::new(ErrorKind::Invalid, message).with_code("source_too_large")
+    Error::new(ErrorKind::Invalid, message).with_code("invalid_source")
 }
 
 fn unreadable(e: &io::Error) -> Error {
@@ -108,15 +149,10 @@ fn place(entry: &Entry<'_, io::Take<Packed>>) -> Result<Option<PathBuf>> {
     Ok((!clean.as_os_str().is_empty()).then_some(clean))
 }
 
-/// Writes one entry; the paths that it made.
-fn put(
-    entry: &mut Entry<'_, io::Take<Packed>>,
-    tree: &Path,
-    path: &Path,
-    user: Option<&BuildUser>,
-) -> Result<Vec<PathBuf>> {
+/// Writes one entry.
+fn put(entry: &mut Entry<'_, io::Take<Packed>>, tree: &Path, path: &Path) -> Result<()> {
     let parents = path.parent().unwrap_or(Path::new(""));
-    make_dirs(tree, parents, user)?;
+    make_dirs(tree, parents)?;
     let to = tree.join(path);
     let failed = |e: io::Error| match e.kind() {
         io::ErrorKind::AlreadyExists => refused(path, "twice"),
@@ -124,7 +160,7 @@ fn put(
         _ => disk("write", &to, e),
     };
     match entry.header().entry_type() {
-        EntryType::Directory => make_dirs(tree, path, user).map(|()| vec![]),
+        EntryType::Directory => make_dirs(tree, path),
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
             let executable = entry.header().mode().map_err(|e| unreadable(&e))? & 0o100 != 0;
             let mode = if executable { 0o755 } else { 0o644 };
@@ -136,7 +172,7 @@ fn put(
                 .map_err(failed)?;
             io::copy(entry, &mut file).map_err(failed)?;
             file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
-            Ok(vec![to])
+            Ok(())
         }
         EntryType::Symlink => {
             let target = link_target(entry, path)?;
@@ -144,7 +180,7 @@ fn put(
                 return Err(refused(path, "a link out of it"));
             }
             std::os::unix::fs::symlink(target, &to).map_err(failed)?;
-            Ok(vec![to])
+            Ok(())
         }
         EntryType::Link => {
             let target = link_target(entry, path)?;
@@ -152,15 +188,15 @@ fn put(
                 target.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
             let from = tree.join(&target);
             let regular = plain
-                && make_dirs(tree, target.parent().unwrap_or(Path::new("")), user).is_ok()
+                && make_dirs(tree, target.parent().unwrap_or(Path::new(""))).is_ok()
                 && fs::symlink_metadata(&from).is_ok_and(|m| m.is_file());
             if !regular {
                 return Err(refused(path, "a hard link to no file of it"));
             }
             fs::hard_link(&from, &to).map_err(failed)?;
-            Ok(vec![])
+            Ok(())
         }
-        EntryType::XGlobalHeader => Ok(vec![]),
+        EntryType::XGlobalHeader => Ok(()),
         _ => Err(refused(path, "which is no file, directory or link")),
     }
 }
@@ -171,17 +207,14 @@ fn link_target(entry: &Entry<'_, io::Take<Packed>>, path: &Path) -> Result<PathB
 }
 
 /// Makes the missing directories of a path, and refuses what is there but is no directory.
-fn make_dirs(tree: &Path, dirs: &Path, user: Option<&BuildUser>) -> Result<()> {
+fn make_dirs(tree: &Path, dirs: &Path) -> Result<()> {
     let mut place = tree.to_owned();
     for part in dirs.components().filter(|c| !matches!(c, Component::CurDir)) {
         place.push(part);
         match fs::symlink_metadata(&place) {
             Ok(meta) if meta.is_dir() => {}
             Ok(_) => return Err(refused(dirs, "below what is no directory")),
-            Err(_) => {
-                fs::create_dir(&place).map_err(|e| disk("make", &place, e))?;
-                give(&place, user)?;
-            }
+            Err(_) => fs::create_dir(&place).map_err(|e| disk("make", &place, e))?,
         }
     }
     Ok(())

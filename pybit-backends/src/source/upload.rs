@@ -1,14 +1,21 @@
 //! Uploaded files: a source package, or a packed tree.
 
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pybit_core::build::{FetchRequest, Fetched, FetchedKind, LogSink, SourceFetcher};
+use pybit_core::format::Exit;
 use pybit_core::model::{FileName, Source};
 use pybit_core::{Error, Result};
 
-use super::{disk, make_dir, unpack};
-use crate::exec::Exec;
+use super::{disk, unpack};
+use crate::exec::{Cmd, Exec, one_line};
+
+/// Unpacking the largest trees takes minutes.
+const UNPACKING: Duration = Duration::from_mins(30);
 
 /// Bounds of a packed tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +64,7 @@ impl SourceFetcher for UploadFetcher {
         }
         let resolved = main.to_string();
         let kind = if main.as_str().ends_with(".tar.zst") {
-            FetchedKind::Tree(self.unpack(uploaded, request.into).await?)
+            FetchedKind::Tree(self.unpack(&uploaded, request.into).await?)
         } else {
             FetchedKind::Package(self.hand_over(request.inbox, request.into, main).await?)
         };
@@ -66,14 +73,16 @@ impl SourceFetcher for UploadFetcher {
 }
 
 impl UploadFetcher {
-    async fn unpack(&self, archive: PathBuf, into: &Path) -> Result<PathBuf> {
-        let (config, user, tree) = (self.config, self.exec.user().cloned(), into.join("tree"));
-        let blocking = tokio::task::spawn_blocking(move || {
-            make_dir(&tree, user.as_ref())?;
-            unpack::into_dir(&archive, &tree, &config, user.as_ref())?;
-            Ok(tree)
-        });
-        joined(blocking).await
+    /// The files come from strangers: they are unpacked as the build user.
+    async fn unpack(&self, archive: &Path, into: &Path) -> Result<PathBuf> {
+        let tree = into.join("tree");
+        let args = unpack::to_args(archive, &tree, &self.config);
+        let cmd = Cmd::new(self.exec.helper(into, args)?, into).within(UNPACKING);
+        let output = self.exec.output(&cmd, 64 << 10).await?;
+        match output.exit {
+            Exit::Code(0) => Ok(inner_tree(tree)),
+            exit => Err(unpack::failure(exit, &one_line(&output.complaint()))),
+        }
     }
 
     /// Copies, never links: the files must have no second name that somebody could write to.
@@ -83,14 +92,24 @@ impl UploadFetcher {
             for entry in std::fs::read_dir(&inbox).map_err(|e| disk("read", &inbox, e))? {
                 let from = entry.map_err(|e| disk("read", &inbox, e))?.path();
                 let Some(name) = from.file_name().filter(|_| from.is_file()) else { continue };
-                std::fs::copy(&from, into.join(name)).map_err(|e| disk("copy", &from, e))?;
+                copy(&from, &into.join(name)).map_err(|e| disk("copy", &from, e))?;
             }
             Ok(main)
         });
-        joined(blocking).await
+        let joined = blocking.await;
+        joined.map_err(|e| Error::internal("copying was broken off").with_source(e))?
     }
 }
 
-async fn joined<T>(task: tokio::task::JoinHandle<Result<T>>) -> Result<T> {
-    task.await.map_err(|e| Error::internal("unpacking was broken off").with_source(e))?
+/// An archive may hold `tree/` with the upstream tarballs beside it, as `pybit submit DIR` packs it.
+fn inner_tree(unpacked: PathBuf) -> PathBuf {
+    let inner = unpacked.join("tree");
+    let has_inner = inner.symlink_metadata().is_ok_and(|m| m.is_dir());
+    if has_inner { inner } else { unpacked }
+}
+
+/// To a new file only: the build user can put links in the directory.
+fn copy(from: &Path, to: &Path) -> std::io::Result<u64> {
+    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o644).open(to)?;
+    std::io::copy(&mut File::open(from)?, &mut new)
 }

@@ -29,9 +29,9 @@ async fn fetch(
 #[ignore = "needs the Debian archive and the user pybit-build"]
 async fn a_source_package_arrives_whole_and_what_the_archive_lacks_is_not_found() {
     let (dir, log) = (open_dir(), MemoryLog::default());
-    let fetcher = AptFetcher::new(AptConfig::new(dir.path().join("cache")), support::exec());
+    let apt = AptFetcher::new(AptConfig::new(dir.path().join("cache")), support::exec());
     let into = dir.path().join("hello");
-    let fetched = fetch(&fetcher, "apt:hello", &into, &log).await.unwrap();
+    let fetched = fetch(&apt, "apt:hello", &into, &log).await.unwrap();
     let FetchedKind::Package(main) = &fetched.kind else { panic!("{fetched:?}") };
     assert_eq!(main, &into.join(format!("hello_{}.dsc", fetched.resolved)));
     let text = fs::read_to_string(main).unwrap();
@@ -42,10 +42,10 @@ async fn a_source_package_arrives_whole_and_what_the_archive_lacks_is_not_found(
         assert_eq!(fs::metadata(into.join(words.next().unwrap())).unwrap().len(), size);
     }
     let exact = format!("apt:hello={}", fetched.resolved);
-    let again = fetch(&fetcher, &exact, &dir.path().join("again"), &log).await.unwrap();
+    let again = fetch(&apt, &exact, &dir.path().join("again"), &log).await.unwrap();
     assert_eq!(again.resolved, fetched.resolved);
     for missing in ["apt:hello=99-1", "apt:no-such-package", "apt:libc6"] {
-        let error = fetch(&fetcher, missing, &dir.path().join("none"), &log).await.unwrap_err();
+        let error = fetch(&apt, missing, &dir.path().join("none"), &log).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.code()),
             (ErrorKind::NotFound, "source_not_found"),

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{self, MemoryLog, marked, none_left, supervisor};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pybit_backends::exec::{Cmd, Exec};
 use pybit_core::format::Exit;
 use tokio_util::sync::CancellationToken;
@@ -151,6 +153,24 @@ async fn a_stopped_run_is_dead_inside_namespaces_too() {
     let (exit, ()) = tokio::join!(exec.run_until(&cmd, &log, &stop), killing);
     assert_eq!(exit.unwrap(), Exit::Stopped);
     assert_eq!(marked(&marker), [0; 0]);
+}
+
+#[tokio::test]
+async fn the_loss_of_a_supervisor_is_seen() {
+    let log = MemoryLog::default();
+    let cmd = sh("echo $PPID $$ ready; exec sleep 1000", "-");
+    let exec = exec();
+    let killing = async {
+        log.says("ready").await;
+        let text = log.text();
+        let pids = text.split(' ').filter_map(|p| p.parse().ok()).map(Pid::from_raw);
+        let pids: Vec<_> = pids.collect();
+        kill(pids[0], Signal::SIGKILL).unwrap();
+        pids[1]
+    };
+    let (exit, orphan) = tokio::join!(exec.run(&cmd, &log), killing);
+    assert_eq!(exit.unwrap_err().code(), "supervisor_died");
+    kill(orphan, Signal::SIGKILL).unwrap();
 }
 
 #[test]

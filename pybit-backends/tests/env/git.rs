@@ -1,6 +1,7 @@
 //! Git repositories, made and fetched with the real git.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use pybit_core::build::{FetchRequest, Fetched, FetchedKind, SourceFetcher};
 use pybit_core::format::Exit;
 use pybit_core::model::Source;
 use pybit_core::{ErrorKind, Result};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use crate::support::{self, MemoryLog, marked, open_dir, target, users_dir};
@@ -111,17 +113,56 @@ async fn a_tag_a_branch_a_commit_and_the_default_branch_are_fetched() {
     assert_eq!(fetched.resolved, second);
 }
 
+/// Serves the files below a directory, and sends everything below `/moved/` elsewhere.
+async fn serve(root: PathBuf) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut peer, _) = listener.accept().await.unwrap();
+            let mut request = BufReader::new(&mut peer).lines();
+            let first = request.next_line().await.unwrap().unwrap();
+            while request.next_line().await.unwrap().is_some_and(|line| !line.is_empty()) {}
+            let path = first.split([' ', '?']).nth(1).unwrap().trim_start_matches('/');
+            let (status, body) = match (path.strip_prefix("moved/"), fs::read(root.join(path))) {
+                (Some(rest), _) => (format!("302 Found\r\nLocation: /{rest}"), vec![]),
+                (None, Ok(body)) => ("200 OK".to_owned(), body),
+                (None, Err(_)) => ("404 Not Found".to_owned(), vec![]),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            peer.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+        }
+    });
+    address
+}
+
 #[tokio::test]
 #[ignore = "needs git and the user pybit-build"]
-async fn a_commit_that_no_branch_ends_at_is_found_where_the_server_gives_no_single_commits() {
+async fn a_server_of_plain_files_is_fetched_whole_and_a_redirect_is_not_followed() {
     let dir = open_dir();
     let place = repository(dir.path(), "x");
-    git(&place, &["config", "uploadpack.allowAnySHA1InWant", "false"]);
-    git(&place, &["config", "protocol.version", "0"]);
-    git(&place, &["tag", "-d", "v1"]);
-    let first = git(&place, &["rev-parse", "main~1"]);
-    let fetched = fetch(&source(file_url(&place), Some(&first)), &dir.path().join("into")).await;
-    assert_eq!(fetched.unwrap().resolved, first);
+    git(&place, &["update-server-info"]);
+    let (first, second) =
+        (git(&place, &["rev-parse", "v1^{}"]), git(&place, &["rev-parse", "main"]));
+    let address = serve(dir.path().to_owned()).await;
+    let (url, into) = (format!("http://{address}/x/.git"), dir.path().join("into"));
+    for (reference, commit) in [("other", &second), ("v1", &first), (first.as_str(), &first)] {
+        let fetched = fetch(&source(url.clone(), Some(reference)), &into).await;
+        assert_eq!(&fetched.unwrap().resolved, commit, "{reference}");
+    }
+    let unknown = source(url.clone(), Some(&"0123456789".repeat(4)));
+    let moved = source(url.replace("/x/", "/moved/x/"), None);
+    let missing = source(url.replace("/x/", "/y/"), None);
+    for (source, code) in [
+        (unknown, "source_not_found"),
+        (moved, "source_not_allowed"),
+        (missing, "source_not_found"),
+    ] {
+        assert_eq!(fetch(&source, &into).await.unwrap_err().code(), code, "{source}");
+    }
 }
 
 #[tokio::test]

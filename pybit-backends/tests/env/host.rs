@@ -30,13 +30,13 @@ async fn a_stopped_host_runs_nothing_more() {
     assert_eq!(prepared.surroundings(), Surroundings::Host);
     let marker = format!("pybit-test-host-{}", std::process::id());
     let script = "setsid sleep 1000 & echo ready; sleep 1000";
-    let long = step(Place::Inside, &["sh", "-c", script], Path::new("/tmp"), &marker);
+    let endless = step(Place::Inside, &["sh", "-c", script], Path::new("/tmp"), &marker);
     let limits = limits();
     let stopping = async {
         log.says("ready").await;
         prepared.stop().await.unwrap();
     };
-    let (exit, ()) = tokio::join!(prepared.run(&long, &limits, &log), stopping);
+    let (exit, ()) = tokio::join!(prepared.run(&endless, &limits, &log), stopping);
     assert_eq!(exit.unwrap(), Exit::Stopped);
     assert_eq!(marked(&marker), [0; 0]);
     let later = step(Place::Machine, &["touch", "/tmp/never"], Path::new("/tmp"), &marker);

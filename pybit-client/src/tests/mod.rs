@@ -67,6 +67,7 @@ impl Farm {
             slots: 1,
             build_user: None,
             allow_host: true,
+            allow_file: false,
             offers: vec![offer],
             sbuild: crate::config::SbuildConfig::default(),
             drain_secs: 0,

@@ -106,3 +106,51 @@ mod promises {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::run;
+    use crate::error::{Error, Result};
+
+    /// Versions are decimal numbers; `001` equals `1`. With `careless` set, [`VersionOrder::key`] takes the text as it is.
+    #[derive(Debug)]
+    struct Numbers {
+        careless: bool,
+    }
+
+    fn number(version: &str) -> Result<u32> {
+        version.parse().map_err(|_| Error::invalid("not a number"))
+    }
+
+    impl VersionOrder for Numbers {
+        fn parse(&self, version: &str) -> Result<()> {
+            number(version).map(drop)
+        }
+
+        fn compare(&self, a: &str, b: &str) -> Result<Ordering> {
+            Ok(number(a)?.cmp(&number(b)?))
+        }
+
+        fn key(&self, version: &str) -> Result<Vec<u8>> {
+            let number = number(version)?;
+            Ok(if self.careless { version.into() } else { number.to_be_bytes().to_vec() })
+        }
+    }
+
+    fn samples(careless: bool) -> VersionSamples {
+        let sorted: &[&[&str]] = &[&["0"], &["1", "001"], &["9"], &["10", "010"]];
+        VersionSamples::new(Arc::new(Numbers { careless }), sorted, &["", "x", "1.0"])
+    }
+
+    #[tokio::test]
+    async fn an_order_that_keeps_its_promises_passes() {
+        assert_eq!(run(VERSION_ORDER, &samples(false)).await, VERSION_ORDER.len());
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "1 of 4 cases failed:\n  equal_keys_mean_equal_versions: ")]
+    async fn keys_that_order_otherwise_are_named() {
+        run(VERSION_ORDER, &samples(true)).await;
+    }
+}

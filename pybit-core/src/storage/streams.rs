@@ -24,6 +24,7 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
     /// Makes an upload with its declared files.
     ///
     /// - `an_upload_keeps_its_owner_and_files`: the upload names its principal; each file is an empty stream of its own.
+    ///   A list that contradicts itself is refused as in `declare_files`.
     async fn new_upload(
         &self,
         principal: &str,
@@ -37,7 +38,8 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
     /// Declares the files of an attempt.
     ///
     /// - `declaring_twice_returns_the_same_streams`: an equal list changes nothing and returns the same streams; one that
-    ///   differs in a name's size or digest fails, `Conflict`, code `manifest_changed`; new names are added.
+    ///   differs in a name's size or digest, from the first or from itself, fails, `Conflict`, code `manifest_changed`; new
+    ///   names are added.
     async fn declare_files(
         &self,
         owner: StreamOwner,

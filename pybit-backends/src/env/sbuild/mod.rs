@@ -19,6 +19,7 @@ use pybit_core::model::Target;
 use pybit_core::{Error, ErrorKind, Result};
 
 use super::BuildUser;
+use crate::exec::helper::closed_dir;
 use crate::exec::{Cmd, Exec};
 use namespace::Namespace;
 use prepared::SbuildRoot;
@@ -108,18 +109,12 @@ impl BuildEnvironment for SbuildEnvironment {
 
 /// The users of a build user's namespaces are nobody on the machine: they need the way to be open for all.
 fn reachable(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    for dir in path.ancestors() {
-        let mode = std::fs::metadata(dir).map(|m| m.permissions().mode());
-        if mode.is_ok_and(|m| m & 0o001 == 0) {
-            let message = format!(
-                "the users of a build's namespaces cannot get into {0}; open the way with `chmod o+x {0}`",
-                dir.display()
-            );
-            return Err(Error::new(ErrorKind::Unsupported, message).with_code("unreachable_dir"));
-        }
-    }
-    Ok(())
+    let Some(dir) = closed_dir(path) else { return Ok(()) };
+    let message = format!(
+        "the users of a build's namespaces cannot get into {0}; open the way with `chmod o+x {0}`",
+        dir.display()
+    );
+    Err(Error::new(ErrorKind::Unsupported, message).with_code("unreachable_dir"))
 }
 
 /// A failure of the machine's files.
@@ -131,15 +126,18 @@ fn disk(what: &str, path: &Path, e: std::io::Error) -> Error {
     Error::new(kind, format!("cannot {what} {}: {e}", path.display())).with_source(e)
 }
 
-/// Makes a directory that belongs to the build user and is open to the users of its namespaces.
-fn make_users_dir(path: &Path, user: Option<&BuildUser>) -> Result<()> {
+/// Makes a directory that is open to the users of namespaces; it must not be there yet.
+fn make_dir(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let made = std::fs::create_dir(path);
-    made.and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)))
-        .map_err(|e| disk("make", path, e))?;
-    match user {
-        Some(user) => nix::unistd::chown(path, Some(user.uid), Some(user.gid))
-            .map_err(|e| disk("give away", path, e.into())),
-        None => Ok(()),
-    }
+    std::fs::create_dir(path)
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)))
+        .map_err(|e| disk("make", path, e))
+}
+
+/// Gives a directory to the build user. From then on nothing is done in it as anybody else: that user could have put a
+/// link there.
+fn give(path: &Path, user: Option<&BuildUser>) -> Result<()> {
+    let Some(user) = user else { return Ok(()) };
+    std::os::unix::fs::lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+        .map_err(|e| disk("give away", path, e))
 }

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::namespace::{INSIDE, Namespace};
-use super::{disk, make_users_dir, reachable};
+use super::{disk, give, make_dir};
 use crate::env::host::on_machine;
 use crate::exec::enter::{Entry, FAILED};
 use crate::exec::{Cmd, Exec, one_line};
@@ -47,11 +47,20 @@ impl SbuildRoot {
     /// Makes the directory that roots are unpacked in, without what a killed client has left there.
     pub(super) async fn make_scratch(&self) -> Result<()> {
         self.namespace.remove(&self.exec, &self.scratch).await?;
-        make_users_dir(&self.scratch, self.exec.user())?;
+        make_dir(&self.scratch)?;
         let config = self.sbuild_config();
-        let template = self.scratch.join("root.XXXXXXXXXX");
-        let text = format!("$unshare_tmpdir_template = '{}';\n1;\n", template.display());
-        std::fs::write(&config, text).map_err(|e| disk("write", &config, e))
+        let template = self.scratch.join("root.XXXXXXXXXX").display().to_string();
+        let template = template.replace('\\', "\\\\").replace('\'', "\\'");
+        let text = format!("$unshare_tmpdir_template = '{template}';\n1;\n");
+        std::fs::write(&config, text).map_err(|e| disk("write", &config, e))?;
+        self.helper(vec![])?;
+        make_dir(&self.root())?;
+        give(&self.root(), self.exec.user())?;
+        give(&self.scratch, self.exec.user())
+    }
+
+    fn helper(&self, args: Vec<String>) -> Result<Vec<String>> {
+        self.exec.helper(&self.scratch, args)
     }
 
     fn root(&self) -> PathBuf {
@@ -62,24 +71,8 @@ impl SbuildRoot {
         self.scratch.join("sbuild.conf")
     }
 
-    /// This program, where the build user can reach it.
-    fn program(&self) -> PathBuf {
-        let own = &self.exec.supervisor().program;
-        if reachable(own).is_ok() { own.clone() } else { self.scratch.join("pybit") }
-    }
-
-    fn copy_program(&self) -> Result<()> {
-        let (own, ours) = (&self.exec.supervisor().program, self.program());
-        if *own != ours {
-            std::fs::copy(own, &ours).map_err(|e| disk("write", &ours, e))?;
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            std::fs::set_permissions(&ours, mode).map_err(|e| disk("open up", &ours, e))?;
-        }
-        Ok(())
-    }
-
     /// The command of a step, on the machine or inside.
-    fn command(&self, step: &Step, limits: &StepLimits) -> Cmd {
+    fn command(&self, step: &Step, limits: &StepLimits) -> Result<Cmd> {
         let mut cmd = on_machine(step, limits);
         if step.place == Place::Machine {
             let text = |path: &Path| path.display().to_string();
@@ -87,7 +80,7 @@ impl SbuildRoot {
             cmd.vars
                 .entry("SBUILD_CONFIG".to_owned())
                 .or_insert_with(|| text(&self.sbuild_config()));
-            return cmd;
+            return Ok(cmd);
         }
         for (name, value) in [("HOME", "/nonexistent"), ("USER", "pybit"), ("LOGNAME", "pybit")] {
             cmd.vars.entry(name.to_owned()).or_insert_with(|| value.to_owned());
@@ -99,26 +92,20 @@ impl SbuildRoot {
             network: step.network,
             id: INSIDE,
         };
-        let supervisor = self.exec.supervisor();
-        let mut argv = vec![self.program().display().to_string()];
-        argv.extend(supervisor.args.iter().cloned());
-        argv.extend(entry.to_args(&step.argv));
+        let argv = self.helper(entry.to_args(&step.argv))?;
         let mut more = vec!["--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts"];
         if !step.network {
             more.push("--net");
         }
         cmd.argv = self.namespace.as_root(&more, &argv);
         cmd.cwd = PathBuf::from("/");
-        cmd
+        Ok(cmd)
     }
 
     /// Unpacks the tarball for the steps inside; whether it is there now, or the job was stopped.
     async fn unpack(&self, log: &dyn LogSink) -> Result<bool> {
-        self.copy_program()?;
-        let root = self.root();
-        make_users_dir(&root, self.exec.user())?;
         let tarball = self.tarball.display().to_string();
-        let dir = root.display().to_string();
+        let dir = self.root().display().to_string();
         let argv =
             ["tar", "-x", "-f", &tarball, "-C", &dir, "--numeric-owner", "--exclude=./dev/*"];
         let argv = self.namespace.as_root(&[], &argv.map(str::to_owned));
@@ -160,7 +147,8 @@ impl Prepared for SbuildRoot {
                 return Ok(Exit::Stopped);
             }
         }
-        let exit = self.exec.run_until(&self.command(step, limits), log, &self.stop).await?;
+        let cmd = self.command(step, limits)?;
+        let exit = self.exec.run_until(&cmd, log, &self.stop).await?;
         if step.place == Place::Inside && exit == Exit::Code(FAILED.into()) {
             let message = "the build environment cannot be entered; the log's end says why";
             return Err(Error::new(ErrorKind::Unavailable, message).with_code("root_failed"));

@@ -13,7 +13,8 @@ use pybit_core::model::Target;
 use pybit_core::{Error, ErrorKind, Result};
 
 use super::namespace::Namespace;
-use super::{SbuildConfig, disk, make_users_dir, reachable};
+use super::{SbuildConfig, disk, give, make_dir, reachable};
+use crate::env::BuildUser;
 use crate::env::apt_sources::{AptSources, reaching_options};
 use crate::exec::{Cmd, Exec, Tail, one_line};
 use crate::lock;
@@ -90,16 +91,19 @@ impl Roots {
         runnable(root.arch)?;
         let sources = self.sources(root.target)?;
         namespace.remove(&self.exec, &root.making).await?;
-        make_users_dir(&root.making, self.exec.user())?;
+        make_dir(&root.making)?;
         let options = root.making.join("apt.conf");
         let dump = Cmd::new(["apt-config", "dump", "Acquire"], Path::new("/"));
         let reaching = reaching_options(&self.exec.check(&dump, 1 << 20).await?);
         std::fs::write(&options, reaching).map_err(|e| disk("write", &options, e))?;
+        give(&root.making, self.exec.user())?;
+        let line = format!("making the build root of {} {}\n", root.target.suite, root.arch);
+        log.write(line.as_bytes()).await?;
         let new = root.making.join("root.tar");
         let cmd = self.mmdebstrap(root, &new, &options, sources);
         let said = Tail::new(log);
         match self.exec.run(&cmd, &said).await? {
-            Exit::Code(0) => install(&new, &root.tarball, self.exec.user().is_some()),
+            Exit::Code(0) => install(&new, &root.tarball, self.exec.user()),
             exit => Err(failed(root, exit, &said.text())),
         }
     }
@@ -148,15 +152,23 @@ fn failed(root: &Root<'_>, exit: Exit, said: &str) -> Error {
 }
 
 /// Puts a finished tarball in its place, whole and durable; nobody but this process's user can change it there.
-fn install(new: &Path, tarball: &Path, of_other_user: bool) -> Result<()> {
+fn install(new: &Path, tarball: &Path, user: Option<&BuildUser>) -> Result<()> {
+    let arrived = tarball.with_extension("tar.new");
     let moved = || {
-        let file = File::open(new)?;
-        if of_other_user {
+        // First out of the build user's directory, where it could be exchanged between two looks at it.
+        std::fs::rename(new, &arrived)?;
+        let meta = std::fs::symlink_metadata(&arrived)?;
+        let own = user.is_none_or(|u| u.uid.as_raw() == meta.uid());
+        if !meta.is_file() || meta.nlink() != 1 || !own {
+            return Err(std::io::Error::other("mmdebstrap has left something else"));
+        }
+        let file = File::open(&arrived)?;
+        if user.is_some() {
             std::os::unix::fs::fchown(&file, Some(0), Some(0))?;
         }
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
         file.sync_all()?;
-        std::fs::rename(new, tarball)
+        std::fs::rename(&arrived, tarball)
     };
     moved().map_err(|e| disk("install", tarball, e))
 }

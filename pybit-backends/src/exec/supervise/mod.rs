@@ -1,8 +1,8 @@
 //! The supervisor process: starts one command, and leaves nothing of it behind.
 //!
-//! Its standard input is a socket to the pybit process. A [`Job`] comes over it in one line; after that, its end means
+//! Its standard input is a socket to the pybit process. A job comes over it in one line; after that, its end means
 //! "kill everything": the pybit process closes its half to stop the command, and the kernel does when pybit dies, even
-//! by `SIGKILL`. The [`Report`] goes back over the same socket; both outputs belong to the command.
+//! by `SIGKILL`. The report goes back over the same socket; both outputs belong to the command.
 
 mod kill;
 
@@ -59,12 +59,13 @@ impl Report {
 }
 
 /// The supervisor's `main`: `args` is what follows the verb. Without arguments it supervises; with `enter …` it is
-/// [the way into an unpacked root](super::enter).
+/// the way into an unpacked root, and with `unpack …` it unpacks an uploaded tree as the build user.
 pub fn main(args: impl IntoIterator<Item = String>) -> ExitCode {
     let args: Vec<String> = args.into_iter().collect();
     match args.split_first() {
         None => supervise(),
         Some((verb, rest)) if verb == "enter" => super::enter::main(rest),
+        Some((verb, rest)) if verb == "unpack" => crate::source::unpack::main(rest),
         Some(_) => complain("it is started by pybit itself, with no arguments"),
     }
 }
@@ -84,7 +85,7 @@ fn supervise() -> ExitCode {
         Ok(job) => job,
         Err(e) => return complain(&format!("it was given no job: {e}")),
     };
-    let report = match start(job) {
+    let report = match start(&job) {
         Ok(pid) => match watch(pid) {
             Ok(report) => report,
             Err(e) => return complain(&format!("it cannot watch the command: {e}")),
@@ -109,7 +110,7 @@ fn send(report: &Report) -> ExitCode {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
-fn start(job: Job) -> std::io::Result<Pid> {
+fn start(job: &Job) -> std::io::Result<Pid> {
     let (program, rest) = job.argv.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
     if !job.cwd.is_dir() {
         let message = format!("there is no directory {}", job.cwd.display());

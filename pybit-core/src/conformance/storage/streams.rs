@@ -88,6 +88,13 @@ pub(super) async fn declaring_twice_returns_the_same_streams(s: Store) {
         refusal(result, ErrorKind::Conflict, "manifest_changed");
     }
     assert_eq!(s.streams(owner).await.expect("an answer"), before, "a refused list adds nothing");
+    let twice = [file("e.deb", 1), file("e.deb", 1)];
+    let twice = declare(&twice).await.expect("an equal repetition says nothing new");
+    assert_eq!(twice[0], twice[1]);
+    let contradicts = [file("f.deb", 1), file("f.deb", 2)];
+    refusal(declare(&contradicts).await, ErrorKind::Conflict, "manifest_changed");
+    let upload = s.new_upload("alice", &contradicts, at(2)).await;
+    refusal(upload, ErrorKind::Conflict, "manifest_changed");
     // A file may be called like the log without being it.
     let named_log = declare(&[file("log", 9)]).await.expect("declared");
     assert_eq!((named_log[0].role, named_log[0].size), (StreamRole::File, Some(9)));

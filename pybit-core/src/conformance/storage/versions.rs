@@ -1,8 +1,8 @@
 //! Which versions are refused, and which supersede.
 
 use crate::conformance::support::{
-    Store, at, bring, change, forced, name, now, planned, planned_in, planned_source, record,
-    refusal, submit, submit_and_take, submit_one, target, target_in,
+    Store, apply, at, bring, change, forced, name, now, planned, planned_in, planned_source,
+    record, refusal, submit, submit_and_take, submit_one, take, target, target_in,
 };
 use crate::error::ErrorKind;
 use crate::model::{Job, JobStatus};
@@ -126,6 +126,13 @@ pub(super) async fn jobs_of_one_submission_do_not_compete(s: Store) {
     for job in &jobs {
         assert_eq!(now(&s, job).await.status, Waiting, "{}", job.target);
     }
+    let mixed = vec![planned_source("mixed"), planned("mixed", "2")];
+    let first = submit(&s, mixed).await.remove(1);
+    let source = take(&s, "c", target("source")).await;
+    let follow =
+        vec![planned_in("mixed", "1", target("arm64")), planned_in("mixed", "3", target("armhf"))];
+    apply(&s, Change { follow, ..change(&source, Uploaded) }).await;
+    assert_eq!(now(&s, &first).await, first, "nor does a job that follows");
 }
 
 pub(super) async fn following_jobs_obey_the_version_rules(s: Store) {

@@ -2,7 +2,7 @@
 
 use crate::conformance::support::{
     Store, apply, at, change, declare, ending, file, log_of, part, planned, planned_in, refusal,
-    submit_and_take, target,
+    submit_and_take, take, target,
 };
 use crate::error::ErrorKind;
 use crate::model::{Appended, Job, JobStatus, Outcome, Stream, StreamId};
@@ -122,6 +122,11 @@ pub(super) async fn unsealed_logs_are_those_of_ended_attempts(s: Store) {
         let job = apply(&s, ending(&job, status, outcome)).await;
         ended.push((log_of(&s, &job).await, job));
     }
+    let lost = submit_and_take(&s, "c", planned("again", "1")).await;
+    ended.push((log_of(&s, &lost).await, lost.clone()));
+    apply(&s, ending(&lost, Waiting, Outcome::Lost)).await;
+    // Its second attempt runs, and so does this one: neither log is over.
+    take(&s, "d", lost.target).await;
     submit_and_take(&s, "c", planned("runs", "1")).await;
     let upload = s.new_upload("alice", &[file("a.dsc", 1)], at(0)).await.expect("an upload");
     assert_eq!(upload.principal, "alice", "an upload's file is no log");
@@ -135,5 +140,9 @@ pub(super) async fn unsealed_logs_are_those_of_ended_attempts(s: Store) {
     assert!(seal(&s, all[0], 0).await, "a log is sealed when its attempt is over");
     let (_, lost) = &ended[2];
     apply(&s, Change { reopen_attempt: true, ..change(lost, Building) }).await;
-    assert_eq!(left(10).await, [all[1], all[3]], "neither sealed ones nor one that goes on");
+    assert_eq!(
+        left(10).await,
+        [all[1], all[3], all[4]],
+        "neither sealed ones nor one that goes on"
+    );
 }

@@ -1,0 +1,13 @@
+//! The farm as people run it: separate processes, real packages, real repositories. Each test is named by the promise that
+//! it holds.
+
+mod support;
+
+#[path = "e2e/cancel.rs"]
+mod cancel;
+#[path = "e2e/drops.rs"]
+mod drops;
+#[path = "e2e/faults.rs"]
+mod faults;
+#[path = "e2e/publish.rs"]
+mod publish;
