@@ -67,8 +67,7 @@ pub(crate) fn refuse_misplaced(request: &Request) -> ApiResult<()> {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     let is_token = |(name, value): &(String, String)| {
         let name = name.to_ascii_lowercase();
-        value.starts_with(PREFIX)
-            || ["token", "access_token", "authorization"].contains(&name.as_str())
+        is_secret(value) || ["token", "access_token", "authorization"].contains(&name.as_str())
     };
     if pairs.iter().any(is_token) {
         let message = "a token in the address is refused: it would end up in logs";

@@ -27,7 +27,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const CHUNK: u64 = 128 << 10;
 
 /// Follows a log from `offset` on: of the named attempt, else of the newest, waiting for the first.
-pub(crate) async fn follow(
+pub(crate) fn follow(
     state: &AppState,
     job: JobId,
     attempt: Option<u32>,

@@ -14,9 +14,9 @@ use crate::streams;
 const DISPATCH: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
 const ARCHIVE: Duration = Duration::from_secs(5);
-const CLEAN: Duration = Duration::from_secs(3600);
+const CLEAN: Duration = Duration::from_hours(1);
 /// Objects that nothing names are kept this long: a server may be about to name them.
-const ORPHANED: Duration = Duration::from_secs(86_400);
+const ORPHANED: Duration = Duration::from_hours(24);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -145,7 +145,45 @@ async fn is_named(state: &AppState, object: &str) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use pybit_core::clock::{Clock, ManualClock, SystemClock};
+    use pybit_core::memory::{MemoryStorage, MemoryTransport};
+    use pybit_core::model::{FileSpec, StreamOwner};
+    use pybit_core::{Farm, Policy};
+
     use super::*;
+    use crate::blobs::Blobs;
+    use crate::config::WebConfig;
+
+    #[tokio::test]
+    async fn pieces_that_nothing_names_go_after_a_day() {
+        let now = SystemClock.now();
+        let clock = Arc::new(ManualClock::at(now));
+        let farm = Farm::with_policy(
+            Arc::new(MemoryStorage::default()),
+            Arc::new(MemoryTransport::default()),
+            [],
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Policy::default(),
+        );
+        let blobs = Blobs::new(Arc::new(object_store::memory::InMemory::new()));
+        let stopping = tokio_util::sync::CancellationToken::new();
+        let state = AppState::new(farm, blobs, WebConfig::default(), stopping);
+        let file = FileSpec { name: "a".parse().unwrap(), size: 2, sha256: "0".repeat(64) };
+        let storage = state.farm.storage();
+        let upload = storage.new_upload("ann", &[file], now).await.unwrap();
+        let stream = storage.streams(StreamOwner::Upload(upload.id)).await.unwrap().remove(0).id;
+        streams::append(&state, stream, 0, &Bytes::from_static(b"x")).await.unwrap();
+        for orphan in [format!("parts/{stream}/0-lost"), "parts/999/0-lost".to_owned()] {
+            state.blobs.put(&orphan, Bytes::from_static(b"y")).await.unwrap();
+        }
+        assert_eq!(clean(&state).await.unwrap(), 0, "they may yet be named");
+        clock.advance(Duration::from_hours(25));
+        assert_eq!(clean(&state).await.unwrap(), 2);
+        assert_eq!(streams::read_some(&state, stream, 0, 9).await.unwrap(), "x");
+    }
 
     #[test]
     fn failures_in_a_row_pause_longer_and_success_ends_them() {

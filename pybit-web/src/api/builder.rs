@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use poem::Response;
-use pybit_core::Farm;
 use pybit_core::farm::machine::{Holder, fence};
-use pybit_core::model::{FileName, Job, JobId, StreamOwner};
+use pybit_core::model::{FileName, Job, JobId, Stream, StreamOwner};
 use pybit_core::protocol::{
     ClaimReply, ClaimRequest, FileState, HeartbeatReply, HeartbeatRequest, Length, Manifest,
 };
 use pybit_core::storage::ClientReport;
-use pybit_core::{Error, ErrorKind};
+use pybit_core::{Error, ErrorKind, Farm, Policy};
 
 use super::uploads::{check_files, unknown_file};
 use super::{AttemptOffset, changed, file_state};
@@ -77,8 +76,9 @@ pub(crate) async fn declare(mut call: Call) -> ApiResult<Response> {
     let manifest: Manifest = call.json().await?;
     let job = held(&call, manifest.attempt).await?;
     let farm = &call.state.farm;
-    check_files(&manifest.files, farm.policy())?;
     let owner = StreamOwner::Attempt { job: job.id, attempt: manifest.attempt };
+    check_files(&manifest.files, farm.policy())?;
+    check_total(&manifest, &farm.storage().streams(owner).await?, farm.policy())?;
     let now = farm.clock().now();
     let streams = farm.storage().declare_files(owner, &manifest.files, now).await?;
     ok(&streams.iter().filter_map(file_state).collect::<Vec<FileState>>())
@@ -95,6 +95,14 @@ pub(crate) async fn append_file(mut call: Call) -> ApiResult<Response> {
     let bytes = call.bytes(body::PIECE).await?;
     let length = streams::append(&call.state, stream.id, offset, &bytes).await?;
     ok(&Length { length })
+}
+
+/// What an attempt declares bit by bit is bounded like what it declares at once.
+fn check_total(manifest: &Manifest, declared: &[Stream], policy: &Policy) -> ApiResult<()> {
+    let declared = declared.iter().filter_map(file_state).map(|f| f.spec);
+    let declared = declared.filter(|d| manifest.files.iter().all(|f| f.name != d.name));
+    let all: Vec<_> = manifest.files.iter().cloned().chain(declared).collect();
+    Ok(check_files(&all, policy)?)
 }
 
 /// The job in the path, where the caller's client holds it with this attempt.

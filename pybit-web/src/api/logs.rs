@@ -54,5 +54,5 @@ pub(crate) async fn stream(call: Call) -> ApiResult<Response> {
             ApiError::malformed("invalid_offset", "Last-Event-ID must be an offset of this log")
         })?,
     };
-    follow::follow(&call.state, id, attempt, resumed).await
+    follow::follow(&call.state, id, attempt, resumed)
 }

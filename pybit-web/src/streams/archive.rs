@@ -107,7 +107,7 @@ async fn fill(state: &AppState, log: &Stream, from: u64) -> Result<Bytes> {
 pub(super) async fn read(state: &AppState, object: &str, offset: u64, most: u64) -> Result<Bytes> {
     let missing = || Error::not_found("an archived log is not there").with_code("object_missing");
     let length = state.blobs.length(object).await?.ok_or_else(missing)?;
-    let footer = state.blobs.range(object, length.saturating_sub(FOOTER), length).await?;
+    let footer = state.blobs.range(object, length.saturating_sub(FOOTER as u64), length).await?;
     let table = frames::table_length(&footer, length)?;
     let table = state.blobs.range(object, length - table, length).await?;
     let Some((frame, packed_at, plain_at)) = find(&frames::read_table(&table)?, offset) else {

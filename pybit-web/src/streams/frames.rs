@@ -6,11 +6,11 @@ use pybit_core::{Error, ErrorKind, Result};
 /// Plain bytes of one frame.
 pub(super) const FRAME: usize = 1 << 20;
 /// Bytes of the footer at the very end: number of frames, descriptor, magic number.
-pub(super) const FOOTER: u64 = 9;
+pub(super) const FOOTER: usize = 9;
 /// Bytes of the skippable frame's own header.
-const HEADER: u64 = 8;
+const HEADER: usize = 8;
 /// Bytes of one entry: compressed and plain length.
-const ENTRY: u64 = 8;
+const ENTRY: usize = 8;
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 const LEVEL: i32 = 3;
@@ -45,8 +45,8 @@ pub(super) fn unpack(packed: &[u8], frame: Frame) -> Result<Vec<u8>> {
 /// The table at the end.
 pub(super) fn table(frames: &[Frame]) -> Result<Vec<u8>> {
     let number = u32::try_from(frames.len()).map_err(|_| Error::internal("too many frames"))?;
-    let content = u64::from(number) * ENTRY + FOOTER;
-    let content = u32::try_from(content).map_err(|_| Error::internal("too many frames"))?;
+    let content = u32::try_from(frames.len() * ENTRY + FOOTER)
+        .map_err(|_| Error::internal("too many frames"))?;
     let mut table = Vec::new();
     table.extend(SKIPPABLE_MAGIC.to_le_bytes());
     table.extend(content.to_le_bytes());
@@ -62,22 +62,20 @@ pub(super) fn table(frames: &[Frame]) -> Result<Vec<u8>> {
 
 /// How many bytes at the end of an object of `length` bytes are the table, from its last [`FOOTER`] bytes.
 pub(super) fn table_length(footer: &[u8], length: u64) -> Result<u64> {
-    let valid = footer.len() as u64 == FOOTER
-        && footer[4] == 0
-        && footer[5..] == SEEKABLE_MAGIC.to_le_bytes();
+    let valid =
+        footer.len() == FOOTER && footer[4] == 0 && footer[5..] == SEEKABLE_MAGIC.to_le_bytes();
     let number = footer.first_chunk().map_or(0, |n| u32::from_le_bytes(*n));
-    let table = HEADER + u64::from(number) * ENTRY + FOOTER;
+    let table = (HEADER + FOOTER) as u64 + u64::from(number) * ENTRY as u64;
     if valid && table <= length { Ok(table) } else { Err(corrupt("its table is damaged")) }
 }
 
 /// Reads the table.
 pub(super) fn read_table(table: &[u8]) -> Result<Vec<Frame>> {
-    let (header, footer) = (HEADER as usize, FOOTER as usize);
-    let entries = table.get(header..table.len().saturating_sub(footer));
+    let entries = table.get(HEADER..table.len().saturating_sub(FOOTER));
     let entries = entries.ok_or_else(|| corrupt("its table is cut off"))?;
     let number = |bytes: &[u8]| bytes.first_chunk().map_or(0, |n| u32::from_le_bytes(*n));
     let frame = |e: &[u8]| Frame { packed: number(e), plain: number(&e[4..]) };
-    Ok(entries.chunks_exact(ENTRY as usize).map(frame).collect())
+    Ok(entries.chunks_exact(ENTRY).map(frame).collect())
 }
 
 fn corrupt(why: &str) -> Error {

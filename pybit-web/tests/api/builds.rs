@@ -1,9 +1,13 @@
 //! A submission from its first byte to its published result, through the typed client.
 
+use std::path::Path;
 use std::time::Duration;
 
 use pybit_client::{Destination, Retry};
-use pybit_core::model::{JobKind, JobStatus, NewSubmission, Produced, Source};
+use pybit_core::model::JobStatus::{Building, Done, Uploaded, Waiting};
+use pybit_core::model::{
+    JobFilter, JobId, JobKind, JobStatus, NewSubmission, Page, Produced, Source,
+};
 use pybit_core::protocol::{
     ClaimRequest, FinishRequest, HeartbeatRequest, Held, Input, LogDigest, Manifest,
     PublishedRequest, SourceReport, Verdict,
@@ -14,86 +18,93 @@ use crate::support::{DEADLINE, Server, apt, claim, digest, on_disk, report, sour
 #[tokio::test]
 async fn an_uploaded_source_becomes_a_published_package() {
     let server = Server::start().await;
-    let (people, builder, watcher) =
-        (server.api(&server.submit), server.api(&server.client), server.api(&server.publish));
     let dir = tempfile::tempdir().unwrap();
-    let package = source_package("hello", "1.0");
-    let files = on_disk(dir.path(), &package);
-    let specs: Vec<_> = files.iter().map(|(s, _)| s.clone()).collect();
+    let request = upload_source(&server, dir.path()).await;
+    let people = server.api(&server.submit);
+    assert_eq!(people.plan(&request).await.unwrap().len(), 1);
+    let none = people.jobs(&JobFilter::default(), &Page::first(9)).await.unwrap();
+    assert!(none.is_empty(), "a plan records nothing");
+    let reply = people.submit(&request, Some("key")).await.unwrap();
+    let (id, kind) = (reply.jobs[0].id, reply.jobs[0].kind);
+    assert_eq!(kind, JobKind::Binary);
+    build(&server, id, dir.path()).await;
+    publish(&server, id, dir.path()).await;
+    let detail = people.job(id).await.unwrap();
+    let passed: Vec<_> = detail.events.iter().map(|e| e.to).collect();
+    assert_eq!(passed, [Waiting, Building, Uploaded, Done]);
+    assert_eq!(detail.attempts[0].log_length, LOG.len() as u64);
+    assert!(detail.files.iter().all(|f| f.complete));
+    assert_eq!(&people.log(id, None, 9).await.unwrap()[..], &LOG[9..]);
+    server.stop().await.unwrap();
+}
+
+const LOG: &[u8] = b"building\nbuilt\n";
+
+/// Uploads a source package; the submission that builds it on one architecture.
+async fn upload_source(server: &Server, dir: &Path) -> NewSubmission {
+    let people = server.api(&server.submit);
+    let files = on_disk(dir, &source_package("hello", "1.0"));
+    let specs = files.iter().map(|(s, _)| s.clone()).collect();
     let upload = people.declare_upload(&Manifest { attempt: 0, files: specs }).await.unwrap();
-    people.send_files(Destination::Upload(upload.id), &files, &Retry::patient()).await.unwrap();
+    let to = Destination::Upload(upload.id);
+    people.send_files(to, &files, &Retry::patient()).await.unwrap();
     assert!(people.upload(upload.id).await.unwrap().iter().all(|f| f.complete));
-    let request = NewSubmission {
+    NewSubmission {
         source: Source::Upload { upload: upload.id, main: "hello_1.0.dsc".parse().unwrap() },
         arches: vec!["amd64".parse().unwrap()],
         ..apt("hello", "trixie")
-    };
-    let planned = people.plan(&request).await.unwrap();
-    assert_eq!(planned.len(), 1);
-    assert!(
-        people
-            .jobs(&Default::default(), &pybit_core::model::Page::first(9))
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    let reply = people.submit(&request, Some("key")).await.unwrap();
-    let job = &reply.jobs[0];
-    assert_eq!((job.kind, job.status), (JobKind::Binary, JobStatus::Waiting));
+    }
+}
 
-    let reply = builder.claim(&claim("one", "abcdefgh")).await.unwrap();
-    let assignment = reply.assignment.unwrap();
+/// Claims the job, fetches its source, sends log and result.
+async fn build(server: &Server, id: JobId, dir: &Path) {
+    let builder = server.api(&server.client);
+    let assignment = builder.claim(&claim("one", "abcdefgh")).await.unwrap().assignment.unwrap();
+    assert_eq!((assignment.job.id, assignment.job.attempt), (id, 1));
     let Input::Package { main, files } = &assignment.input else { panic!("{assignment:?}") };
     assert_eq!(main.as_str(), "hello_1.0.dsc");
     for file in files {
-        let to = dir.path().join(format!("fetched-{}", file.spec.name));
+        let to = dir.join(format!("fetched-{}", file.spec.name));
         builder.download(file, &to, Retry::patient()).await.unwrap();
-        let sent = package.iter().find(|(name, _)| name == file.spec.name.as_str()).unwrap();
-        assert_eq!(std::fs::read(&to).unwrap(), sent.1);
+        let sent = std::fs::read(dir.join(file.spec.name.as_str())).unwrap();
+        assert_eq!(std::fs::read(&to).unwrap(), sent);
     }
-    let (id, attempt, log) = (assignment.job.id, assignment.job.attempt, b"building\nbuilt\n");
-    assert_eq!(builder.append_log(id, attempt, 0, log[..9].to_vec().into()).await.unwrap(), 9);
-    assert_eq!(builder.append_log(id, attempt, 9, log[9..].to_vec().into()).await.unwrap(), 15);
-    let result = on_disk(dir.path(), &[("hello_1.0_amd64.deb".to_owned(), vec![7; 100_000])]);
-    let to = Destination::Attempt { job: id, attempt };
+    for (offset, piece) in [(0, &LOG[..9]), (9, &LOG[9..])] {
+        let length = builder.append_log(id, 1, offset, piece.to_vec().into()).await.unwrap();
+        assert_eq!(length, offset + piece.len() as u64);
+    }
+    let result = on_disk(dir, &[("hello_1.0_amd64.deb".to_owned(), vec![7; 100_000])]);
+    let to = Destination::Attempt { job: id, attempt: 1 };
     builder.send_files(to, &result, &Retry::patient()).await.unwrap();
+    let produced = Produced {
+        name: "hello".parse().unwrap(),
+        version: "1.0".parse().unwrap(),
+        arch: "amd64".to_owned(),
+    };
     let finish = FinishRequest {
-        attempt,
-        log: digest(log),
+        attempt: 1,
+        log: digest(LOG),
         files: result.iter().map(|(s, _)| s.clone()).collect(),
         source: None,
-        produced: vec![Produced {
-            name: "hello".parse().unwrap(),
-            version: "1.0".parse().unwrap(),
-            arch: "amd64".to_owned(),
-        }],
+        produced: vec![produced],
     };
-    assert_eq!(builder.finish(id, &finish).await.unwrap().status, JobStatus::Uploaded);
-    assert_eq!(
-        builder.finish(id, &finish).await.unwrap().status,
-        JobStatus::Uploaded,
-        "(71) said twice"
-    );
+    assert_eq!(builder.finish(id, &finish).await.unwrap().status, Uploaded);
+    assert_eq!(builder.finish(id, &finish).await.unwrap().status, Uploaded, "(71) said twice");
+}
 
+/// Fetches what is to be published, and reports it.
+async fn publish(server: &Server, id: JobId, dir: &Path) {
+    let watcher = server.api(&server.publish);
     let sets = watcher.uploaded(&"trixie".parse().unwrap(), 0).await.unwrap();
     assert_eq!((sets.len(), sets[0].job.id), (1, id));
-    let to = dir.path().join("published.deb");
-    watcher.download(&sets[0].files[0], &to, Retry::patient()).await.unwrap();
-    assert_eq!(std::fs::read(&to).unwrap(), vec![7; 100_000]);
-    for source in &sets[0].source_files {
-        let to = dir.path().join(format!("source-{}", source.spec.name));
-        watcher.download(source, &to, Retry::patient()).await.unwrap();
+    for file in sets[0].files.iter().chain(&sets[0].source_files) {
+        let to = dir.join(format!("published-{}", file.spec.name));
+        watcher.download(file, &to, Retry::patient()).await.unwrap();
+        let sent = std::fs::read(dir.join(file.spec.name.as_str())).unwrap();
+        assert_eq!(std::fs::read(&to).unwrap(), sent);
     }
-    let published = PublishedRequest { attempt, snapshot: "1".to_owned() };
-    assert_eq!(watcher.published(id, &published).await.unwrap().status, JobStatus::Done);
-    let detail = people.job(id).await.unwrap();
-    let passed: Vec<_> = detail.events.iter().map(|e| e.to).collect();
-    use JobStatus::{Building, Done, Uploaded, Waiting};
-    assert_eq!(passed, [Waiting, Building, Uploaded, Done]);
-    assert_eq!(detail.attempts[0].log_length, 15);
-    assert!(detail.files.iter().all(|f| f.complete));
-    assert_eq!(&people.log(id, None, 9).await.unwrap()[..], &log[9..]);
-    server.stop().await.unwrap();
+    let published = PublishedRequest { attempt: 1, snapshot: "1".to_owned() };
+    assert_eq!(watcher.published(id, &published).await.unwrap().status, Done);
 }
 
 #[tokio::test]

@@ -167,6 +167,19 @@ async fn closing_followed_logs_changes_no_job() {
 }
 
 #[tokio::test]
+async fn what_one_server_takes_another_shows() {
+    let one = Server::start().await;
+    let two = one.beside().await;
+    let job = one.held_job("hello").await.job.id;
+    let mut followed = two.api(&one.submit).follow(job, Some(1), 0, Retry::patient());
+    append(&one, job, 0, b"from one, ").await;
+    append(&two, job, 10, b"from two").await;
+    assert_eq!(append(&one, job, 0, b"from one, from two").await, 18, "sent again to the other");
+    fail(&one, job, b"from one, from two").await;
+    assert_eq!(rest(&mut followed).await, (b"from one, from two".to_vec(), JobStatus::Failed));
+}
+
+#[tokio::test]
 async fn a_stopping_server_ends_followed_logs_and_held_claims() {
     let server = Server::start().await;
     let job = server.held_job("hello").await.job.id;

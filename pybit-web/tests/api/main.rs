@@ -1,5 +1,7 @@
 //! The HTTP API over a real server, by noun.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

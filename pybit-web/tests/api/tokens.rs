@@ -91,7 +91,7 @@ async fn tokens_that_are_over_say_no_more_than_unknown_ones() {
             .send(server.request("GET", "/api/v1/tokens").header("Authorization", value))
             .await;
         assert_eq!(
-            answer.headers.get("www-authenticate").map(|v| v.as_bytes()),
+            answer.headers.get("www-authenticate").map(reqwest::header::HeaderValue::as_bytes),
             Some(&b"Bearer"[..])
         );
         (answer.status, answer.json())

@@ -1,6 +1,5 @@
 //! A real server on a port of its own, over storage and transport in memory and blobs in a directory of its own.
 
-#![allow(dead_code, reason = "each test program uses its own part of it")]
 #![expect(unreachable_pub, reason = "shared by test programs, not by crates")]
 
 use std::net::SocketAddr;
@@ -94,6 +93,17 @@ impl Server {
             (Arc::new(MemoryStorage::default()), Arc::new(MemoryTransport::default()));
         let farm = Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), policy);
         seed(farm.storage().as_ref(), &suites()).await.unwrap();
+        let parts = WebParts { farm, blobs: Blobs::folder(&blobs).unwrap() };
+        Self::on(dir, blobs, parts, config).await
+    }
+
+    async fn on(
+        dir: tempfile::TempDir,
+        blobs: PathBuf,
+        parts: WebParts,
+        config: WebConfig,
+    ) -> Self {
+        let farm = parts.farm.clone();
         let repositories = dir.path().join("repositories");
         let config = WebConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -101,7 +111,6 @@ impl Server {
             stop_ms: 2_000,
             ..config
         };
-        let parts = WebParts { farm: farm.clone(), blobs: Blobs::folder(&blobs).unwrap() };
         let (ready, address) = oneshot::channel();
         let stop = CancellationToken::new();
         let task = Some(tokio::spawn(serve(config, parts, ready, stop.clone())));
@@ -181,6 +190,14 @@ impl Server {
         let request = apt(package, "bookworm");
         let reply = self.api(&self.submit).submit(&request, None).await.unwrap();
         reply.jobs.into_iter().next().unwrap()
+    }
+
+    /// Another server on the same farm and the same blobs.
+    pub async fn beside(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let parts =
+            WebParts { farm: self.farm.clone(), blobs: Blobs::folder(&self.blobs).unwrap() };
+        Self::on(dir, self.blobs.clone(), parts, WebConfig::default()).await
     }
 
     /// A source job that the build client `one` holds.
