@@ -4,14 +4,17 @@ SHELL := /bin/bash
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BUILD_USER := pybit-build
-DEMO_PACKAGES := build-essential debhelper dpkg-dev fakeroot git gnupg mmdebstrap reprepro sbuild uidmap
+# What cargo needs besides Rust: a C compiler and a linker.
+BUILD_PACKAGES := build-essential
+DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
 TEST_PACKAGES := $(DEMO_PACKAGES) libdpkg-perl
 DENY_VERSION := 0.20.2
 
-.PHONY: help demo test check bench services deps-demo deps-test build-user
+.PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
+	@echo 'make clean-demo     removes what the demo has written'
 	@echo 'make test           installs what the tests need and runs all of them'
 	@echo 'make check          formatting, lints, documentation, dependencies'
 	@echo 'make bench          the benchmarks'
@@ -20,13 +23,16 @@ help:
 define install
 	@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ] && ! command -v apt-get >/dev/null; then \
-	  echo 'This is not Debian. On Fedora or RHEL: dnf install gcc make git gnupg2 dpkg-dev debhelper fakeroot mmdebstrap reprepro sbuild shadow-utils' >&2; exit 1; \
+	  echo 'This is not Debian. On Fedora or RHEL: dnf install gcc make git gnupg2 dpkg-dev debhelper fakeroot iproute mmdebstrap reprepro sbuild shadow-utils' >&2; exit 1; \
 	fi; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing" $$missing; \
-	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 endef
+
+deps-build:
+	$(call install,$(BUILD_PACKAGES))
 
 deps-demo:
 	$(call install,$(DEMO_PACKAGES))
@@ -45,8 +51,12 @@ demo: deps-demo build-user
 	$(CARGO) build --quiet
 	target/debug/pybit up --demo $(if $(ONCE),--once)
 
+# Everything that the demo has written lies here.
+clean-demo:
+	rm -rf pybit-data
+
 test: deps-test build-user
-	$(CARGO) test --workspace --all-features -- --include-ignored
+	$(CARGO) test --workspace --all-features --no-fail-fast -- --include-ignored
 
 check:
 	$(CARGO) fmt --all --check
@@ -54,9 +64,10 @@ check:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --all-features --no-deps --quiet
 	@command -v cargo-deny >/dev/null || $(CARGO) install --quiet --locked --version $(DENY_VERSION) cargo-deny
 	$(CARGO) deny --all-features check bans licenses sources
-	@! $(CARGO) tree --package pybit-core --all-features --edges normal --prefix none \
-	  | grep -E '^(sqlx|lapin|zmq|poem|reqwest|figment|hyper|mio|socket2)[-a-z]* v' \
-	  || { echo 'pybit-core must do no I/O, and depends on the crates above' >&2; exit 1; }
+	@tree=$$($(CARGO) tree --package pybit-core --all-features --edges normal --prefix none) || exit 1; \
+	if grep -E '^(sqlx|lapin|zmq|poem|reqwest|figment|hyper|mio|socket2)[-a-z]* v' <<< "$$tree"; then \
+	  echo 'pybit-core must do no I/O, and depends on the crates above' >&2; exit 1; \
+	fi
 
 bench:
 	$(CARGO) bench

@@ -79,12 +79,13 @@ impl Check {
 }
 
 /// Programs, each with the Debian package that has it.
-const CLIENT_TOOLS: [(&str, &str); 8] = [
+const CLIENT_TOOLS: [(&str, &str); 9] = [
     ("sbuild", "sbuild"),
     ("mmdebstrap", "mmdebstrap"),
     ("newuidmap", "uidmap"),
     ("unshare", "util-linux"),
     ("git", "git"),
+    ("ip", "iproute2"),
     ("apt-get", "apt"),
     ("dpkg-source", "dpkg-dev"),
     ("dpkg-buildpackage", "dpkg-dev"),
