@@ -4,7 +4,7 @@ use pybit_core::model::StreamOwner;
 use pybit_core::protocol::Manifest;
 use serde_json::json;
 
-use crate::support::{Server, spec};
+use crate::support::{Server, sha256, spec};
 
 async fn declared(server: &Server, name: &str, bytes: &[u8]) -> String {
     let manifest = Manifest { attempt: 0, files: vec![spec(name, bytes)] };
@@ -97,6 +97,26 @@ async fn parallel_pieces_at_one_offset_leave_one_stream() {
     let statuses = futures_util::future::join_all(sends).await;
     assert_eq!(statuses.iter().filter(|s| **s == 200).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|s| **s == 409).count(), 9, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn the_same_file_sent_twice_is_kept_once() {
+    let server = Server::start().await;
+    for _ in 0..3 {
+        for pieces in [&["hello, world"][..], &["hello", ", world"]] {
+            let path = declared(&server, "a.tar", b"hello, world").await;
+            let mut offset = 0;
+            for piece in pieces {
+                let to = format!("{path}?offset={offset}");
+                offset += piece.len();
+                assert_eq!(server.patch(&to, &server.submit, *piece).await.status, 200);
+            }
+            let got = server.send(server.request("GET", &path).bearer_auth(&server.submit)).await;
+            assert_eq!(&got.bytes[..], b"hello, world");
+        }
+    }
+    let folder = server.blobs.join("blobs").join(&sha256(b"hello, world")[..2]);
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
 }
 
 #[tokio::test]
