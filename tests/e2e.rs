@@ -1,6 +1,9 @@
 //! The farm as people run it: separate processes, real packages, real repositories. Each test is named by the promise that
 //! it holds.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests that fails has failed its test")]
+#![expect(clippy::disallowed_methods, reason = "the tests start the programs that people start")]
+
 mod support;
 
 #[path = "e2e/cancel.rs"]
@@ -9,5 +12,7 @@ mod cancel;
 mod drops;
 #[path = "e2e/faults.rs"]
 mod faults;
+#[path = "e2e/isolated.rs"]
+mod isolated;
 #[path = "e2e/publish.rs"]
 mod publish;

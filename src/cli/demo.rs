@@ -166,6 +166,6 @@ fn downloaded(root: &Path) -> Result<String> {
     let names = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
     names
         .into_iter()
-        .find(|n| n.ends_with(".deb"))
+        .find(|n| Path::new(n).extension().is_some_and(|e| e == "deb"))
         .ok_or_else(|| Error::not_found("apt-get downloaded no package"))
 }

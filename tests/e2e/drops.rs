@@ -7,7 +7,6 @@ use crate::support::package::Package;
 use crate::support::{DEADLINE, Farm, wait_for};
 
 /// Builds a package as a maintainer would, and returns the directory of the upload.
-#[expect(clippy::disallowed_methods, reason = "the test builds as a maintainer would")]
 fn built(farm: &Farm, name: &str) -> std::path::PathBuf {
     let parent = farm.path().join("maintainer");
     let tree = Package::new(name, "1.0").write(&parent);

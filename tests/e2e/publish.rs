@@ -40,7 +40,6 @@ fn a_git_tag_becomes_a_package() {
     assert_eq!(farm.published("pybit-git"), ["2.0"]);
 }
 
-#[expect(clippy::disallowed_methods, reason = "the test makes a repository as people do")]
 fn git(tree: &std::path::Path, args: &[&str]) {
     let user = ["-c", "user.name=A Tester", "-c", "user.email=tester@example.org"];
     let status =

@@ -1,8 +1,5 @@
 //! A real farm of real processes for the end-to-end tests: every wait is for an event, with a deadline.
 
-#![expect(clippy::disallowed_methods, reason = "the tests start the programs that people start")]
-#![expect(clippy::unwrap_used, reason = "a helper of tests that fails has failed its test")]
-
 pub(crate) mod package;
 
 use std::io::Read;
@@ -276,8 +273,13 @@ refuse_after_secs = 1
 
     /// A plain GET: whether it succeeded, and the body.
     pub(crate) fn get(&self, path: &str) -> (bool, String) {
+        Self::get_from(&format!("127.0.0.1:{}", self.port), path)
+    }
+
+    /// A plain GET from a server on this machine.
+    pub(crate) fn get_from(address: &str, path: &str) -> (bool, String) {
         use std::io::Write;
-        let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", self.port)) else {
+        let Ok(mut stream) = std::net::TcpStream::connect(address) else {
             return (false, String::new());
         };
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
