@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::current;
 use crate::app::AppState;
+use crate::blobs::Writer;
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 1 << 20;
@@ -54,6 +55,10 @@ async fn make_whole(state: &AppState, stream: &Stream) -> Result<()> {
     let objects: Vec<String> = parts.iter().map(|p| p.object.clone()).collect();
     let object = format!("blobs/{}/{declared}", declared.get(..2).unwrap_or("00"));
     let equal = match &parts[..] {
+        // An object appears under its digest only whole and checked: what is there needs no second copy.
+        _ if state.blobs.length(&object).await? == Some(stream.length) => {
+            digest_of(state, &parts, None).await? == declared
+        }
         [only] => copy_checked(state, only, &declared, &object).await?,
         _ => write_checked(state, &parts, &declared, &object).await?,
     };
@@ -88,11 +93,9 @@ async fn all_parts(state: &AppState, stream: &Stream) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// A file of one piece needs no second copy: the piece gets its final name.
+/// A file of one piece need not be written again: the piece gets its final name.
 async fn copy_checked(state: &AppState, part: &Part, declared: &str, object: &str) -> Result<bool> {
-    let mut digest = Sha256::new();
-    hash_part(state, part, &mut digest, None).await?;
-    if hex::encode(digest.finalize()) != declared {
+    if digest_of(state, std::slice::from_ref(part), None).await? != declared {
         return Ok(false);
     }
     state.blobs.copy(&part.object, object).await?;
@@ -106,26 +109,33 @@ async fn write_checked(
     object: &str,
 ) -> Result<bool> {
     let mut writer = state.blobs.writer(object).await?;
-    let mut digest = Sha256::new();
-    for part in parts {
-        if let Err(error) = hash_part(state, part, &mut digest, Some(&mut writer)).await {
+    match digest_of(state, parts, Some(&mut writer)).await {
+        Ok(digest) if digest == declared => writer.finish().await.map(|()| true),
+        other => {
             writer.abandon().await;
-            return Err(error);
+            other.map(|_| false)
         }
     }
-    if hex::encode(digest.finalize()) != declared {
-        writer.abandon().await;
-        return Ok(false);
+}
+
+/// The SHA-256 of all pieces, which are written on their way.
+async fn digest_of(
+    state: &AppState,
+    parts: &[Part],
+    mut writer: Option<&mut Writer>,
+) -> Result<String> {
+    let mut digest = Sha256::new();
+    for part in parts {
+        hash_part(state, part, &mut digest, writer.as_deref_mut()).await?;
     }
-    writer.finish().await?;
-    Ok(true)
+    Ok(hex::encode(digest.finalize()))
 }
 
 async fn hash_part(
     state: &AppState,
     part: &Part,
     digest: &mut Sha256,
-    mut writer: Option<&mut crate::blobs::Writer>,
+    mut writer: Option<&mut Writer>,
 ) -> Result<()> {
     let mut at = 0;
     while at < part.length {

@@ -17,7 +17,15 @@ use crate::support::{DEADLINE, Server, apt, claim, digest, on_disk, report, sour
 
 #[tokio::test]
 async fn an_uploaded_source_becomes_a_published_package() {
-    let server = Server::start().await;
+    published_package(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn an_uploaded_source_becomes_a_published_package_on_sqlite() {
+    published_package(Server::start_on_sqlite().await).await;
+}
+
+async fn published_package(server: Server) {
     let dir = tempfile::tempdir().unwrap();
     let request = upload_source(&server, dir.path()).await;
     let people = server.api(&server.submit);

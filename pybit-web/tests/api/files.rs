@@ -1,10 +1,13 @@
 //! Bytes that arrive in pieces.
 
-use pybit_core::model::StreamOwner;
+use pybit_client::{Destination, Retry};
+use pybit_core::model::{StreamOwner, UploadId};
 use pybit_core::protocol::Manifest;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::support::{Server, spec};
+use crate::support::{Server, on_disk, sha256, spec};
 
 async fn declared(server: &Server, name: &str, bytes: &[u8]) -> String {
     let manifest = Manifest { attempt: 0, files: vec![spec(name, bytes)] };
@@ -75,6 +78,34 @@ async fn a_file_with_another_digest_starts_again() {
 }
 
 #[tokio::test]
+async fn senders_that_leave_before_the_answer_lose_nothing() {
+    let server = Server::start().await;
+    let bytes: Vec<u8> = (0..500_000_u32).flat_map(u32::to_le_bytes).collect();
+    let path = declared(&server, "a.tar", &bytes).await;
+    for (n, piece) in bytes.chunks(100_000).enumerate() {
+        let head = format!(
+            "PATCH {path}?offset={} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+            n * 100_000,
+            server.submit,
+            piece.len()
+        );
+        let mut connection = TcpStream::connect(server.address).await.unwrap();
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection.write_all(piece).await.unwrap();
+        // Some leave at once, some while the server works, each a little later than the one before.
+        for _ in 0..n {
+            tokio::task::yield_now().await;
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let files = on_disk(dir.path(), &[("a.tar".to_owned(), bytes.clone())]);
+    let to = Destination::Upload(UploadId(1));
+    server.api(&server.submit).send_files(to, &files, &Retry::patient()).await.unwrap();
+    let got = server.send(server.request("GET", &path).bearer_auth(&server.submit)).await;
+    assert!(got.bytes[..] == bytes[..]);
+}
+
+#[tokio::test]
 async fn an_empty_file_is_completed_by_an_empty_piece() {
     let server = Server::start().await;
     let path = declared(&server, "empty", b"").await;
@@ -100,6 +131,26 @@ async fn parallel_pieces_at_one_offset_leave_one_stream() {
 }
 
 #[tokio::test]
+async fn the_same_file_sent_twice_is_kept_once() {
+    let server = Server::start().await;
+    for _ in 0..3 {
+        for pieces in [&["hello, world"][..], &["hello", ", world"]] {
+            let path = declared(&server, "a.tar", b"hello, world").await;
+            let mut offset = 0;
+            for piece in pieces {
+                let to = format!("{path}?offset={offset}");
+                offset += piece.len();
+                assert_eq!(server.patch(&to, &server.submit, *piece).await.status, 200);
+            }
+            let got = server.send(server.request("GET", &path).bearer_auth(&server.submit)).await;
+            assert_eq!(&got.bytes[..], b"hello, world");
+        }
+    }
+    let folder = server.blobs.join("blobs").join(&sha256(b"hello, world")[..2]);
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+}
+
+#[tokio::test]
 async fn a_large_file_of_many_pieces_is_whole() {
     let server = Server::start().await;
     let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
@@ -112,8 +163,7 @@ async fn a_large_file_of_many_pieces_is_whole() {
     }
     let got = server.send(server.request("GET", &path).bearer_auth(&server.submit)).await;
     assert!(got.bytes[..] == bytes[..]);
-    let streams =
-        server.farm.storage().streams(StreamOwner::Upload(pybit_core::model::UploadId(1))).await;
+    let streams = server.farm.storage().streams(StreamOwner::Upload(UploadId(1))).await;
     let object = streams.unwrap()[0].object.clone().unwrap();
     assert_eq!(std::fs::metadata(server.blobs.join(object)).unwrap().len(), bytes.len() as u64);
 }

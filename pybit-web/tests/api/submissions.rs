@@ -13,11 +13,19 @@ fn request() -> Value {
 
 #[tokio::test]
 async fn parallel_submissions_with_one_key_are_one() {
-    let server = Server::start().await;
+    submit_in_parallel(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn parallel_submissions_with_one_key_are_one_on_sqlite() {
+    submit_in_parallel(Server::start_on_sqlite().await).await;
+}
+
+async fn submit_in_parallel(server: Server) {
     // (43)
     let sends = (0..100).map(|_| {
-        let request = server.request("POST", "/api/v1/submissions").bearer_auth(&server.submit);
-        server.send(request.header("Idempotency-Key", "push-1").json(&request_body()))
+        let send = server.request("POST", "/api/v1/submissions").bearer_auth(&server.submit);
+        server.send(send.header("Idempotency-Key", "push-1").json(&request()))
     });
     let answers = join_all(sends).await;
     let created = answers.iter().filter(|a| a.status == 201).count();
@@ -27,15 +35,11 @@ async fn parallel_submissions_with_one_key_are_one() {
         answers.iter().map(|a| a.json()["submission"]["id"].as_i64()).collect();
     assert_eq!(numbers, BTreeSet::from([Some(1)]));
     assert_eq!(server.get("/api/v1/jobs").await.json().as_array().unwrap().len(), 1);
-    let mut other = request_body();
+    let mut other = request();
     other["priority"] = 5.into();
     let again = server.request("POST", "/api/v1/submissions").bearer_auth(&server.submit);
     let again = server.send(again.header("Idempotency-Key", "push-1").json(&other)).await;
     assert_eq!((again.status, again.code().as_str()), (422, "idempotency_key_reused"));
-}
-
-fn request_body() -> Value {
-    request()
 }
 
 #[tokio::test]

@@ -85,23 +85,16 @@ async fn a_body_without_end_is_stopped_on_its_way() {
     let mut sent = 0_u64;
     let mut answer = Vec::new();
     let (mut read, mut write) = stream.split();
-    let reading = async { read.read_buf(&mut answer).await };
     let writing = async {
-        while sent < 1 << 30 {
-            if write.write_all(&chunk).await.is_err() {
-                break;
-            }
+        while sent < 1 << 30 && write.write_all(&chunk).await.is_ok() {
             sent += chunk.len() as u64;
         }
     };
-    let both = async {
-        tokio::select! {
-            got = reading => { got.unwrap(); }
-            () = writing => panic!("nobody stopped it"),
-        }
-    };
-    tokio::time::timeout(DEADLINE, both).await.unwrap();
-    assert_eq!(status(&String::from_utf8_lossy(&answer)), 413);
+    let both = async { tokio::join!(read.read_to_end(&mut answer), writing).0 };
+    let read = tokio::time::timeout(DEADLINE, both).await.unwrap();
+    // The refusal is lost where the reset that follows it overtakes it; the connection is closed either way.
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(read.is_err() || status(&answer) == 413, "{answer}");
     assert!(sent < 64 << 20, "{sent} bytes were taken");
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pybit_backends::deb::DebFormat;
+use pybit_backends::sql::SqliteFactory;
 use pybit_client::{Api, Secret};
 use pybit_core::clock::SystemClock;
 use pybit_core::format::PackageFormat;
@@ -17,7 +18,8 @@ use pybit_core::model::{
     FileSpec, Grant, Job, JobId, NewSubmission, Role, Source, StreamOwner, Suite, Target,
 };
 use pybit_core::protocol::{Assignment, ClaimRequest, LogDigest};
-use pybit_core::storage::{ClientReport, NewToken};
+use pybit_core::settings::{Factory, Settings};
+use pybit_core::storage::{ClientReport, NewToken, Storage};
 use pybit_core::{Farm, Policy};
 use pybit_web::{Blobs, SuiteConfig, WebConfig, WebParts, seed, serve};
 use reqwest::Method;
@@ -81,6 +83,15 @@ impl Server {
         Self::start_as(dir, blobs, policy, WebConfig::default()).await
     }
 
+    /// On SQLite, as `pybit up` runs it.
+    pub async fn start_on_sqlite() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("farm.db").display());
+        let storage = SqliteFactory.open(&Settings::url(url)).await.unwrap();
+        let blobs = dir.path().join("blobs");
+        Self::on_storage(storage, dir, blobs, Policy::default(), WebConfig::default()).await
+    }
+
     /// With another `[web]` table; address and repositories are the test's own.
     pub async fn start_as(
         dir: tempfile::TempDir,
@@ -88,9 +99,18 @@ impl Server {
         policy: Policy,
         config: WebConfig,
     ) -> Self {
+        Self::on_storage(Arc::new(MemoryStorage::default()), dir, blobs, policy, config).await
+    }
+
+    async fn on_storage(
+        storage: Arc<dyn Storage>,
+        dir: tempfile::TempDir,
+        blobs: PathBuf,
+        policy: Policy,
+        config: WebConfig,
+    ) -> Self {
         let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
-        let (storage, transport) =
-            (Arc::new(MemoryStorage::default()), Arc::new(MemoryTransport::default()));
+        let transport = Arc::new(MemoryTransport::default());
         let farm = Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), policy);
         seed(farm.storage().as_ref(), &suites()).await.unwrap();
         let parts = WebParts { farm, blobs: Blobs::folder(&blobs).unwrap() };
