@@ -4,6 +4,15 @@ SHELL := /bin/bash
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BUILD_USER := pybit-build
+
+# Started as root, builds run as another user, who must be able to enter the directories of program and data. A checkout
+# below /root cannot be entered: then both go to a place that can.
+ROOM := $(shell [ "$$(id -u)" != 0 ] || setpriv --reuid=65534 --regid=65534 --clear-groups test -x '$(CURDIR)' || echo /var/tmp/pybit)
+ifneq ($(ROOM),)
+export CARGO_TARGET_DIR := $(ROOM)/target
+DATA := --data-dir $(ROOM)/data
+endif
+PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
 # What cargo needs besides Rust: a C compiler and a linker.
 BUILD_PACKAGES := build-essential
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
@@ -49,11 +58,11 @@ build-user:
 
 demo: deps-demo build-user
 	$(CARGO) build --quiet
-	target/debug/pybit up --demo $(if $(ONCE),--once)
+	$(PYBIT) up --demo $(DATA) $(if $(ONCE),--once)
 
 # Everything that the demo has written lies here.
 clean-demo:
-	rm -rf pybit-data
+	rm -rf pybit-data $(if $(ROOM),$(ROOM)/data)
 
 test: deps-test build-user
 	$(CARGO) test --workspace --all-features --no-fail-fast -- --include-ignored
