@@ -130,8 +130,8 @@ async fn next_assignment(client: &Client) -> Option<(Assignment, String)> {
     }
 }
 
-/// Asks for jobs, each time under a name of its own; only a claim whose answer was lost is asked again under its name, so
-/// that a job that it brought is not lost with it.
+/// Asks for one job, always under the same name. A claim that was given up, for a hint or because its answer was lost, may
+/// still be held by the server: whatever it brings is then brought by the next one too, and no job is lost with it.
 struct Asker<'a> {
     client: &'a Client,
     claim_id: String,
@@ -159,7 +159,6 @@ impl<'a> Asker<'a> {
                 Asked::Job(Box::new(job), self.claim_id.clone())
             }
             Ok(_) => {
-                self.claim_id = unique();
                 self.away.reset();
                 if wait_ms == 0 || asked.elapsed() > AT_ONCE {
                     self.empty.reset();
