@@ -82,7 +82,7 @@ impl SqlStore<Sqlite> {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(connect.pragma("query_only", "ON"));
-        Self::new(write, read, &settings.shown()).await
+        Self::new(write, read, None, &settings.shown()).await
     }
 }
 
@@ -170,6 +170,11 @@ impl Dialect for Sqlite {
         }
     }
 
+    /// Whoever waits for the file waits as long as `busy_timeout_ms` says.
+    fn is_passing(_: &sqlx::Error) -> bool {
+        false
+    }
+
     fn begin(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
         begin_with(pool, "BEGIN IMMEDIATE").boxed()
     }
@@ -178,7 +183,7 @@ impl Dialect for Sqlite {
         begin_with(pool, "BEGIN DEFERRED").boxed()
     }
 
-    fn take_turn<'c>(_: &'c mut SqliteConnection, _: &'c str) -> BoxFuture<'c, sqlx::Result<()>> {
+    fn take_turn(_: &mut SqliteConnection, _: i64) -> BoxFuture<'_, sqlx::Result<()>> {
         std::future::ready(Ok(())).boxed()
     }
 
