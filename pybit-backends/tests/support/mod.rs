@@ -12,21 +12,21 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres};
 use tokio::sync::OnceCell;
 
 /// The server's URL. Without one a test of PostgreSQL fails: it never passes for want of a server.
-pub fn server() -> String {
+pub(crate) fn server() -> String {
     std::env::var("PYBIT_TEST_POSTGRES_URL").expect(
         "PYBIT_TEST_POSTGRES_URL names no PostgreSQL server: `make test` starts one, `make services` prints the URL",
     )
 }
 
 /// The URL of another database on the same server.
-pub fn url_of(database: &str) -> String {
+pub(crate) fn url_of(database: &str) -> String {
     let mut url = url::Url::parse(&server()).expect("a URL");
     url.set_path(database);
     url.into()
 }
 
 /// Runs statements on a database.
-pub async fn run(url: &str, sql: &str) -> sqlx::Result<u64> {
+pub(crate) async fn run(url: &str, sql: &str) -> sqlx::Result<u64> {
     let mut connection = PgConnection::connect(url).await?;
     let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await;
     connection.close().await?;
@@ -35,11 +35,11 @@ pub async fn run(url: &str, sql: &str) -> sqlx::Result<u64> {
 
 /// A database that is dropped with this value, whoever still uses it.
 #[derive(Debug)]
-pub struct Database(pub String);
+pub(crate) struct Database(pub(crate) String);
 
 impl Database {
     /// An empty one.
-    pub async fn empty() -> Self {
+    pub(crate) async fn empty() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("pybit_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -48,7 +48,7 @@ impl Database {
     }
 
     /// One with the farm's schema, copied: that is quicker than to migrate each.
-    pub async fn fresh() -> Self {
+    pub(crate) async fn fresh() -> Self {
         static TEMPLATE: OnceCell<Database> = OnceCell::const_new();
         let template = TEMPLATE
             .get_or_init(|| async {
@@ -65,28 +65,28 @@ impl Database {
     }
 
     /// Its URL.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         url_of(&self.0)
     }
 
     /// How to open it.
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings::url(self.url())
     }
 
     /// Opened as itself.
-    pub async fn store(&self) -> SqlStore<Postgres> {
+    pub(crate) async fn store(&self) -> SqlStore<Postgres> {
         SqlStore::<Postgres>::open(&self.settings()).await.expect("it opens")
     }
 
     /// Opened as a program opens it.
-    pub async fn open(&self) -> Arc<dyn Storage> {
+    pub(crate) async fn open(&self) -> Arc<dyn Storage> {
         let registry = Registry::<dyn Storage>::new("storage").with(PostgresFactory);
         registry.open(&self.settings()).await.expect("it opens")
     }
 
     /// Runs statements on it.
-    pub async fn run(&self, sql: &str) -> sqlx::Result<u64> {
+    pub(crate) async fn run(&self, sql: &str) -> sqlx::Result<u64> {
         run(&self.url(), sql).await
     }
 }
