@@ -15,7 +15,7 @@ mod submissions;
 use std::sync::Arc;
 
 use pybit_backends::sql::SqliteFactory;
-use pybit_core::conformance::support::Store;
+use pybit_core::conformance::support::{Store, together};
 use pybit_core::settings::{Registry, Settings};
 use pybit_core::storage::Storage;
 use support::Database;
@@ -23,7 +23,13 @@ use support::Database;
 /// Several servers on one database.
 struct Servers {
     handles: Vec<Store>,
-    _keep: Box<dyn std::any::Any>,
+    place: Place,
+}
+
+/// Where they keep it; removed in the end.
+enum Place {
+    File(#[expect(dead_code, reason = "it is kept, not read")] tempfile::TempDir),
+    Database(Database),
 }
 
 impl Servers {
@@ -37,16 +43,31 @@ impl Servers {
         for _ in 0..2 {
             handles.push(registry.open(&settings).await.unwrap());
         }
-        Self { handles, _keep: Box::new(folder) }
+        Self { handles, place: Place::File(folder) }
     }
 
     async fn on_postgres() -> Self {
         let database = Database::fresh().await;
         let mut handles = Vec::new();
         for _ in 0..3 {
-            handles.push(database.open().await);
+            let handle = database.open().await;
+            // Connections that are there make what starts together really meet.
+            together(12, |_| {
+                let handle = Arc::clone(&handle);
+                async move { handle.counts().await.unwrap() }
+            })
+            .await;
+            handles.push(handle);
         }
-        Self { handles, _keep: Box::new(database) }
+        Self { handles, place: Place::Database(database) }
+    }
+
+    /// Ends the servers. On PostgreSQL no two transactions have waited for each other in a circle: run again, they
+    /// would go unseen.
+    async fn end(self) {
+        drop(self.handles);
+        let Place::Database(database) = self.place else { return };
+        assert_eq!(database.deadlocks().await, 0, "locks are taken in one order");
     }
 
     /// The server that the `n`th task uses.
@@ -60,12 +81,20 @@ macro_rules! on_both {
     ($($module:ident::$race:ident),* $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $race() { super::$module::$race(super::Servers::on_sqlite().await).await; })*
+            async fn $race() {
+                let servers = super::Servers::on_sqlite().await;
+                super::$module::$race(&servers).await;
+                servers.end().await;
+            })*
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             #[ignore = "needs PostgreSQL"]
-            async fn $race() { super::$module::$race(super::Servers::on_postgres().await).await; })*
+            async fn $race() {
+                let servers = super::Servers::on_postgres().await;
+                super::$module::$race(&servers).await;
+                servers.end().await;
+            })*
         }
     };
 }

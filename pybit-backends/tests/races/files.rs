@@ -9,7 +9,7 @@ use pybit_core::storage::{Advance, Change};
 
 use super::Servers;
 
-pub(super) async fn one_list_declared_often_makes_its_files_once(servers: Servers) {
+pub(super) async fn one_list_declared_often_makes_its_files_once(servers: &Servers) {
     let server = servers.of(0);
     let job = submit_and_take(&server, "box", planned("hello", "1")).await;
     let upload = server.new_upload("ann", &[], at(1)).await.unwrap();
@@ -32,7 +32,7 @@ pub(super) async fn one_list_declared_often_makes_its_files_once(servers: Server
     }
 }
 
-pub(super) async fn no_file_joins_a_result(servers: Servers) {
+pub(super) async fn no_file_joins_a_result(servers: &Servers) {
     for round in 0..10 {
         let job = submit_and_take(&servers.of(0), "box", planned(&format!("p{round}"), "1")).await;
         let result =
@@ -65,7 +65,7 @@ pub(super) async fn no_file_joins_a_result(servers: Servers) {
 }
 
 /// Appends, merges, resets and a seal at once: what the stream says is what its parts are.
-pub(super) async fn parts_stay_whole(servers: Servers) {
+pub(super) async fn parts_stay_whole(servers: &Servers) {
     let server = servers.of(0);
     let job = submit_and_take(&server, "box", planned("hello", "1")).await;
     let (log, data) = (log_of(&server, &job).await, declare(&server, &job, "data", 400).await);

@@ -11,7 +11,7 @@ use pybit_core::storage::{Advance, Change};
 
 use super::Servers;
 
-pub(super) async fn a_thousand_jobs_are_claimed_once_each(servers: Servers) {
+pub(super) async fn a_thousand_jobs_are_claimed_once_each(servers: &Servers) {
     let arches = ["amd64", "arm64", "riscv64"];
     for hundred in 0..10 {
         let plan = (0..100)
@@ -42,7 +42,7 @@ pub(super) async fn a_thousand_jobs_are_claimed_once_each(servers: Servers) {
     assert_eq!(counts.0.values().sum::<u64>(), 1000);
 }
 
-pub(super) async fn one_claim_made_often_takes_one_job(servers: Servers) {
+pub(super) async fn one_claim_made_often_takes_one_job(servers: &Servers) {
     submit(&servers.of(0), (0..8).map(|n| planned(&format!("p{n}"), "1")).collect()).await;
     let wish = claim("box", &[target("amd64")]);
     let jobs = together(8, |n| {
@@ -55,7 +55,7 @@ pub(super) async fn one_claim_made_often_takes_one_job(servers: Servers) {
     assert_eq!(servers.of(0).counts().await.unwrap().of(JobStatus::Waiting), 7);
 }
 
-pub(super) async fn a_result_and_a_lapse_exclude_each_other(servers: Servers) {
+pub(super) async fn a_result_and_a_lapse_exclude_each_other(servers: &Servers) {
     for round in 0..12 {
         let job = submit_and_take(&servers.of(0), "box", planned(&format!("p{round}"), "1")).await;
         let lapse = Change {
@@ -92,7 +92,7 @@ pub(super) async fn a_result_and_a_lapse_exclude_each_other(servers: Servers) {
     }
 }
 
-pub(super) async fn heartbeats_and_newer_versions_do_not_wait_in_a_circle(servers: Servers) {
+pub(super) async fn heartbeats_and_newer_versions_do_not_wait_in_a_circle(servers: &Servers) {
     let server = servers.of(0);
     let mut held = Vec::new();
     for n in 0..8 {
@@ -139,7 +139,7 @@ pub(super) async fn heartbeats_and_newer_versions_do_not_wait_in_a_circle(server
     }
 }
 
-pub(super) async fn hints_are_marked_by_two_servers(servers: Servers) {
+pub(super) async fn hints_are_marked_by_two_servers(servers: &Servers) {
     for n in 0..30 {
         submit_one(&servers.of(n), planned(&format!("p{n}"), "1")).await;
     }

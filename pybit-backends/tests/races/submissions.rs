@@ -9,7 +9,7 @@ use pybit_core::storage::{NewToken, SubmissionRecord};
 
 use super::Servers;
 
-pub(super) async fn one_key_makes_one_submission(servers: Servers) {
+pub(super) async fn one_key_makes_one_submission(servers: &Servers) {
     let keyed = SubmissionRecord {
         idempotency_key: Some("once".to_owned()),
         ..record(vec![planned("hello", "1"), planned_in("hello", "1", target("arm64"))])
@@ -28,7 +28,7 @@ pub(super) async fn one_key_makes_one_submission(servers: Servers) {
     assert_eq!(all.len(), 2);
 }
 
-pub(super) async fn the_newest_version_is_what_stays(servers: Servers) {
+pub(super) async fn the_newest_version_is_what_stays(servers: &Servers) {
     let results =
         together(32, |n| {
             let server = servers.of(n);
@@ -58,7 +58,7 @@ pub(super) async fn the_newest_version_is_what_stays(servers: Servers) {
     assert_eq!(last, "7", "the newest was taken");
 }
 
-pub(super) async fn plans_in_opposite_order_wait_in_one_order(servers: Servers) {
+pub(super) async fn plans_in_opposite_order_wait_in_one_order(servers: &Servers) {
     let names: Vec<String> = (0..6).map(|n| format!("p{n}")).collect();
     for round in 1..=4 {
         let results = together(16, |n| {
@@ -89,7 +89,7 @@ pub(super) async fn plans_in_opposite_order_wait_in_one_order(servers: Servers) 
     assert!(left.iter().all(|job| job.version.as_ref().unwrap().as_str() == "415"));
 }
 
-pub(super) async fn one_digest_makes_one_token(servers: Servers) {
+pub(super) async fn one_digest_makes_one_token(servers: &Servers) {
     let token = NewToken {
         name: "ann".to_owned(),
         sha256: "0".repeat(64),

@@ -4,11 +4,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use pybit_backends::sql::{PostgresFactory, SqlStore};
+use pybit_core::conformance::support::DEADLINE;
 use pybit_core::settings::{Registry, Settings};
 use pybit_core::storage::Storage;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Row};
 use tokio::sync::OnceCell;
 
 /// The server's URL. Without one a test of PostgreSQL fails: it never passes for want of a server.
@@ -33,7 +35,13 @@ pub(crate) async fn run(url: &str, sql: &str) -> sqlx::Result<u64> {
     done.map(|d| d.rows_affected())
 }
 
-/// A database that is dropped with this value, whoever still uses it.
+/// The number that a query returns.
+pub(crate) async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
+    let row = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await;
+    row.expect("a row").get(0)
+}
+
+/// A database of its own; it goes with the server, whose directory is a temporary one.
 #[derive(Debug)]
 pub(crate) struct Database(pub(crate) String);
 
@@ -83,6 +91,21 @@ impl Database {
     pub(crate) async fn open(&self) -> Arc<dyn Storage> {
         let registry = Registry::<dyn Storage>::new("storage").with(PostgresFactory);
         registry.open(&self.settings()).await.expect("it opens")
+    }
+
+    /// How many transactions were ended for waiting in a circle, once nobody uses it any more: only then the server has
+    /// counted all.
+    pub(crate) async fn deadlocks(&self) -> i64 {
+        let mut connection = PgConnection::connect(&server()).await.expect("a connection");
+        let users = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'", self.0);
+        let counted =
+            format!("SELECT deadlocks FROM pg_stat_database WHERE datname = '{}'", self.0);
+        let deadline = Instant::now() + DEADLINE;
+        while number(&mut connection, &users).await > 0 {
+            assert!(Instant::now() < deadline, "its users went");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        number(&mut connection, &counted).await
     }
 
     /// Runs statements on it.
