@@ -1,63 +1,16 @@
-//! The schema itself: migrations, and the triggers that hold where the program fails.
+//! The schema of each engine: migrations, and the triggers that hold where the program fails; and that both are one.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+#[path = "schema/parity.rs"]
+mod parity;
+#[path = "schema/postgres.rs"]
+mod postgres;
+#[path = "schema/sqlite.rs"]
+mod sqlite;
+mod support;
 
-use pybit_backends::sql::SqlStore;
-use pybit_core::ErrorKind;
 use pybit_core::model::JobStatus;
-use pybit_core::settings::Settings;
-use pybit_core::storage::{AccountStore, JobStore};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, Connection, Row, Sqlite};
-
-fn settings(file: &Path) -> Settings {
-    Settings::url(format!("sqlite://{}", file.display()))
-}
-
-async fn made(folder: &Path) -> PathBuf {
-    let file = folder.join("deep/farm.db");
-    SqlStore::<Sqlite>::open(&settings(&file)).await.unwrap().close().await;
-    file
-}
-
-async fn raw(file: &Path) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(file).foreign_keys(true);
-    SqliteConnection::connect_with(&options).await.unwrap()
-}
-
-async fn run(connection: &mut SqliteConnection, sql: &str) -> sqlx::Result<u64> {
-    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await?;
-    Ok(done.rows_affected())
-}
-
-async fn number(connection: &mut SqliteConnection, sql: &str) -> i64 {
-    let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.unwrap();
-    rows.get(0)
-}
-
-/// A job as a claim-free client would write it.
-async fn add_job(connection: &mut SqliteConnection, status: &str) -> sqlx::Result<i64> {
-    run(
-        connection,
-        "INSERT INTO submission (request, principal, created_at) VALUES ('{}', 'me', 0)",
-    )
-    .await?;
-    run(
-        connection,
-        &format!(
-            "INSERT INTO job (submission, kind, package, dist, suite, arch, format, env, master, status,
-                              row_version, attempt, lease_epoch, infra_retries, dep_waits, lost_by,
-                              not_before, priority, weight, unmet, produced, created_at, changed_at)
-             VALUES (1, 'binary', 'hello', 'Debian', 'sid', 'amd64', 'deb', 'host', 1, '{status}',
-                     1, 0, 0, 0, 0, '[]', 0, 0, 0, '[]', '[]', 0, 0)"
-        ),
-    )
-    .await?;
-    Ok(number(connection, "SELECT max(id) FROM job").await)
-}
 
 /// The shortest legal way from `Waiting` to a status.
 fn way_to(status: JobStatus) -> Vec<JobStatus> {
@@ -72,143 +25,4 @@ fn way_to(status: JobStatus) -> Vec<JobStatus> {
         ways.extend(last.next().iter().map(|next| [way.as_slice(), &[*next]].concat()));
         at += 1;
     }
-}
-
-#[tokio::test]
-async fn a_second_open_migrates_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = made(folder.path()).await;
-    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
-    let applied = "SELECT count(*) * 1000000 + total(installed_on) FROM (SELECT strftime('%s', installed_on) AS installed_on FROM _sqlx_migrations)";
-    let before: f64 = {
-        let row = sqlx::raw_sql(AssertSqlSafe(applied.to_owned()))
-            .fetch_one(&mut raw(&file).await)
-            .await
-            .unwrap();
-        row.get(0)
-    };
-    let store = SqlStore::<Sqlite>::open(&settings(&file)).await.unwrap();
-    store.health().await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 1);
-    store.close().await;
-    let after: f64 = {
-        let row = sqlx::raw_sql(AssertSqlSafe(applied.to_owned()))
-            .fetch_one(&mut raw(&file).await)
-            .await
-            .unwrap();
-        row.get(0)
-    };
-    assert!((before - after).abs() < f64::EPSILON);
-}
-
-#[tokio::test]
-async fn a_newer_schema_is_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = made(folder.path()).await;
-    for version in [2, 7] {
-        let row = format!(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-             VALUES ({version}, 'later', true, x'00', 0)"
-        );
-        run(&mut raw(&file).await, &row).await.unwrap();
-    }
-    let error = SqlStore::<Sqlite>::open(&settings(&file)).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Unsupported, "schema_too_new"));
-    assert!(
-        error.message().contains("version 7") && error.message().contains("up to 1"),
-        "{error}"
-    );
-}
-
-#[tokio::test]
-async fn the_trigger_and_the_transition_table_agree_on_every_pair() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut connection = raw(&made(folder.path()).await).await;
-    for from in JobStatus::ALL {
-        for to in JobStatus::ALL {
-            let id = add_job(&mut connection, "Waiting").await.unwrap();
-            for step in &way_to(from)[1..] {
-                let sql = format!("UPDATE job SET status = '{step}' WHERE id = {id}");
-                assert_eq!(run(&mut connection, &sql).await.unwrap(), 1, "on the way to {from}");
-            }
-            let sql = format!("UPDATE job SET status = '{to}' WHERE id = {id}");
-            let changed = run(&mut connection, &sql).await;
-            assert_eq!(changed.is_ok(), from.may_become(to), "{from} to {to}: {changed:?}");
-        }
-    }
-    for status in JobStatus::ALL {
-        let counted = format!("SELECT jobs FROM job_count WHERE status = '{status}'");
-        let there = format!("SELECT count(*) FROM job WHERE status = '{status}'");
-        let counted = number(&mut connection, &counted).await;
-        assert_eq!(counted, number(&mut connection, &there).await, "{status}");
-    }
-}
-
-#[tokio::test]
-async fn jobs_start_waiting_and_stay() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut connection = raw(&made(folder.path()).await).await;
-    for status in &JobStatus::ALL[1..] {
-        assert!(add_job(&mut connection, status.as_str()).await.is_err(), "{status}");
-    }
-    add_job(&mut connection, "Waiting").await.unwrap();
-    assert!(run(&mut connection, "DELETE FROM job").await.is_err());
-    assert!(run(&mut connection, "UPDATE job SET priority = 'high'").await.is_err(), "STRICT");
-}
-
-#[tokio::test]
-async fn events_are_only_ever_added() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut connection = raw(&made(folder.path()).await).await;
-    let id = add_job(&mut connection, "Waiting").await.unwrap();
-    let add =
-        format!("INSERT INTO event VALUES ({id}, 1, 0, NULL, 'Waiting', 'me', 'submitted', 0)");
-    run(&mut connection, &add).await.unwrap();
-    assert!(run(&mut connection, &add).await.is_err(), "numbered once");
-    assert!(run(&mut connection, "UPDATE event SET cause = 'other'").await.is_err());
-    assert!(run(&mut connection, "DELETE FROM event").await.is_err());
-    assert_eq!(number(&mut connection, "SELECT count(*) FROM event").await, 1);
-}
-
-#[tokio::test]
-async fn what_is_not_a_database_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("farm.db");
-    std::fs::write(&file, "x".repeat(9000)).unwrap();
-    let error = SqlStore::<Sqlite>::open(&settings(&file)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
-}
-
-#[tokio::test]
-async fn a_database_damaged_by_an_unclean_stop_is_not_served() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = made(folder.path()).await;
-    let mut connection = raw(&file).await;
-    for _ in 0..300 {
-        add_job(&mut connection, "Waiting").await.unwrap();
-    }
-    run(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
-    let page =
-        number(&mut connection, "SELECT rootpage FROM sqlite_schema WHERE name = 'job'").await;
-    connection.close().await.unwrap();
-    let mut bytes = std::fs::read(&file).unwrap();
-    let start = usize::try_from((page - 1) * 4096).unwrap();
-    bytes[start..start + 64].fill(0xff);
-    std::fs::write(&file, bytes).unwrap();
-    let store = SqlStore::<Sqlite>::open(&settings(&file)).await;
-    assert!(store.is_ok(), "a clean stop is not checked");
-    store.unwrap().close().await;
-    std::fs::write(file.with_extension("db-wal"), "left over").unwrap();
-    let error = SqlStore::<Sqlite>::open(&settings(&file)).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Corrupt, "database_damaged"), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_fresh_farm_is_empty() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqlStore::<Sqlite>::open(&settings(&folder.path().join("x.db"))).await.unwrap();
-    assert!(store.counts().await.unwrap().0.is_empty());
-    assert!(store.leases().await.unwrap().is_empty());
-    store.close().await;
 }

@@ -89,7 +89,7 @@ impl<D: Dialect> Call<D> {
         decode: impl Fn(&Cells<'_, D>) -> Result<R>,
     ) -> Result<Vec<R>> {
         let (statement, arguments) = self.ready()?;
-        let rows = D::fetch(connection, statement.text(D::ENGINE), arguments)
+        let rows = D::fetch(connection, statement, arguments)
             .await
             .map_err(|e| failed::<D>(statement.name(), e))?;
         rows.iter().map(|row| decode(&Cells { statement, row })).collect()
@@ -119,9 +119,7 @@ impl<D: Dialect> Call<D> {
     /// Runs it and returns how many rows it changed.
     pub(super) async fn run(self, connection: &mut D::Connection) -> Result<u64> {
         let (statement, arguments) = self.ready()?;
-        D::run(connection, statement.text(D::ENGINE), arguments)
-            .await
-            .map_err(|e| failed::<D>(statement.name(), e))
+        D::run(connection, statement, arguments).await.map_err(|e| failed::<D>(statement.name(), e))
     }
 
     /// Runs a change of exactly one row.

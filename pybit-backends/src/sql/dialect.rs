@@ -7,6 +7,8 @@ use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Arguments, ColumnIndex, Database, Decode, Encode, Pool, Row, Transaction, Type};
 
+use super::statement::Statement;
+
 /// The engines that a [`Statement`](super::Statement) has a text for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -92,14 +94,14 @@ pub trait Dialect:
     /// Runs a statement to its end and returns its rows.
     fn fetch<'c>(
         connection: &'c mut Self::Connection,
-        sql: &'static str,
+        statement: &'static Statement,
         arguments: Self::Arguments,
     ) -> BoxFuture<'c, sqlx::Result<Vec<Self::Row>>>;
 
     /// Runs a statement and returns how many rows it changed.
     fn run<'c>(
         connection: &'c mut Self::Connection,
-        sql: &'static str,
+        statement: &'static Statement,
         arguments: Self::Arguments,
     ) -> BoxFuture<'c, sqlx::Result<u64>>;
 }

@@ -12,12 +12,13 @@ pub struct Statement {
     params: usize,
     sqlite: &'static str,
     postgres: &'static str,
+    planned_anew: bool,
 }
 
 impl Statement {
     /// One text for every engine.
     pub(super) const fn shared(name: &'static str, params: usize, sql: &'static str) -> Self {
-        Self { name, params, sqlite: sql, postgres: sql }
+        Self { name, params, sqlite: sql, postgres: sql, planned_anew: false }
     }
 
     /// A text for each engine, where their syntax differs.
@@ -27,7 +28,18 @@ impl Statement {
         sqlite: &'static str,
         postgres: &'static str,
     ) -> Self {
-        Self { name, params, sqlite, postgres }
+        Self { name, params, sqlite, postgres, planned_anew: false }
+    }
+
+    /// Has it planned for its parameters each time it runs. PostgreSQL keeps one plan for all of them otherwise, which is
+    /// quick for a row or two and may walk the whole table for a list whose filter is rare.
+    pub(super) const fn planned_anew(self) -> Self {
+        Self { planned_anew: true, ..self }
+    }
+
+    /// Whether it is planned for its parameters each time it runs.
+    pub fn is_planned_anew(&self) -> bool {
+        self.planned_anew
     }
 
     /// What it is called in errors and tests.

@@ -27,7 +27,7 @@ pub use options::PostgresOptions;
 
 use super::call::Call;
 use super::dialect::{Dialect, Engine};
-use super::{SqlStore, statements};
+use super::{SqlStore, Statement, statements};
 
 /// The oldest major version that the tests have seen to work.
 const OLDEST: i64 = 13;
@@ -142,26 +142,27 @@ impl Dialect for Postgres {
             let mut arguments = PgArguments::default();
             <Self as super::Value<i64>>::bind(&mut arguments, number)
                 .map_err(sqlx::Error::Encode)?;
-            let text = statements::POSTGRES_TAKE_TURN.text(Self::ENGINE);
-            Self::fetch(connection, text, arguments).await.map(drop)
+            Self::fetch(connection, &statements::POSTGRES_TAKE_TURN, arguments).await.map(drop)
         }
         .boxed()
     }
 
     fn fetch<'c>(
         connection: &'c mut PgConnection,
-        sql: &'static str,
+        statement: &'static Statement,
         arguments: PgArguments,
     ) -> BoxFuture<'c, sqlx::Result<Vec<PgRow>>> {
-        query_with(sql, arguments).fetch_all(connection).boxed()
+        let query = query_with(statement.text(Self::ENGINE), arguments)
+            .persistent(!statement.is_planned_anew());
+        query.fetch_all(connection).boxed()
     }
 
     fn run<'c>(
         connection: &'c mut PgConnection,
-        sql: &'static str,
+        statement: &'static Statement,
         arguments: PgArguments,
     ) -> BoxFuture<'c, sqlx::Result<u64>> {
-        async move { Ok(query_with(sql, arguments).execute(connection).await?.rows_affected()) }
-            .boxed()
+        let query = query_with(statement.text(Self::ENGINE), arguments);
+        async move { Ok(query.execute(connection).await?.rows_affected()) }.boxed()
     }
 }

@@ -28,7 +28,7 @@ pub use options::SqliteOptions;
 use super::call::Call;
 use super::dialect::{Dialect, Engine, Moment};
 use super::error::failed;
-use super::{SqlStore, statements};
+use super::{SqlStore, Statement, statements};
 
 /// Before this version two connections, one that checkpoints and one that writes, could corrupt the database (the
 /// "WAL-reset bug" in the release notes of SQLite 3.51.3).
@@ -189,19 +189,20 @@ impl Dialect for Sqlite {
 
     fn fetch<'c>(
         connection: &'c mut SqliteConnection,
-        sql: &'static str,
+        statement: &'static Statement,
         arguments: SqliteArguments,
     ) -> BoxFuture<'c, sqlx::Result<Vec<SqliteRow>>> {
-        query_with(sql, arguments).fetch_all(connection).boxed()
+        let query = query_with(statement.text(Self::ENGINE), arguments);
+        query.fetch_all(connection).boxed()
     }
 
     fn run<'c>(
         connection: &'c mut SqliteConnection,
-        sql: &'static str,
+        statement: &'static Statement,
         arguments: SqliteArguments,
     ) -> BoxFuture<'c, sqlx::Result<u64>> {
-        async move { Ok(query_with(sql, arguments).execute(connection).await?.rows_affected()) }
-            .boxed()
+        let query = query_with(statement.text(Self::ENGINE), arguments);
+        async move { Ok(query.execute(connection).await?.rows_affected()) }.boxed()
     }
 }
 

@@ -26,6 +26,7 @@ macro_rules! jobs_by {
                  ORDER BY id DESC LIMIT $9"
             ),
         )
+        .planned_anew()
     };
 }
 

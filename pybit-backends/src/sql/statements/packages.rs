@@ -20,7 +20,8 @@ pub(in crate::sql) static PACKAGES: Statement = Statement::shared(
                            AND (CAST($2 AS TEXT) IS NULL OR lower(package) LIKE $2 ESCAPE '!')
                          ORDER BY package LIMIT $3)
      ORDER BY h.package, h.dist, h.suite, h.format",
-);
+)
+.planned_anew();
 
 pub(in crate::sql) static PACKAGE_NEWEST: Statement = Statement::shared(
     "package_newest",
