@@ -16,7 +16,7 @@ PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
 # What cargo needs besides Rust: a C compiler and a linker.
 BUILD_PACKAGES := build-essential
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
-SERVICE_PACKAGES := postgresql rabbitmq-server
+SERVICE_PACKAGES := openssl postgresql rabbitmq-server
 TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) libdpkg-perl
 DENY_VERSION := 0.20.2
 

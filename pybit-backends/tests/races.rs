@@ -67,7 +67,9 @@ impl Servers {
     async fn end(self) {
         drop(self.handles);
         let Place::Database(database) = self.place else { return };
-        assert_eq!(database.deadlocks().await, 0, "locks are taken in one order");
+        let deadlocks = database.deadlocks().await;
+        database.drop().await;
+        assert_eq!(deadlocks, 0, "locks are taken in one order");
     }
 
     /// The server that the `n`th task uses.

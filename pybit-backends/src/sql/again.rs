@@ -39,8 +39,11 @@ impl<D: Dialect> SqlStore<D> {
     async fn in_time<R>(&self, method: impl Future<Output = Result<R>>) -> Result<R> {
         let Some(patience) = self.patience else { return method.await };
         let late = |_| {
-            let message =
-                format!("{} does not answer within {} s", D::NAME, patience.as_secs_f32());
+            let message = format!(
+                "the {} database does not answer within {} s",
+                D::NAME,
+                patience.as_secs_f32()
+            );
             Err(Error::new(ErrorKind::Unavailable, message))
         };
         tokio::time::timeout(patience, method).await.unwrap_or_else(late)

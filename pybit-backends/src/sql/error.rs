@@ -8,13 +8,17 @@ use super::dialect::Dialect;
 /// An error of the driver in operation `op` (the statement's name) as pybit's error.
 pub(super) fn failed<D: Dialect>(op: &'static str, error: sqlx::Error) -> Error {
     let kind = kind_of::<D>(&error);
+    let what = match kind {
+        ErrorKind::Busy => "is busy; try again in a moment",
+        ErrorKind::Full => "has a full disk; make room, nothing was changed",
+        ErrorKind::Unavailable => "does not answer",
+        ErrorKind::Conflict => "already has an equal row",
+        ErrorKind::Corrupt => "holds what cannot be read",
+        _ => "refused the statement",
+    };
     let message = match kind {
-        ErrorKind::Busy => "the database is busy; try again in a moment".to_owned(),
-        ErrorKind::Full => "the database's disk is full; make room, nothing was changed".to_owned(),
-        ErrorKind::Unavailable => "the database does not answer".to_owned(),
-        ErrorKind::Conflict => "the database already has an equal row".to_owned(),
-        ErrorKind::Corrupt => "the database holds what cannot be read".to_owned(),
-        _ => format!("the database refused the statement {op}"),
+        ErrorKind::Internal => format!("the {} database {what} {op}", D::NAME),
+        _ => format!("the {} database {what}", D::NAME),
     };
     let full = kind == ErrorKind::Full;
     let converted = Error::new(kind, message).with_op(op).with_source(error);
@@ -24,6 +28,7 @@ pub(super) fn failed<D: Dialect>(op: &'static str, error: sqlx::Error) -> Error 
 fn kind_of<D: Dialect>(error: &sqlx::Error) -> ErrorKind {
     match error {
         sqlx::Error::Database(error) => D::kind(error.as_ref()),
+        // The pool waits for a connection to be free or, in vain, to be made.
         sqlx::Error::PoolTimedOut => ErrorKind::Busy,
         sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
             ErrorKind::Full

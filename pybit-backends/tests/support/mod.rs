@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod proxy;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -106,6 +108,12 @@ impl Database {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         number(&mut connection, &counted).await
+    }
+
+    /// Drops it, whoever still uses it.
+    pub(crate) async fn drop(self) {
+        let dropped = run(&server(), &format!("DROP DATABASE {} WITH (FORCE)", self.0)).await;
+        dropped.expect("it is dropped");
     }
 
     /// Runs statements on it.

@@ -37,15 +37,17 @@ pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
+const TLS: &str = "TLS with it failed; see sslmode and sslrootcert in the URL";
+
 /// Why the server `shown` cannot be used: one sentence, without what the driver quotes.
 pub(super) fn unreachable(shown: &str, error: sqlx::Error) -> Error {
     let (kind, code, why) = match &error {
         sqlx::Error::Database(said) => refused(said.as_ref()),
-        sqlx::Error::Tls(_) => (
-            ErrorKind::Unavailable,
-            "storage_tls",
-            "TLS with it failed; see sslmode and sslrootcert",
-        ),
+        sqlx::Error::Tls(_) => (ErrorKind::Unavailable, "storage_tls", TLS),
+        // So the TLS library says that it does not trust the certificate.
+        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+            (ErrorKind::Unavailable, "storage_tls", TLS)
+        }
         sqlx::Error::Io(io) => (ErrorKind::Unavailable, "storage_unreachable", in_words(io.kind())),
         sqlx::Error::PoolTimedOut => {
             (ErrorKind::Unavailable, "storage_unreachable", "it does not answer in time")
