@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::AppState;
 use crate::streams;
 
-/// The outbox is looked at this often even when nothing was announced here: another server may have filled it.
+/// The outbox is looked at this often even when nothing was announced here: another server may have filled it and died.
 const DISPATCH: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
 const ARCHIVE: Duration = Duration::from_secs(5);
@@ -25,6 +25,7 @@ pub(crate) fn start(state: &AppState, tasks: &TaskTracker) {
     let policy = state.farm.policy();
     let rehint = Duration::from_millis(policy.rehint_ms.max(10));
     let reap = Duration::from_millis((policy.lease_ttl_ms / 8).max(10));
+    tasks.spawn(listen(state.clone()));
     tasks.spawn(dispatch(state.clone()));
     tasks.spawn(every(state.clone(), "rehint", rehint, |s| async move { s.farm.rehint().await }));
     tasks.spawn(every(
@@ -40,17 +41,25 @@ pub(crate) fn start(state: &AppState, tasks: &TaskTracker) {
     tasks.spawn(every(state.clone(), "clean", CLEAN, |s| async move { clean(&s).await }));
 }
 
+/// Wakes held requests when something changed, on whichever server.
+async fn listen(state: AppState) {
+    tokio::select! {
+        () = state.stopping.cancelled() => {}
+        () = state.farm.listen() => {}
+    }
+}
+
 /// Sends hints as soon as there are any.
 async fn dispatch(state: AppState) {
-    let mut work = state.farm.work();
+    let mut unsent = state.farm.unsent();
     let mut trouble = Trouble::new("dispatch");
     while !state.stopping.is_cancelled() {
-        work.borrow_and_update();
+        unsent.borrow_and_update();
         let pause = trouble.after(state.farm.dispatch().await.map(|_| ()), DISPATCH);
         tokio::select! {
             () = state.stopping.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
-            Ok(()) = work.changed(), if trouble.is_over() => {}
+            Ok(()) = unsent.changed(), if trouble.is_over() => {}
         }
     }
 }

@@ -26,13 +26,11 @@ impl<D: Dialect> ClientStore for SqlStore<D> {
             remember::<D>(connection, report, at).await?;
             let mut asked = Vec::with_capacity(listed.len());
             for (id, _) in listed {
-                asked.push(match moved.get(id) {
-                    Some(job) => Some(job.clone()),
-                    None => {
-                        let job = Call::<D>::new(&sql::JOB_BY_ID).int(id.0);
-                        job.first(connection, jobs::job).await?
-                    }
-                });
+                let job = match moved.get(id).cloned() {
+                    None => find_job::<D>(connection, *id).await?,
+                    moved => moved,
+                };
+                asked.push(job);
             }
             let mut held = Call::<D>::new(&sql::HELD_BY_CLIENT)
                 .text(report.name.as_str())
@@ -114,6 +112,10 @@ async fn move_leases<D: Dialect>(
         moved.extend(job.map(|job| (*id, job)));
     }
     Ok(moved)
+}
+
+async fn find_job<D: Dialect>(connection: &mut D::Connection, id: JobId) -> Result<Option<Job>> {
+    Call::<D>::new(&sql::JOB_BY_ID).int(id.0).first(connection, jobs::job).await
 }
 
 async fn find<D: Dialect>(

@@ -1,5 +1,6 @@
 //! Fresh databases on the PostgreSQL server that `make services` starts.
 
+#![allow(clippy::allow_attributes, reason = "what is dead differs by test file")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod proxy;
@@ -60,6 +61,7 @@ impl Database {
     /// One with the farm's schema, copied: that is quicker than to migrate each.
     pub(crate) async fn fresh() -> Self {
         static TEMPLATE: OnceCell<Database> = OnceCell::const_new();
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let template = TEMPLATE
             .get_or_init(|| async {
                 let made = Self::empty().await;
@@ -67,7 +69,6 @@ impl Database {
                 made
             })
             .await;
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("{}_{}", template.0, NEXT.fetch_add(1, Ordering::Relaxed));
         let made = run(&server(), &format!("CREATE DATABASE {name} TEMPLATE {}", template.0)).await;
         made.expect("a database is copied");

@@ -60,10 +60,7 @@ impl Farm {
 
     fn announce(&self, job: &Job, followed: &[Job]) {
         if job.status == JobStatus::Waiting || !followed.is_empty() {
-            self.announce_work();
-        }
-        if job.status == JobStatus::Uploaded {
-            self.announce_results();
+            self.announce_unsent();
         }
     }
 }

@@ -58,6 +58,8 @@ struct Inner {
     work: watch::Sender<u64>,
     /// Moves when a result may have become publishable.
     results: watch::Sender<u64>,
+    /// Moves when this server has put hints into the outbox.
+    unsent: watch::Sender<u64>,
 }
 
 impl Farm {
@@ -80,7 +82,7 @@ impl Farm {
     ) -> Self {
         let formats = formats.into_iter().map(|f| (f.name().clone(), f)).collect();
         let leases = Mutex::new(lease::LeaseWatch::default());
-        let (work, results) = (watch::Sender::new(0), watch::Sender::new(0));
+        let [work, results, unsent] = [(); 3].map(|()| watch::Sender::new(0));
         Self {
             inner: Arc::new(Inner {
                 storage,
@@ -91,6 +93,7 @@ impl Farm {
                 leases,
                 work,
                 results,
+                unsent,
             }),
         }
     }
@@ -127,14 +130,25 @@ impl Farm {
         })
     }
 
-    /// Changes whenever a job may have become claimable: what a held claim waits on.
+    /// Changes whenever a job may have become claimable: what a held claim waits on. [`listen`](Self::listen) moves it.
     pub fn work(&self) -> watch::Receiver<u64> {
         self.inner.work.subscribe()
     }
 
     /// Changes whenever a result may have become publishable: what a held watcher request waits on.
+    /// [`listen`](Self::listen) moves it.
     pub fn results(&self) -> watch::Receiver<u64> {
         self.inner.results.subscribe()
+    }
+
+    /// Changes whenever this server has put hints into the outbox: what its [`dispatch`](Self::dispatch) waits on. Those of
+    /// other servers are theirs to send, and anybody's who finds them later.
+    pub fn unsent(&self) -> watch::Receiver<u64> {
+        self.inner.unsent.subscribe()
+    }
+
+    fn announce_unsent(&self) {
+        self.inner.unsent.send_modify(|n| *n += 1);
     }
 
     fn announce_work(&self) {

@@ -156,7 +156,7 @@ impl Farm {
 
     pub(super) async fn record(&self, record: &SubmissionRecord) -> Result<Recorded> {
         let recorded = self.inner.storage.record_submission(record, self.inner.clock.now()).await?;
-        self.announce_work();
+        self.announce_unsent();
         Ok(recorded)
     }
 

@@ -9,6 +9,23 @@ use crate::model::{JobStatus, Page};
 use crate::transport::Hint;
 
 impl Farm {
+    /// Wakes what waits in this process for whatever the storage says has changed, through this server or another. Runs
+    /// until it is dropped.
+    pub async fn listen(&self) {
+        let mut changes = self.inner.storage.changes();
+        let mut seen = *changes.borrow_and_update();
+        while changes.changed().await.is_ok() {
+            let now = *changes.borrow_and_update();
+            if now.work != seen.work {
+                self.announce_work();
+            }
+            if now.results != seen.results {
+                self.announce_results();
+            }
+            seen = now;
+        }
+    }
+
     /// Sends the hints that wait in the outbox, marks each after the transport holds it, and wakes held claims. Returns
     /// how many were sent.
     pub async fn dispatch(&self) -> Result<usize> {
@@ -90,5 +107,39 @@ impl Farm {
             changed += usize::from(settled.status == JobStatus::Done);
         }
         Ok(changed)
+    }
+}
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::Farm;
+    use crate::conformance::support::{
+        Store, apply, ending, planned, record, submit_one, take, target, within,
+    };
+    use crate::memory::{MemoryStorage, MemoryTransport};
+    use crate::model::{JobStatus, Outcome};
+
+    #[tokio::test]
+    async fn a_server_wakes_its_waiters_for_what_another_changed() {
+        let storage: Store = Arc::new(MemoryStorage::default());
+        let farm = Farm::new(Arc::clone(&storage), Arc::new(MemoryTransport::default()), []);
+        let (mut work, mut results) = (farm.work(), farm.results());
+        let mut unsent = farm.unsent();
+        let listening = tokio::spawn({
+            let farm = farm.clone();
+            async move { farm.listen().await }
+        });
+        tokio::task::yield_now().await;
+        submit_one(&storage, planned("hello", "1")).await;
+        within("the work", work.changed()).await.unwrap();
+        let job = take(&storage, "box", target("amd64")).await;
+        apply(&storage, ending(&job, JobStatus::Uploaded, Outcome::Succeeded)).await;
+        within("the result", results.changed()).await.unwrap();
+        assert!(!unsent.has_changed().unwrap(), "the other server sends its own hints");
+        farm.record(&record(vec![planned("other", "1")])).await.unwrap();
+        within("its own hint", unsent.changed()).await.unwrap();
+        listening.abort();
     }
 }

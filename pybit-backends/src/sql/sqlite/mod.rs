@@ -258,7 +258,7 @@ mod tests {
         for (key, value) in options {
             settings.options.insert((*key).to_owned(), (*value).into());
         }
-        SqlStore::open(&settings).await.unwrap()
+        SqlStore::<Sqlite>::open(&settings).await.unwrap()
     }
 
     fn rule(reason: &str) -> BlockRule {
