@@ -47,6 +47,8 @@ const USUAL: [&str; 2] = ["pybit.toml", "/etc/pybit/pybit.toml"];
 
 /// Variables that are not configuration keys.
 const NOT_KEYS: [&str; 3] = ["CONFIG", "LOG", "SUPERVISE"];
+/// The tests' own variables and those of `tools/services`.
+const NOT_OURS: [&str; 2] = ["TEST_", "SERVICES_"];
 
 impl Config {
     /// Reads the named file, or the usual one where it is there, and the environment.
@@ -63,7 +65,10 @@ impl Config {
             check_file(&file)?;
             figment = figment.merge(Toml::file_exact(&file));
         }
-        let variables = Env::prefixed("PYBIT_").ignore(&NOT_KEYS).split("__");
+        let variables = Env::prefixed("PYBIT_").ignore(&NOT_KEYS);
+        let variables = variables
+            .filter(|key| !NOT_OURS.iter().any(|not| key.as_str().to_uppercase().starts_with(not)))
+            .split("__");
         figment.merge(variables).extract().map_err(|e| refuse(describe(&e)))
     }
 }

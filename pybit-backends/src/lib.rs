@@ -6,4 +6,5 @@ pub mod exec;
 mod lock;
 pub mod publish;
 pub mod source;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;

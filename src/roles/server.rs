@@ -5,6 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pybit_backends::deb::DebFormat;
+#[cfg(feature = "postgres")]
+use pybit_backends::sql::PostgresFactory;
+#[cfg(feature = "sqlite")]
 use pybit_backends::sql::SqliteFactory;
 use pybit_client::Secret;
 use pybit_core::clock::SystemClock;
@@ -25,7 +28,12 @@ use crate::config::Config;
 
 /// The storages that this program knows, by URL scheme.
 pub fn storages() -> Registry<dyn Storage> {
-    Registry::new("storage").with(MemoryStorageFactory).with(SqliteFactory)
+    let known = Registry::new("storage").with(MemoryStorageFactory);
+    #[cfg(feature = "sqlite")]
+    let known = known.with(SqliteFactory);
+    #[cfg(feature = "postgres")]
+    let known = known.with(PostgresFactory);
+    known
 }
 
 /// The transports that this program knows, by URL scheme.
