@@ -8,6 +8,8 @@ mod support;
 
 #[path = "e2e/cancel.rs"]
 mod cancel;
+#[path = "e2e/cluster.rs"]
+mod cluster;
 #[path = "e2e/drops.rs"]
 mod drops;
 #[path = "e2e/faults.rs"]
