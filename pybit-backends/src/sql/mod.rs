@@ -3,6 +3,7 @@
 //! - [`SqlStore`] implements every storage trait once, for any engine that has a [`Dialect`]; [`SqliteFactory`] opens it
 //!   for `sqlite:` URLs and [`PostgresFactory`] for `postgres:` ones. Another engine is another dialect and another folder
 //!   of migrations.
+//! - [`upkeep`] migrates, checks and copies a whole database, as `pybit storage` does.
 //! - [`statements`] holds every SQL text of pybit; the folders and files beside it are named after the traits' nouns, and
 //!   within them after their verbs.
 //! - One method is one transaction, run again where the engine took it back. SQLite has one writer, who begins as one, so
@@ -31,6 +32,7 @@ mod statement;
 pub mod statements;
 mod streams;
 mod turns;
+pub mod upkeep;
 
 use std::time::Duration;
 
@@ -63,23 +65,24 @@ pub struct SqlStore<D: Dialect> {
 }
 
 impl<D: Dialect> SqlStore<D> {
-    /// Brings the schema up to date and serves from then on. `shown` names the database in messages.
+    fn new(write: Pool<D>, read: Pool<D>, patience: Option<Duration>) -> Self {
+        Self { write, read, patience, news: News::default() }
+    }
+
+    /// The schema version that this program makes.
+    pub fn known_version() -> i64 {
+        D::migrations().iter().map(|m| m.version).max().unwrap_or(0)
+    }
+
+    /// Brings the schema up to date. `shown` names the database in messages.
     ///
     /// - `Unsupported`, code `schema_too_new`: a newer program has changed the schema.
-    async fn new(
-        write: Pool<D>,
-        read: Pool<D>,
-        patience: Option<Duration>,
-        shown: &str,
-    ) -> Result<Self> {
-        let store = Self { write, read, patience, news: News::default() };
-        let migrations = D::migrations();
-        let known = migrations.iter().map(|m| m.version).max().unwrap_or(0);
-        match D::migrate(&store.write).await {
-            Ok(()) => Ok(store),
+    async fn bring_up_to_date(&self, shown: &str) -> Result<()> {
+        match D::migrate(&self.write).await {
+            Ok(()) => Ok(()),
             Err(sqlx::migrate::MigrateError::VersionMissing(missing)) => {
-                let found = store.schema_version().await?.max(missing);
-                Err(too_new(shown, found, known))
+                let found = self.schema_version().await?.max(missing);
+                Err(too_new(shown, found, Self::known_version()))
             }
             Err(error) => Err(not_migrated::<D>(shown, error)),
         }

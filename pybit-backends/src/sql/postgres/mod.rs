@@ -55,16 +55,33 @@ impl SqlStore<Postgres> {
     /// - `Invalid`: the URL or an option is not acceptable, or there is no such database. `Denied`: it refuses the user.
     /// - `Unavailable`: nothing answers. `Unsupported`: the server is too old, or the schema too new.
     pub async fn open(settings: &Settings) -> Result<Self> {
-        let options: PostgresOptions = settings.options()?;
-        let connect = options.connect_options(settings)?;
-        let shown = settings.shown();
-        reach(&connect, options.acquire_timeout(), &shown).await?;
-        let pool = options.pool(connect);
-        let patience = options.statement_timeout() + options.acquire_timeout();
-        let store = Self::new(pool.clone(), pool.clone(), Some(patience), &shown).await?;
-        news::exchange(&pool, &store.news);
+        let store = Self::connect(settings, true).await?;
+        store.bring_up_to_date(&settings.shown()).await?;
+        news::exchange(&store.write, &store.news);
         Ok(store)
     }
+
+    /// Connects to the database that the settings name, whatever its schema. Unhurried, no statement and no transaction is
+    /// ended for taking long.
+    pub(super) async fn connect(settings: &Settings, hurried: bool) -> Result<Self> {
+        let options: PostgresOptions = settings.options()?;
+        let mut connect = options.connect_options(settings)?;
+        reach(&connect, options.acquire_timeout(), &settings.shown()).await?;
+        if !hurried {
+            connect = unhurried(connect);
+        }
+        let pool = options.pool(connect);
+        let patience = options.statement_timeout() + options.acquire_timeout();
+        Ok(Self::new(pool.clone(), pool, hurried.then_some(patience)))
+    }
+}
+
+fn unhurried(connect: PgConnectOptions) -> PgConnectOptions {
+    connect.options([
+        ("statement_timeout", "0"),
+        ("lock_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "0"),
+    ])
 }
 
 /// Connects once, to say exactly what is wrong: a pool only says that it took too long.
@@ -111,8 +128,7 @@ impl Dialect for Postgres {
     /// neither that wait nor a long migration is cut short.
     fn migrate(pool: &Pool<Self>) -> BoxFuture<'_, Result<(), MigrateError>> {
         async move {
-            let patient = pool.connect_options().as_ref().clone();
-            let patient = patient.options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+            let patient = unhurried(pool.connect_options().as_ref().clone());
             let patient = PgPoolOptions::new().max_connections(1).connect_with(patient).await?;
             let migrated = Self::migrations().run(&patient).await;
             patient.close().await;

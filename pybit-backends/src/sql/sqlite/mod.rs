@@ -57,9 +57,16 @@ impl SqlStore<Sqlite> {
     /// - `Invalid`: the URL or an option is not acceptable. `Unsupported`: SQLite is too old, or the database too new.
     /// - `Corrupt`: the last process did not end cleanly and the check finds the file damaged.
     pub async fn open(settings: &Settings) -> Result<Self> {
+        make(settings).await?;
+        let store = Self::connect(settings).await?;
+        store.bring_up_to_date(&settings.shown()).await?;
+        Ok(store)
+    }
+
+    /// Opens the file that the settings name, whatever its schema.
+    pub(super) async fn connect(settings: &Settings) -> Result<Self> {
         let path = options::path(settings)?;
         let options: SqliteOptions = settings.options()?;
-        options::prepare(&path).await?;
         let unclean = has_left_overs(&path).await;
         let connect = connect_options(&path, &options);
         let write = SqlitePoolOptions::new()
@@ -82,8 +89,22 @@ impl SqlStore<Sqlite> {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(connect.pragma("query_only", "ON"));
-        Self::new(write, read, None, &settings.shown()).await
+        Ok(Self::new(write, read, None))
     }
+}
+
+/// Refuses a file that is not there.
+pub(super) fn must_be_there(settings: &Settings) -> Result<()> {
+    if options::path(settings)?.is_file() {
+        return Ok(());
+    }
+    let message = format!("there is no database {}", settings.shown());
+    Err(Error::not_found(message).with_op("open").with_code("no_such_database"))
+}
+
+/// Makes the file where it is missing.
+pub(super) async fn make(settings: &Settings) -> Result<()> {
+    options::prepare(&options::path(settings)?).await
 }
 
 fn connect_options(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {

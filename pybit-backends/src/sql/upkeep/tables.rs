@@ -1,0 +1,103 @@
+//! Every table whose rows make a farm, for what goes through whole databases.
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number, or NULL.
+    Number,
+    /// Yes or no.
+    Flag,
+    /// Text, or NULL.
+    Text,
+    /// Bytes, or NULL.
+    Bytes,
+    /// A point in time, or NULL.
+    Moment,
+}
+
+/// A table, its columns in the order in which they are copied, and what its rows are ordered by.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// Its columns.
+    pub columns: &'static [(&'static str, Kind)],
+    /// The columns of its primary key.
+    pub key: &'static [&'static str],
+}
+
+impl Table {
+    /// Whether its rows are numbered by the engine.
+    pub fn is_numbered(&self) -> bool {
+        self.key == ["id"]
+    }
+}
+
+/// A reference to a row of the same table that comes after: it is filled in when all rows are there.
+pub(super) const LATER: (&str, &str) = ("job", "superseded_by");
+
+/// Tables that a migration fills, or that triggers keep.
+pub const KEPT_BY_THE_SCHEMA: [&str; 3] = ["job_transition", "job_count", "job_count_delta"];
+
+macro_rules! tables {
+    ($($name:literal by $($key:literal),+ { $($kind:ident $($column:literal),+;)+ })*) => {
+        &[$(Table {
+            name: $name,
+            columns: &[$($(($column, Kind::$kind),)+)+],
+            key: &[$($key),+],
+        },)*]
+    };
+}
+
+/// In an order in which each refers to earlier ones only.
+pub const TABLES: &[Table] = tables! {
+    "submission" by "id" { Number "id"; Text "request", "principal"; Moment "created_at"; }
+    "idempotency" by "principal", "key" { Text "principal", "key"; Number "submission", "planned"; }
+    "job" by "id" {
+        Number "id", "submission", "row_version", "attempt", "lease_epoch", "infra_retries", "dep_waits", "priority",
+            "weight", "source_job", "retries_of", "superseded_by";
+        Text "kind", "package", "version", "dist", "suite", "arch", "format", "env", "status", "client", "lost_by",
+            "avoid_client", "unmet", "failure_class", "failure_message", "produced";
+        Bytes "version_key";
+        Flag "master";
+        Moment "avoid_until", "not_before", "created_at", "changed_at";
+    }
+    "package_head" by "package", "dist", "suite", "format" {
+        Text "package", "dist", "suite", "format";
+        Number "newest_job";
+    }
+    "attempt" by "job", "number" {
+        Number "job", "number";
+        Text "claim_id", "client", "boot", "outcome", "failure_class", "failure_message", "log_sha256";
+        Moment "started_at", "ended_at";
+    }
+    "event" by "job", "number" {
+        Number "job", "number", "attempt";
+        Text "from_status", "to_status", "actor", "cause";
+        Moment "at";
+    }
+    "outbox" by "id" { Number "id", "job"; }
+    "upload" by "id" { Number "id"; Text "principal"; Moment "created_at"; }
+    "stream" by "id" {
+        Number "id", "job", "attempt", "upload", "size", "length";
+        Text "role", "name", "sha256", "object";
+    }
+    "stream_part" by "stream", "start_at" { Number "stream", "start_at", "length"; Text "object"; }
+    "client" by "name" {
+        Text "name", "boot", "version", "offers";
+        Number "slots", "infra_streak";
+        Flag "draining";
+        Moment "quarantined_until", "seen_at";
+    }
+    "target" by "dist", "suite", "arch", "format", "env" {
+        Text "dist", "suite", "arch", "format", "env";
+        Number "weight";
+    }
+    "repository" by "name" { Text "name", "dist", "suite", "format", "url", "public_key"; }
+    "block_rule" by "id" { Number "id"; Text "subject", "pattern", "reason"; }
+    "token" by "id" {
+        Number "id";
+        Text "name", "sha256", "role", "client";
+        Moment "created_at", "expires_at", "revoked_at";
+    }
+};
