@@ -1,5 +1,7 @@
 //! What the client that holds a job, or that is not heard of any more, does to it.
 
+use std::time::Duration;
+
 use super::{Decision, Finished, Holder, Reported, Situation, apply, change, fence, not_building};
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -110,7 +112,7 @@ fn infra(at: &Situation, actor: &str, message: &str, policy: &Policy, now: Times
     } else {
         let pause = policy.infra_backoff(count, job.id.0 ^ i64::from(count));
         change.after.not_before = now.plus(pause);
-        change.after.avoid = avoid(job, pause, policy, now);
+        change.after.avoid = at.others.then(|| avoid(job, pause, policy, now)).flatten();
     }
     let quarantine = policy.quarantine(at.client_streak + 1);
     change.health = Some(HealthMark::Ill {
@@ -120,8 +122,8 @@ fn infra(at: &Situation, actor: &str, message: &str, policy: &Policy, now: Times
 }
 
 /// Another client is preferred for a while after the job may run again.
-fn avoid(job: &Job, pause: std::time::Duration, policy: &Policy, now: Timestamp) -> Option<Avoid> {
-    let until = now.plus(pause).plus(std::time::Duration::from_millis(policy.avoid_ms));
+fn avoid(job: &Job, pause: Duration, policy: &Policy, now: Timestamp) -> Option<Avoid> {
+    let until = now.plus(pause).plus(Duration::from_millis(policy.avoid_ms));
     job.client.clone().map(|client| Avoid { client, until })
 }
 
@@ -157,7 +159,8 @@ pub(super) fn refuse(
     let mut change =
         by_client(&at.job, JobStatus::Waiting, holder, format!("given back: {reason}"));
     change.attempt_end = Some(ended(Outcome::Refused, None, None));
-    change.after.avoid = avoid(&at.job, std::time::Duration::ZERO, policy, now);
+    // Also where there is no other: what it refuses it would claim and refuse again at once.
+    change.after.avoid = avoid(&at.job, Duration::ZERO, policy, now);
     Ok(apply(change))
 }
 
@@ -215,7 +218,7 @@ fn lost(at: &Situation, cause: &str, policy: &Policy, now: Timestamp) -> Change 
         after.failure = Some(Failure { class: FailureClass::Poison, message });
     } else if after.status == JobStatus::Waiting {
         after.not_before = now;
-        after.avoid = avoid(&at.job, std::time::Duration::ZERO, policy, now);
+        after.avoid = at.others.then(|| avoid(&at.job, Duration::ZERO, policy, now)).flatten();
     }
     change
 }
