@@ -117,7 +117,9 @@ impl AptFetcher {
             std::fs::write(&path, text).map_err(|e| disk("write", &path, e))
         };
         write("status", "")?;
-        write("sources.list", &(self.sources(target)?.join("\n") + "\n"))?;
+        // Of a `file:` archive apt would give links to its files; a job takes copies.
+        let lines = self.sources(target)?.into_iter().map(|l| l.replace(" file:", " copy:") + "\n");
+        write("sources.list", &lines.collect::<String>())?;
         write("apt.conf", &(configuration(root) + &reaching))
     }
 
@@ -292,7 +294,7 @@ fn judge(exit: Exit, said: &str, what: &str) -> Error {
     {
         return not_found(format!("the archive does not have {what}: {why}"));
     }
-    let missing = ["404  Not Found", "File not found"].iter().any(|w| said.contains(w));
+    let missing = ["404  Not Found", "Failed to stat"].iter().any(|w| said.contains(w));
     let kind = if said.contains("No space left on device") || said.contains("enough free space") {
         ErrorKind::Full
     } else {

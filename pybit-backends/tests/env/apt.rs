@@ -87,7 +87,7 @@ fn archive_behind_its_index(dir: &Path) -> String {
         )
     };
     let index =
-        stanza("1.0", &hex::encode(Sha256::digest(older))) + &stanza("1.1~sec", &"0".repeat(64));
+        stanza("1.0", &hex::encode(Sha256::digest(older))) + &stanza("1.1", &"0".repeat(64));
     fs::write(dir.join("Sources"), index).unwrap();
     format!("deb [trusted=yes] file://{} ./", dir.display())
 }
@@ -102,8 +102,8 @@ async fn a_version_that_the_index_names_and_the_pool_lacks_gives_way_to_the_next
     let into = dir.path().join("into");
     let fetched = fetch(&apt, "apt:demo", &into, &log).await.unwrap();
     assert_eq!(fetched.resolved, "1.0");
-    assert!(log.text().contains("names demo=1.1~sec, and the archive does not have its files"));
-    let exact = fetch(&apt, "apt:demo=1.1~sec", &dir.path().join("exact"), &log).await.unwrap_err();
+    assert!(log.text().contains("names demo=1.1, and the archive does not have its files"));
+    let exact = fetch(&apt, "apt:demo=1.1", &dir.path().join("exact"), &log).await.unwrap_err();
     assert_eq!(
         (exact.kind(), exact.code()),
         (ErrorKind::Unavailable, "source_not_in_pool"),
