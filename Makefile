@@ -17,6 +17,7 @@ PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
 BUILD_PACKAGES := build-essential
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
 TEST_PACKAGES := $(DEMO_PACKAGES) libdpkg-perl
+BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev
 DENY_VERSION := 0.20.2
 
 .PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test build-user
@@ -79,6 +80,7 @@ check:
 	fi
 
 bench:
+	$(call install,$(BENCH_PACKAGES))
 	$(CARGO) bench
 
 services:
