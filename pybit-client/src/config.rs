@@ -39,6 +39,10 @@ pub struct ClientConfig {
     /// Allows `git+file://` sources: repositories of this machine, read as the build user.
     #[serde(default)]
     pub allow_file: bool,
+    /// Hosts with private addresses that git sources may come from: names, addresses or networks such as `10.0.0.0/8`.
+    /// Of the public Internet every host may.
+    #[serde(default)]
+    pub allow_hosts: Vec<String>,
     /// What is built here.
     pub offers: Vec<OfferConfig>,
     /// The environment `sbuild`.

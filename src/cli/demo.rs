@@ -30,6 +30,7 @@ pub(super) fn allow_host(config: &mut Config) {
         build_user: None,
         allow_host: true,
         allow_file: true,
+        allow_hosts: Vec::new(),
         offers: Vec::new(),
         sbuild: SbuildConfig::default(),
         drain_secs: 0,

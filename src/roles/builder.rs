@@ -25,7 +25,8 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
         mirror: config.sbuild.mirror.clone(),
         ..SbuildConfig::new(config.work_dir.join("roots"))
     };
-    let git = GitConfig { allow_file: config.allow_file, ..GitConfig::default() };
+    let allow_hosts = config.allow_hosts.iter().map(|h| h.parse()).collect::<Result<_>>()?;
+    let git = GitConfig { allow_file: config.allow_file, allow_hosts, ..GitConfig::default() };
     Ok(Toolbox {
         formats: vec![Arc::new(DebFormat::new())],
         fetchers: vec![

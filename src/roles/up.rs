@@ -148,6 +148,7 @@ fn client_config(
             build_user: None,
             allow_host: false,
             allow_file: true,
+            allow_hosts: Vec::new(),
             offers: Vec::new(),
             sbuild: pybit_client::config::SbuildConfig::default(),
             drain_secs: 0,

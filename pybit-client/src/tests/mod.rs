@@ -68,6 +68,7 @@ impl Farm {
             build_user: None,
             allow_host: true,
             allow_file: false,
+            allow_hosts: Vec::new(),
             offers: vec![offer],
             sbuild: crate::config::SbuildConfig::default(),
             drain_secs: 0,
