@@ -3,7 +3,6 @@
 //! apt runs as the build user with directories and a configuration of its own, so nothing of the machine's apt is
 //! changed, and only source indices are fetched. Every file is checked against the signed index; nothing turns that off.
 
-use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use async_trait::async_trait;
 use pybit_core::build::{FetchRequest, Fetched, FetchedKind, LogSink, SourceFetcher};
 use pybit_core::clock::{Clock, SystemClock, Timestamp};
 use pybit_core::format::Exit;
-use pybit_core::model::{Source, Target, Version};
+use pybit_core::model::{PackageName, Source, Target, Version};
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, ErrorKind, Result};
 
@@ -172,13 +171,15 @@ impl SourceFetcher for AptFetcher {
         if !self.is_fresh(&root, self.config.max_age) {
             self.update(&root, request.target, self.config.max_age, log).await?;
         }
-        let version = version.as_ref().map(Version::as_str);
-        let wanted = Wanted { package: package.as_str(), version };
-        let main = match self.download(&root, &wanted, request.into, log).await {
+        let download = Download { apt: self, root: &root, package, into: request.into, log };
+        let main = match download.version(version.as_ref()).await {
             Err(e) if e.code() == NOT_IN_POOL => {
                 // An index that is older than the pool names files that are gone.
                 self.update(&root, request.target, JUST_NOW, log).await?;
-                self.download_newest(&root, &wanted, request.into, log).await?
+                match version {
+                    Some(version) => download.version(Some(version)).await?,
+                    None => download.newest_there().await?,
+                }
             }
             fetched => fetched?,
         };
@@ -194,85 +195,63 @@ const JUST_NOW: Duration = Duration::from_mins(1);
 /// What the list of a package's versions may be long; a version takes about 3 kB.
 const MOST_LISTED: usize = 4 << 20;
 
-/// A source package, of an exact version or of the newest.
-struct Wanted<'a> {
-    package: &'a str,
-    version: Option<&'a str>,
+/// One source package on its way from an archive.
+struct Download<'a> {
+    apt: &'a AptFetcher,
+    /// Where this apt's indices are.
+    root: &'a Path,
+    package: &'a PackageName,
+    into: &'a Path,
+    log: &'a dyn LogSink,
 }
 
-impl fmt::Display for Wanted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.version {
-            Some(version) => write!(f, "{}={version}", self.package),
-            None => f.write_str(self.package),
-        }
-    }
-}
-
-impl AptFetcher {
-    /// Fetches all files of the source package; its `.dsc`.
-    async fn download(
-        &self,
-        root: &Path,
-        wanted: &Wanted<'_>,
-        into: &Path,
-        log: &dyn LogSink,
-    ) -> Result<PathBuf> {
-        let _reading = lock::share(&root.join("lock"), log).await?;
-        let what = wanted.to_string();
-        let args = ["source", "--download-only", "--only-source", "--", &what];
-        let said = Tail::new(log);
-        match self.exec.run(&self.apt(root, &args, into), &said).await? {
-            Exit::Code(0) => description_in(into),
+impl Download<'_> {
+    /// Fetches all files of a version, of the newest where none is named; its `.dsc`.
+    async fn version(&self, version: Option<&Version>) -> Result<PathBuf> {
+        empty(self.into)?;
+        let _reading = lock::share(&self.root.join("lock"), self.log).await?;
+        let wanted = version.map_or(self.package.to_string(), |v| format!("{}={v}", self.package));
+        let args = ["source", "--download-only", "--only-source", "--", &wanted];
+        let said = Tail::new(self.log);
+        match self.apt.exec.run(&self.apt.apt(self.root, &args, self.into), &said).await? {
+            Exit::Code(0) => description_in(self.into),
             exit => Err(judge(exit, &said.text(), &format!("the source package {wanted}"))),
         }
     }
 
-    /// The newest version whose files are there, where none was asked for: a mirror may carry the index of a security
-    /// fix before, or without, its files. The log says which versions were passed over.
-    async fn download_newest(
-        &self,
-        root: &Path,
-        wanted: &Wanted<'_>,
-        into: &Path,
-        log: &dyn LogSink,
-    ) -> Result<PathBuf> {
-        let versions = match wanted.version {
-            Some(version) => vec![version.to_owned()],
-            None => self.versions(root, wanted.package).await?,
-        };
+    /// The newest version whose files are there: a mirror may carry the index of a security fix before, or without, its
+    /// files. The log says which versions were passed over.
+    async fn newest_there(&self) -> Result<PathBuf> {
         let mut missing = None;
-        for version in &versions {
-            empty(into)?;
-            let exact = Wanted { package: wanted.package, version: Some(version) };
-            match self.download(root, &exact, into, log).await {
+        for version in self.versions().await? {
+            match self.version(Some(&version)).await {
                 Err(e) if e.code() == NOT_IN_POOL => {
                     let note = format!(
-                        "W: the index of the archive names {exact}, and the archive does not have its files; the next older version is tried\n"
+                        "W: the index of the archive names {}={version}, and the archive does not have its files; the next older version is tried\n",
+                        self.package
                     );
-                    if wanted.version.is_none() {
-                        log.write(note.as_bytes()).await?;
-                    }
+                    self.log.write(note.as_bytes()).await?;
                     missing = missing.or(Some(e));
                 }
                 fetched => return fetched,
             }
         }
-        let none = || not_found(format!("the archive does not have the source package {wanted}"));
+        let none = || not_found(format!("the archive does not have {}", self.package));
         Err(missing.unwrap_or_else(none))
     }
 
     /// The versions that the index names, the newest first.
-    async fn versions(&self, root: &Path, package: &str) -> Result<Vec<String>> {
-        let cmd = Cmd::new(["apt-cache", "showsrc", "--only-source", "--", package], root)
-            .within(self.config.wall)
-            .var("APT_CONFIG", root.join("apt.conf").display().to_string());
-        let shown = self.exec.check(&cmd, MOST_LISTED).await?;
-        let versions = shown.lines().filter_map(|l| l.strip_prefix("Version: "));
-        let mut versions: Vec<_> = versions
-            .filter_map(|v| Some((DebVersions.key(v.trim()).ok()?, v.trim().to_owned())))
+    async fn versions(&self) -> Result<Vec<Version>> {
+        let show = ["apt-cache", "showsrc", "--only-source", "--", self.package.as_str()];
+        let cmd = Cmd::new(show, self.root)
+            .within(self.apt.config.wall)
+            .var("APT_CONFIG", self.root.join("apt.conf").display().to_string());
+        let shown = self.apt.exec.check(&cmd, MOST_LISTED).await?;
+        let named = shown.lines().filter_map(|l| l.strip_prefix("Version: "));
+        let mut versions: Vec<(Vec<u8>, Version)> = named
+            .filter_map(|v| Some((DebVersions.key(v.trim()).ok()?, v.trim().parse().ok()?)))
             .collect();
-        versions.sort_unstable_by(|a, b| b.cmp(a));
+        versions.sort_unstable_by(|a, b| b.0.cmp(&a.0));
         versions.dedup();
         Ok(versions.into_iter().map(|(_, version)| version).collect())
     }
