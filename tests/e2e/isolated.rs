@@ -1,9 +1,10 @@
 //! Debian's own source, built in an isolated root, installed from the farm's repository.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::apt::Apt;
+use crate::support::upload::files_of;
 use crate::support::{Farm, PYBIT, wait_for};
 
 /// A whole farm in one process.
@@ -44,36 +45,17 @@ impl Drop for Up {
     }
 }
 
-/// Installs a package with an apt and dpkg of its own, which know nothing but the repository, and runs it.
-fn install(root: &Path, url: &str, key: &str, package: &str) {
-    for dir in
-        ["etc/apt", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"]
-    {
-        std::fs::create_dir_all(root.join(dir)).unwrap();
-    }
-    std::fs::write(root.join("var/lib/dpkg/status"), "").unwrap();
-    std::fs::write(root.join("key.asc"), key).unwrap();
-    let line = format!("deb [signed-by={}/key.asc] {url} bookworm main\n", root.display());
-    std::fs::write(root.join("etc/apt/sources.list"), line).unwrap();
-    let options = [
-        format!("Dir={}", root.display()),
-        format!("Dir::State::status={}/var/lib/dpkg/status", root.display()),
-        "Dir::Etc::parts=/dev/null".to_owned(),
-        "APT::Sandbox::User=root".to_owned(),
-        "APT::Update::Error-Mode=any".to_owned(),
-    ];
+/// Installs a package from a repository with an apt that knows nothing else, and runs it.
+fn install(url: &str, key: &str, package: &str) {
+    let apt = Apt::new(url, key);
     for words in [&["update"][..], &["download", package]] {
-        let mut apt = Command::new("apt-get");
-        for option in &options {
-            apt.args(["-o", option]);
-        }
-        let output = apt.args(words).current_dir(root).output().unwrap();
+        let output = apt.run(words);
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let deb = std::fs::read_dir(root).unwrap().map(|e| e.unwrap().path());
-    let deb = deb.into_iter().find(|p| p.extension().is_some_and(|e| e == "deb")).unwrap();
-    let target = root.join("installed");
-    let status = Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(&target).status().unwrap();
+    let files = files_of(apt.path());
+    let deb = files.iter().find(|p| p.extension().is_some_and(|e| e == "deb")).unwrap();
+    let target = apt.path().join("installed");
+    let status = Command::new("dpkg-deb").arg("--extract").arg(deb).arg(&target).status().unwrap();
     assert!(status.success());
     let said = Command::new(target.join("usr/bin/hello")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&said.stdout), "Hello, world!\n");
@@ -97,6 +79,5 @@ fn debians_hello_goes_from_the_archive_to_an_installed_package() {
     let address = url.trim().strip_prefix("http://").unwrap();
     let (fine, key) = Farm::get_from(address, "/repositories/bookworm/pybit.asc");
     assert!(fine);
-    let root = tempfile::tempdir().unwrap();
-    install(root.path(), &repository, &key, "hello");
+    install(&repository, &key, "hello");
 }

@@ -1,7 +1,7 @@
 //! From source to an installable package, by each way in.
 
 use crate::support::package::Package;
-use crate::support::{DEADLINE, Farm, wait_for};
+use crate::support::Farm;
 
 fn jobs_of(reply: &serde_json::Value) -> Vec<i64> {
     reply["jobs"].as_array().unwrap().iter().map(|j| j["id"].as_i64().unwrap()).collect()
@@ -75,15 +75,9 @@ fn a_result_waits_for_a_watcher_that_is_away() {
     let _web = farm.web();
     let _client = farm.client("one");
     let tree = Package::new("pybit-late", "1.0").write(farm.path());
-    let reply = farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--json"]);
-    let source = jobs_of(&reply)[0];
+    let (submission, source) = farm.submit(&tree);
     farm.wait_status(source, "Done");
-    let submission = reply["submission"]["id"].to_string();
-    let binary = wait_for("the binary job", DEADLINE, || {
-        let jobs = farm.json(&["jobs", "--submission", &submission, "--json"]);
-        let found = jobs.as_array().unwrap().iter().find(|j| j["kind"] == "binary")?;
-        found["id"].as_i64()
-    });
+    let binary = farm.binary_job(&submission);
     farm.wait_status(binary, "Uploaded");
     let _watcher = farm.watcher();
     farm.wait_status(binary, "Done");
