@@ -43,3 +43,5 @@ mod reports;
 mod repository;
 #[path = "original/shell.rs"]
 mod shell;
+#[path = "original/watched.rs"]
+mod watched;

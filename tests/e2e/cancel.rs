@@ -32,7 +32,8 @@ fn a_cancelled_build_leaves_no_process_and_no_directory() {
     let detail = farm.wait_status(job, "Cancelled");
     assert!(asked.elapsed() < Duration::from_secs(10), "confirmed soon: {detail}");
     wait_for("the job's directory to be gone", Duration::from_secs(3), || {
-        std::fs::read_dir(farm.jobs_dir("one")).map_or(Some(()), |mut dir| dir.next().is_none().then_some(()))
+        std::fs::read_dir(farm.jobs_dir("one"))
+            .map_or(Some(()), |mut dir| dir.next().is_none().then_some(()))
     });
     assert_eq!(outcomes(&detail), ["cancelled"]);
 }

@@ -1,7 +1,7 @@
 //! From source to an installable package, by each way in.
 
-use crate::support::package::Package;
 use crate::support::Farm;
+use crate::support::package::{Package, tagged};
 
 fn jobs_of(reply: &serde_json::Value) -> Vec<i64> {
     reply["jobs"].as_array().unwrap().iter().map(|j| j["id"].as_i64().unwrap()).collect()
@@ -30,21 +30,11 @@ fn a_git_tag_becomes_a_package() {
     let _web = farm.web();
     let (_client, _watcher) = (farm.client("one"), farm.watcher());
     let tree = Package::new("pybit-git", "2.0").write(farm.path());
-    git(&tree, &["init", "--quiet", "--initial-branch=main"]);
-    git(&tree, &["add", "--all"]);
-    git(&tree, &["commit", "--quiet", "--message=one"]);
-    git(&tree, &["tag", "debian/2.0"]);
+    tagged(&tree, "debian/2.0");
     let source = format!("git+file://{}#debian/2.0", tree.display());
     let done = farm.json(&["submit", &source, "--suite", "bookworm", "--wait", "--json"]);
     assert_eq!(jobs_of(&done).len(), 2, "{done}");
     assert_eq!(farm.published("pybit-git"), ["2.0"]);
-}
-
-fn git(tree: &std::path::Path, args: &[&str]) {
-    let user = ["-c", "user.name=A Tester", "-c", "user.email=tester@example.org"];
-    let status =
-        std::process::Command::new("git").args(user).args(args).current_dir(tree).status().unwrap();
-    assert!(status.success(), "git {args:?}");
 }
 
 #[test]

@@ -22,9 +22,10 @@ fn a_finished_job_whose_report_was_lost_does_not_stay_building() {
     let mut web = farm.web();
     let proxy = Proxy::to(farm.address());
     let client = farm.client_through("one", &proxy.url());
-    for (name, fate) in
-        [("pybit-unread", Fate::CutBefore("/finish")), ("pybit-unheard", Fate::LoseAnswer("/finish"))]
-    {
+    for (name, fate) in [
+        ("pybit-unread", Fate::CutBefore("/finish")),
+        ("pybit-unheard", Fate::LoseAnswer("/finish")),
+    ] {
         proxy.set(fate);
         let (submission, source) = farm.submit(&Package::new(name, "1.0").write(farm.path()));
         proxy.wait_cut();
