@@ -81,20 +81,20 @@ fn h_no_secret_is_shown() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pybit.toml");
     let text = r#"
-url = "http://user:hunter2@farm:8080"
+url = "http://farm:8080"
 token = "pbt_hunter2"
 storage = { url = "postgres://pybit:hunter2@db/farm?password=hunter2", password = "hunter2" }
 transport = { url = "amqp://guest:hunter2@broker" }
 blobs = { url = "s3://key:hunter2@bucket", secret = "hunter2" }
 
 [client]
-url = "http://user:hunter2@farm:8080"
+url = "http://farm:8080"
 token = "pbt_hunter2"
 work_dir = "/nonexistent"
 offers = []
 
 [watch]
-url = "http://user:hunter2@farm:8080"
+url = "http://farm:8080"
 token = "pbt_hunter2"
 work_dir = "/nonexistent"
 repositories = []
@@ -117,5 +117,12 @@ repositories = []
     ];
     for (what, text) in shown {
         assert!(!text.contains("hunter2"), "{what} shows a secret: {text}");
+    }
+    // A password in the server's address is refused where it is read, in every table.
+    for (n, _) in text.match_indices("http://farm") {
+        let (before, after) = text.split_at(n + "http://".len());
+        std::fs::write(&file, format!("{before}user:hunter2@{after}")).unwrap();
+        let error = format!("{:?}", Config::load(Some(&file)).unwrap_err());
+        assert!(error.contains("password") && !error.contains("hunter2"), "{error}");
     }
 }

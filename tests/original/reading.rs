@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use pybit::client::{Api, Destination, Retry, Secret};
 use pybit::core::model::{Failure, FailureClass, FileSpec, JobId};
-use pybit::core::protocol::{
-    Assignment, ClaimRequest, FailRequest, LogDigest, Manifest,
-};
+use pybit::core::protocol::{Assignment, ClaimRequest, FailRequest, LogDigest, Manifest};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

@@ -24,7 +24,8 @@ impl Bait {
         let marks = farm.path().join("marks");
         std::fs::create_dir(&marks).unwrap();
         // Whatever user a shell would run as: it may write here.
-        std::fs::set_permissions(&marks, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        std::fs::set_permissions(&marks, std::os::unix::fs::PermissionsExt::from_mode(0o777))
+            .unwrap();
         Self { farm, marks }
     }
 
@@ -58,17 +59,13 @@ async fn g_shell_metacharacters_are_refused_at_the_door() {
     let farm = &bait.farm;
     let _web = farm.web();
     for text in bait.baits() {
-        let apt = |package: &str, version: Option<&str>| {
-            json!({"suite": "bookworm", "source": {"method": "apt", "package": package, "version": version}})
-        };
+        let apt = |package: &str, version: Option<&str>| json!({"suite": "bookworm", "source": {"method": "apt", "package": package, "version": version}});
         let with = |field: &str| {
             let mut body = apt("hello", None);
             body[field] = text.as_str().into();
             body
         };
-        let git = |url: &str, reference: &str| {
-            json!({"suite": "bookworm", "source": {"method": "git", "url": url, "reference": reference}})
-        };
+        let git = |url: &str, reference: &str| json!({"suite": "bookworm", "source": {"method": "git", "url": url, "reference": reference}});
         let mut arches = apt("hello", None);
         arches["arches"] = json!([text]);
         for body in [
@@ -201,7 +198,14 @@ fn g_no_source_file_starts_a_shell() {
         }
         for line in code {
             let shells = [
-                "\"sh\"", "\"bash\"", "\"dash\"", "\"su\"", "\"sudo\"", "bin/sh\"", "bin/bash\"", "libc::system",
+                "\"sh\"",
+                "\"bash\"",
+                "\"dash\"",
+                "\"su\"",
+                "\"sudo\"",
+                "bin/sh\"",
+                "bin/bash\"",
+                "libc::system",
             ];
             let found = shells.iter().find(|s| line.contains(*s));
             // `doctor` looks for a program called sh in its own test, and starts nothing.
