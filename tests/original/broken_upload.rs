@@ -7,8 +7,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::proxy::{Fate, Proxy};
-use crate::support::http::ask;
 use crate::support::Farm;
+use crate::support::http::ask;
 
 /// The command sends files in pieces of 4 MiB, each durable when it is answered.
 const PIECE: u64 = 4 << 20;
