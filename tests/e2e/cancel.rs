@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::package::Package;
-use crate::support::{Farm, outcomes, processes_with, wait_for};
+use crate::support::process::processes_with;
+use crate::support::{Farm, outcomes, wait_for};
 
 #[test]
 #[ignore = "needs dpkg-dev, debhelper and the user pybit-build"]

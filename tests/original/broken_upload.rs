@@ -67,7 +67,7 @@ fn upload_that_broke_off_goes_on_where_it_broke_off() {
     let mut first = submitting(&farm, &proxy, &dsc);
     proxy.wait_cut();
     let held = durable(&farm);
-    assert!(held >= PIECE && held < 2 * PIECE, "half of it broke off: {held}");
+    assert!((PIECE..2 * PIECE).contains(&held), "half of it broke off: {held}");
     // The command itself goes on over a new connection, until that breaks too.
     proxy.set(Fate::CutAfter(PIECE * 3 / 2));
     proxy.wait_cut();

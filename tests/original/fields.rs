@@ -110,19 +110,21 @@ fn l_description_without_any_one_field_is_refused_by_its_name() {
         ("Checksums-Sha256", format!("\n {sha256} 1 hello_1.0_amd64.deb")),
         ("Files", format!("\n {md5} 1 misc optional hello_1.0_amd64.deb")),
     ];
-    let text = |fields: &[(&str, String)], without: &str| {
+    let read_dsc = |text: &str| DebFormat::new().read_source(text.as_bytes()).map(|_| ());
+    let read_changes = |text: &str| read_changes(text.as_bytes()).map(|_| ());
+    lacks_each(&dsc, read_dsc);
+    lacks_each(&changes, read_changes);
+}
+
+/// Reads the paragraph whole, and without each of its fields in turn.
+fn lacks_each(fields: &[(&str, String)], read: impl Fn(&str) -> pybit::Result<()>) {
+    let text = |without: &str| {
         let kept = fields.iter().filter(|(name, _)| *name != without);
-        kept.map(|(name, value)| format!("{name}: {value}\n")).collect::<String>()
+        kept.map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
     };
-    let read_dsc = |text: String| DebFormat::new().read_source(text.as_bytes()).map(|_| ());
-    let read_changes = |text: String| read_changes(text.as_bytes()).map(|_| ());
-    let table: [(&[(&str, String)], &dyn Fn(String) -> pybit::Result<()>); 2] =
-        [(&dsc, &read_dsc), (&changes, &read_changes)];
-    for (fields, read) in table {
-        read(text(fields, "nothing")).unwrap();
-        for (missing, _) in fields {
-            let error = read(text(fields, missing)).unwrap_err();
-            assert!(error.message().contains(&format!("no field {missing}")), "{missing}: {error}");
-        }
+    read(&text("nothing")).unwrap();
+    for (missing, _) in fields {
+        let error = read(&text(missing)).unwrap_err();
+        assert!(error.message().contains(&format!("no field {missing}")), "{missing}: {error}");
     }
 }

@@ -10,7 +10,8 @@ use pybit::{ErrorKind, Farm as Embedded};
 use crate::embedded::{self, empty_log, held_job, report};
 use crate::proxy::{Fate, Proxy};
 use crate::support::package::Package;
-use crate::support::{DEADLINE, Farm, outcomes, processes_with, wait_for};
+use crate::support::process::processes_with;
+use crate::support::{DEADLINE, Farm, outcomes, wait_for};
 
 /// The original acknowledged the message, then put the result and swallowed the connection error: the job stayed Building
 /// for ever. Ours keeps the report until the server has taken it: whether the server dies before it reads the report or

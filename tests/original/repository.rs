@@ -48,21 +48,21 @@ fn is_deb(path: &Path) -> bool {
 #[ignore = "needs dpkg-dev, debhelper and reprepro"]
 fn j_upload_is_published_when_its_last_file_is_whole_and_not_before() {
     let (farm, _roles, incoming) = watching();
-    let files = files_of(&built(farm.path(), &Package::new("pybit-slow", "1.0")));
+    let files = files_of(&built(farm.path(), &Package::new("pybit-arriving", "1.0")));
     let deb = files.iter().find(|f| is_deb(f)).unwrap();
     drop_files(files.iter().filter(|f| *f != deb), &incoming);
     let (whole, arriving) = (std::fs::read(deb).unwrap(), incoming.join(deb.file_name().unwrap()));
     for (n, part) in [0, whole.len() / 2, whole.len() - 1].into_iter().enumerate() {
         std::fs::write(&arriving, &whole[..part]).unwrap();
-        // The watcher looks at every description in turn, `pybit-slow` after `pybit-quick`: so it has looked at both
-        // before it publishes what is dropped after that.
-        publish(&farm, &incoming, &format!("pybit-quick{n}"));
-        assert!(farm.published("pybit-slow").is_empty(), "{part} of {} bytes", whole.len());
+        // The watcher looks at every description in turn, `pybit-arriving` before `pybit-whole`: when it has published
+        // the second, dropped after this part of the first, it has looked at the first.
+        publish(&farm, &incoming, &format!("pybit-whole{n}"));
+        assert!(farm.published("pybit-arriving").is_empty(), "{part} of {} bytes", whole.len());
     }
-    assert!(!incoming.join("rejected/pybit-slow_1.0_amd64.changes").exists());
+    assert!(!incoming.join("rejected/pybit-arriving_1.0_amd64.changes").exists());
     std::fs::write(&arriving, &whole).unwrap();
-    wait_published(&farm, "pybit-slow");
-    let published = whole == published_deb(&farm, "pybit-slow");
+    wait_published(&farm, "pybit-arriving");
+    let published = whole == published_deb(&farm, "pybit-arriving");
     assert!(published, "the repository holds the file as it was when it was whole");
 }
 
@@ -90,48 +90,7 @@ fn k_repository_is_signed_and_apt_refuses_it_otherwise() {
     };
     let served = install(&format!("{}/repositories/bookworm", farm.url()));
     assert!(served.0, "{}", served.2);
-    let dists = "dists/bookworm";
-    let packages = format!("{dists}/main/binary-{}", machine_arch());
-    let inrelease = format!("{dists}/InRelease");
-    type Change<'a> = (&'a str, Box<dyn Fn(&Path) + 'a>);
-    let edit = |file: &str| {
-        let file = file.to_owned();
-        move |root: &Path| {
-            let text = std::fs::read_to_string(root.join(&file)).unwrap();
-            std::fs::write(root.join(&file), text.replacen("bookworm", "bookwurm", 1)).unwrap();
-        }
-    };
-    let changes: [Change<'_>; 4] = [
-        ("the signed index was changed", Box::new(edit(&inrelease))),
-        (
-            "the list of packages was changed",
-            Box::new(|root: &Path| {
-                for file in tree(&root.join(&packages)) {
-                    std::fs::write(file, "Package: pybit-signed\nVersion: 9.9\n").unwrap();
-                }
-            }),
-        ),
-        (
-            "the package was changed",
-            Box::new(|root: &Path| {
-                let pool = root.join("pool/main/p/pybit-signed");
-                let deb = files_of(&pool).into_iter().find(|f| is_deb(f)).unwrap();
-                let mut bytes = std::fs::read(&deb).unwrap();
-                let last = bytes.len() - 1;
-                bytes[last] ^= 1;
-                std::fs::write(deb, bytes).unwrap();
-            }),
-        ),
-        (
-            "the signatures are gone",
-            Box::new(|root: &Path| {
-                for name in ["InRelease", "Release.gpg"] {
-                    let _ = std::fs::remove_file(root.join(dists).join(name));
-                }
-            }),
-        ),
-    ];
-    for (what, change) in changes {
+    for (what, change) in TAMPERINGS {
         let copy = tempfile::tempdir().unwrap();
         copy_tree(&root, copy.path());
         change(copy.path());
@@ -142,6 +101,37 @@ fn k_repository_is_signed_and_apt_refuses_it_otherwise() {
     copy_tree(&root, copy.path());
     let same = install(&format!("file://{}", copy.path().display()));
     assert!(same.0, "an unchanged copy is taken: {}", same.2);
+}
+
+/// Something that is done to a repository on its way to apt, and its name.
+type Tampering = (&'static str, fn(&Path));
+
+const TAMPERINGS: [Tampering; 4] = [
+    ("the signed index was changed", |root| {
+        let index = root.join("dists/bookworm/InRelease");
+        let text = std::fs::read_to_string(&index).unwrap();
+        std::fs::write(index, text.replacen("bookworm", "bookwurm", 1)).unwrap();
+    }),
+    ("the list of packages was changed", |root| {
+        let dir = root.join("dists/bookworm/main").join(format!("binary-{}", machine_arch()));
+        for file in tree(&dir) {
+            std::fs::write(file, "Package: pybit-signed\nVersion: 9.9\n").unwrap();
+        }
+    }),
+    ("the package was changed", |root| {
+        let files = tree(&root.join("pool"));
+        let deb = files.iter().find(|f| is_deb(f)).unwrap();
+        let mut bytes = std::fs::read(deb).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(deb, bytes).unwrap();
+    }),
+    ("the signatures are gone", unsign),
+];
+
+fn unsign(root: &Path) {
+    for name in ["InRelease", "Release.gpg"] {
+        let _ = std::fs::remove_file(root.join("dists/bookworm").join(name));
+    }
 }
 
 /// Every file of a tree, the same under each of its names.
@@ -257,9 +247,7 @@ async fn k_build_root_is_not_made_from_an_unsigned_archive() {
     let refused = |said: &str| said.contains(complaint) && !said.contains(read);
     let stranger = root_of(format!("deb copy://{place} bookworm main")).await;
     assert!(refused(&stranger), "without its key: {stranger}");
-    for name in ["InRelease", "Release.gpg"] {
-        let _ = std::fs::remove_file(archive.path().join("dists/bookworm").join(name));
-    }
+    unsign(archive.path());
     let bare = root_of(keyed).await;
     assert!(refused(&bare), "without signatures: {bare}");
 }

@@ -184,7 +184,7 @@ fn g_no_source_file_starts_a_shell() {
         seen += 1;
         let code: Vec<_> =
             text.lines().filter(|l| !l.trim_start().starts_with(['/', '#'])).collect();
-        if name.ends_with(".pl") {
+        if file.extension().is_some_and(|e| e == "pl") {
             // system LIST and open with a list start no shell (perlfunc); a string, backquotes and qx do.
             for line in code {
                 let list = line.starts_with("system(@") || !line.contains("system");

@@ -57,8 +57,8 @@ impl Watched {
     /// Waits until the count is as wanted.
     pub(crate) async fn wait(&self, wanted: impl Fn(&Count) -> bool) {
         let mut count = self.count.subscribe();
-        let waited = tokio::time::timeout(DEADLINE, count.wait_for(wanted)).await;
-        assert!(waited.is_ok(), "waited in vain: {:?}", self.count());
+        let ended = tokio::time::timeout(DEADLINE, count.wait_for(wanted)).await;
+        assert!(ended.is_ok(), "waited in vain: {:?}", self.count());
     }
 
     /// Says that there may be work for this machine's architecture; how many such hints wait then.

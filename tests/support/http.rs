@@ -24,12 +24,10 @@ pub(crate) fn ask(
     let none = Answer { status: 0, body: String::new() };
     let Ok(mut stream) = TcpStream::connect(address) else { return none };
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n");
-    for header in headers {
-        head.push_str(header);
-        head.push_str("\r\n");
-    }
-    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    let length = format!("Content-Length: {}", body.len());
+    let lines = ["Host: 127.0.0.1", "Connection: close", length.as_str()];
+    let lines = [&lines[..], headers].concat().join("\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\n{lines}\r\n\r\n");
     if stream.write_all(&[head.as_bytes(), body].concat()).is_err() {
         return none;
     }

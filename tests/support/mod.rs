@@ -3,13 +3,16 @@
 pub(crate) mod apt;
 pub(crate) mod http;
 pub(crate) mod package;
+pub(crate) mod process;
 pub(crate) mod upload;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+pub(crate) use process::Role;
 
 /// The program under test.
 pub(crate) const PYBIT: &str = env!("CARGO_BIN_EXE_pybit");
@@ -26,53 +29,6 @@ pub(crate) fn wait_for<T>(what: &str, longest: Duration, mut ask: impl FnMut() -
         }
         assert!(start.elapsed() < longest, "waited {longest:?} for {what}");
         std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-/// A process of the farm, killed with the test.
-#[derive(Debug)]
-pub(crate) struct Role {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Role {
-    /// Starts `pybit` with these words, its output into a file.
-    pub(crate) fn start(name: &str, dir: &Path, args: &[&str]) -> Self {
-        let log = dir.join(format!("{name}.log"));
-        let out = std::fs::File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(PYBIT)
-            .args(args)
-            .current_dir(dir)
-            .env_remove("PYBIT_URL")
-            .env_remove("PYBIT_TOKEN")
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().unwrap())
-            .stderr(out)
-            .spawn()
-            .unwrap();
-        Self { child, log }
-    }
-
-    /// Ends it as a crash would: signal 9.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// What it has said.
-    pub(crate) fn said(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- {}\n{}", self.log.display(), self.said());
-        }
     }
 }
 
@@ -366,20 +322,4 @@ refuse_after_secs = 1
 pub(crate) fn outcomes(detail: &Value) -> Vec<&str> {
     let attempts = detail["attempts"].as_array().unwrap();
     attempts.iter().map(|a| a["outcome"].as_str().unwrap_or("none")).collect()
-}
-
-/// Processes whose environment or command line holds `marker`.
-pub(crate) fn processes_with(marker: &str) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        let holds = |file: &str| {
-            std::fs::read(entry.path().join(file))
-                .is_ok_and(|b| String::from_utf8_lossy(&b).contains(marker))
-        };
-        if pid != std::process::id() && (holds("cmdline") || holds("environ")) {
-            found.push(pid);
-        }
-    }
-    found
 }
