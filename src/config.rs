@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use pybit_client::Secret;
-use pybit_client::config::ClientConfig;
+use pybit_client::config::{ClientConfig, optional_address};
 use pybit_core::settings::Settings;
 use pybit_core::{Error, ErrorKind, Policy, Result};
 use pybit_watch::WatchConfig;
@@ -17,6 +17,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The server that the command talks to.
+    #[serde(deserialize_with = "optional_address")]
     pub url: Option<String>,
     /// The command's access token; better kept in a file.
     pub token: Option<Secret>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use pybit_core::model::{Arch, ClientName, Dist, EnvName, FormatName, Suite, Target};
 use pybit_core::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use crate::secret::Secret;
 
@@ -18,6 +18,7 @@ pub struct ClientConfig {
     #[serde(default)]
     pub name: Option<ClientName>,
     /// The farm's address: `http://farm:8080`.
+    #[serde(deserialize_with = "address")]
     pub url: String,
     /// The access token; better kept in a file.
     #[serde(default)]
@@ -87,6 +88,23 @@ impl Default for SbuildConfig {
     fn default() -> Self {
         Self { max_age_days: 7, mirror: None }
     }
+}
+
+/// Reads the address of a server. What [`Api::new`](crate::Api::new) refuses is refused here already: a configuration that
+/// was read holds no password in an address, and so cannot show one.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    checked(String::deserialize(deserializer)?)
+}
+
+/// Reads the address of a server that may be left out or empty, as [`address`] does.
+pub fn optional_address<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    let url = String::deserialize(d)?;
+    if url.is_empty() { Ok(None) } else { checked(url).map(Some) }
+}
+
+fn checked<E: de::Error>(url: String) -> Result<String, E> {
+    crate::api::parse_base(&url).map_err(E::custom)?;
+    Ok(url)
 }
 
 fn one() -> u32 {

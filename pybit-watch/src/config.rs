@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pybit_client::Secret;
+use pybit_client::config::optional_address;
 use pybit_core::model::{Arch, Dist, FormatName, RepositoryName, Suite};
 use pybit_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use crate::Publishers;
 #[serde(deny_unknown_fields)]
 pub struct WatchConfig {
     /// The farm's address; left out, only drop directories are watched.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_address")]
     pub url: Option<String>,
     /// The access token, of role `publish`; better kept in a file.
     #[serde(default)]
