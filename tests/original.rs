@@ -21,6 +21,8 @@
 
 mod support;
 
+#[path = "original/apt.rs"]
+mod apt;
 #[path = "original/broken_upload.rs"]
 mod broken_upload;
 #[path = "original/credentials.rs"]

@@ -5,8 +5,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::apt::Apt;
-use crate::support::upload::files_of;
 use crate::support::{Farm, PYBIT, wait_for};
 
 /// A whole farm in one process.

@@ -11,7 +11,7 @@ use pybit::core::format::{BuildContext, BuildRepository, PackageFormat, Surround
 use pybit::core::model::Target;
 use pybit::roles;
 
-use crate::support::apt::Apt;
+use crate::apt::Apt;
 use crate::support::package::Package;
 use crate::support::upload::{built, drop_files, files_of};
 use crate::support::{DEADLINE, Farm, PYBIT, machine_arch, wait_for};

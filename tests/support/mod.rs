@@ -1,6 +1,5 @@
 //! A real farm of real processes for the end-to-end tests: every wait is for an event, with a deadline.
 
-pub(crate) mod apt;
 pub(crate) mod http;
 pub(crate) mod package;
 pub(crate) mod process;
