@@ -114,7 +114,7 @@ fn checks(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<Check> {
     }
     if wanted(Role::Client) {
         checks.extend(CLIENT_TOOLS.map(|tool| program(Role::Client, tool)));
-        let user = config.client.as_ref().and_then(|c| c.build_user.as_deref());
+        let user = config.client.readable().and_then(|c| c.build_user.as_deref());
         checks.push(build_user(user.unwrap_or(pybit::roles::up::BUILD_USER)));
     }
     if wanted(Role::Watch) {

@@ -1,7 +1,7 @@
 //! `pybit web`, `client` and `watch`: one role alone, configured by the file.
 
 use pybit::roles;
-use pybit_core::{Error, Result};
+use pybit_core::Result;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Where;
@@ -32,13 +32,6 @@ pub(super) fn ending() -> CancellationToken {
     token
 }
 
-fn missing(table: &str) -> Error {
-    Error::invalid(format!(
-        "the configuration has no [{table}] table; docs/configuration.md shows one"
-    ))
-    .with_code("invalid_configuration")
-}
-
 pub(super) async fn web(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
     let config = place.load()?;
@@ -47,7 +40,7 @@ pub(super) async fn web(place: &Where) -> Result<()> {
 
 pub(super) async fn client(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
-    let config = place.load()?.client.ok_or_else(|| missing("client"))?;
+    let config = place.load()?.client_role()?;
     let drain = std::time::Duration::from_secs(config.drain_secs);
     let stop =
         async move { pybit_client::signalled(drain).await.unwrap_or(pybit_client::Shutdown::Fast) };
@@ -56,6 +49,6 @@ pub(super) async fn client(place: &Where) -> Result<()> {
 
 pub(super) async fn watch(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
-    let config = place.load()?.watch.ok_or_else(|| missing("watch"))?;
+    let config = place.load()?.watch_role()?;
     roles::run_watch(config, ending()).await
 }

@@ -13,7 +13,7 @@ use pybit_client::{ClientConfig, Shutdown, Toolbox};
 use pybit_core::Result;
 use pybit_core::transport::Transport;
 
-/// The hidden verb of the `pybit` command that every build runs under.
+/// The hidden verb of the `pybit` command that every build and every publisher's tool runs under.
 pub const SUPERVISE: &str = "supervise";
 
 /// What this machine can build with: Debian packages from git, apt and uploads, in isolated roots and on the host.

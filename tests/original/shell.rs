@@ -221,7 +221,6 @@ fn g_no_source_file_starts_a_shell() {
             "pybit-backends/src/exec/enter.rs",
             "pybit-backends/src/exec/supervise/mod.rs",
             "pybit-backends/src/exec/tree.rs",
-            "pybit-backends/src/publish/tool.rs",
         ]
     );
 }

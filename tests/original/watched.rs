@@ -94,7 +94,7 @@ impl Watched {
     /// Runs the build client `one`, which builds on the machine itself, until the answer is dropped.
     pub(crate) fn client(self: &Arc<Self>, farm: &Farm) -> DropGuard {
         let config = Config::load(Some(&farm.client_config("one", &farm.url()))).unwrap();
-        let config = config.client.unwrap();
+        let config = config.client.given().unwrap().unwrap().clone();
         let user = config.build_user.as_deref().map(|name| BuildUser::find(name).unwrap());
         let supervisor =
             Supervisor { program: PYBIT.into(), args: vec![roles::SUPERVISE.to_owned()] };
