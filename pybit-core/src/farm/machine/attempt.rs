@@ -22,6 +22,17 @@ fn is_resumable(at: &Situation) -> bool {
     at.job.status == JobStatus::Waiting && at.last_outcome == Some(Outcome::Lost)
 }
 
+/// What a report that the attempt ended with `outcome` meets where the job is not building: it lapsed, or the report came
+/// before.
+fn unless_building(at: &Situation, outcome: Outcome) -> Result<Option<Decision>> {
+    match at.job.status {
+        JobStatus::Building => Ok(None),
+        JobStatus::Waiting if is_resumable(at) => Ok(Some(Decision::ResumeFirst)),
+        _ if at.last_outcome == Some(outcome) => Ok(Some(Decision::Already)),
+        _ => Err(not_building(&at.job)),
+    }
+}
+
 pub(super) fn resume(at: &Situation, holder: &Holder) -> Result<Decision> {
     fence(&at.job, holder)?;
     if at.job.status.is_held() {
@@ -45,12 +56,11 @@ pub(super) fn resume(at: &Situation, holder: &Holder) -> Result<Decision> {
 
 pub(super) fn finish(at: &Situation, holder: &Holder, result: &Finished) -> Result<Decision> {
     fence(&at.job, holder)?;
-    match at.job.status {
-        JobStatus::Building => {}
-        JobStatus::Uploaded | JobStatus::Done => return Ok(Decision::Already),
-        JobStatus::Waiting if is_resumable(at) => return Ok(Decision::ResumeFirst),
-        _ if at.last_outcome == Some(Outcome::Succeeded) => return Ok(Decision::Already),
-        _ => return Err(not_building(&at.job)),
+    if matches!(at.job.status, JobStatus::Uploaded | JobStatus::Done) {
+        return Ok(Decision::Already);
+    }
+    if let Some(decided) = unless_building(at, Outcome::Succeeded)? {
+        return Ok(decided);
     }
     let mut change = by_client(&at.job, JobStatus::Uploaded, holder, "built");
     change.attempt_end = Some(ended(Outcome::Succeeded, None, Some(result.log_sha256.clone())));
@@ -74,11 +84,8 @@ pub(super) fn fail(
     now: Timestamp,
 ) -> Result<Decision> {
     fence(&at.job, holder)?;
-    match at.job.status {
-        JobStatus::Building => {}
-        JobStatus::Waiting if is_resumable(at) => return Ok(Decision::ResumeFirst),
-        _ if at.last_outcome == Some(Outcome::Failed) => return Ok(Decision::Already),
-        _ => return Err(not_building(&at.job)),
+    if let Some(decided) = unless_building(at, Outcome::Failed)? {
+        return Ok(decided);
     }
     let failure = &report.failure;
     let mut change = match failure.class {
@@ -150,11 +157,8 @@ pub(super) fn refuse(
     now: Timestamp,
 ) -> Result<Decision> {
     fence(&at.job, holder)?;
-    match at.job.status {
-        JobStatus::Building => {}
-        JobStatus::Waiting if is_resumable(at) => return Ok(Decision::ResumeFirst),
-        _ if at.last_outcome == Some(Outcome::Refused) => return Ok(Decision::Already),
-        _ => return Err(not_building(&at.job)),
+    if let Some(decided) = unless_building(at, Outcome::Refused)? {
+        return Ok(decided);
     }
     let mut change =
         by_client(&at.job, JobStatus::Waiting, holder, format!("given back: {reason}"));
