@@ -13,7 +13,7 @@ mod farms;
 mod foreign;
 #[path = "rabbitmq/network.rs"]
 mod network;
-#[path = "rabbitmq/proxy.rs"]
+#[path = "network/proxy.rs"]
 mod proxy;
 #[path = "rabbitmq/refusals.rs"]
 mod refusals;

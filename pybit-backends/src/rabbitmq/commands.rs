@@ -9,10 +9,10 @@ use lapin::types::FieldTable;
 use pybit_core::Result;
 use pybit_core::model::ClientName;
 use pybit_core::transport::{Command, CommandInbox};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 
-use super::inbox::ended;
-use super::link::{Link, Session, State, pause};
+use super::attend::{self, Listener, Ready, ended};
+use super::link::{Link, Session};
 use super::topology;
 
 /// Commands that wait for the listener; more say nothing new.
@@ -21,18 +21,9 @@ const MOST: usize = 16;
 /// Listens to the commands for a client. Returns when it listens, or at once while there is no broker.
 pub(super) async fn open(link: &Arc<Link>, client: &ClientName) -> Result<Box<dyn CommandInbox>> {
     let (commands_in, commands) = mpsc::channel(MOST);
-    let (tell, told) = oneshot::channel();
-    let listener = Listener {
-        link: Arc::clone(link),
-        client: client.clone(),
-        commands: commands_in,
-        ready: Some(tell),
-    };
-    tokio::spawn(listener.run());
-    match told.await {
-        Ok(Err(e)) => Err(e),
-        _ => Ok(Box::new(RabbitCommands(commands))),
-    }
+    let ear = Ear { link: Arc::clone(link), client: client.clone(), commands: commands_in };
+    attend::start(link, ear).await?;
+    Ok(Box::new(RabbitCommands(commands)))
 }
 
 #[derive(Debug)]
@@ -45,67 +36,23 @@ impl CommandInbox for RabbitCommands {
     }
 }
 
-struct Listener {
+struct Ear {
     link: Arc<Link>,
     client: ClientName,
     commands: mpsc::Sender<Command>,
-    /// Told once: it listens, or the broker refuses.
-    ready: Option<oneshot::Sender<Result<()>>>,
 }
 
-impl Listener {
-    /// Listens on one connection after the other, until its inbox is gone.
-    async fn run(mut self) {
-        let mut state = self.link.watch();
-        let mut failures = 0;
-        loop {
-            let now = state.borrow_and_update().clone();
-            match now {
-                State::Up(session) => match self.serve(&session).await {
-                    Ok(()) => return,
-                    Err(e) => {
-                        if let Some(ready) =
-                            self.ready.take().filter(|_| session.status().connected())
-                        {
-                            let _ = ready.send(Err(self.link.failed("commands", e)));
-                            return;
-                        }
-                        tracing::debug!(client = %self.client, "commands lost their channel: {e}");
-                        if session.status().connected() {
-                            failures += 1;
-                            tokio::time::sleep(pause(failures)).await;
-                            continue;
-                        }
-                    }
-                },
-                State::Away(_) => drop(self.ready.take()),
-                State::Closed => return,
-            }
-            if !self.wait(&mut state).await {
-                return;
-            }
-        }
-    }
+impl Listener for Ear {
+    const OP: &'static str = "commands";
 
-    /// Waits for another state of the link; `false` when the inbox is gone.
-    async fn wait(&self, state: &mut watch::Receiver<State>) -> bool {
-        tokio::select! {
-            changed = state.changed() => changed.is_ok(),
-            () = self.commands.closed() => false,
-        }
-    }
-
-    /// Takes commands until the inbox is gone, `Ok`, or the channel is.
-    async fn serve(&mut self, session: &Session) -> lapin::Result<()> {
+    async fn serve(&mut self, session: &Session, ready: &mut Ready) -> lapin::Result<()> {
         let channel = session.create_channel().await?;
         let queue = topology::listener(&channel, self.link.names(), &self.client).await?;
         let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let name = queue.as_str().into();
         let tag = "".into();
         let mut consumer = channel.basic_consume(name, tag, options, FieldTable::default()).await?;
-        if let Some(ready) = self.ready.take() {
-            let _ = ready.send(Ok(()));
-        }
+        ready.yes();
         loop {
             tokio::select! {
                 () = self.commands.closed() => break,
@@ -120,6 +67,12 @@ impl Listener {
         Ok(())
     }
 
+    async fn until_unwanted(&mut self) {
+        self.commands.closed().await;
+    }
+}
+
+impl Ear {
     fn hand_out(&self, queue: &str, body: &[u8]) {
         match serde_json::from_slice(body) {
             // A full inbox already says all that another command could say.

@@ -20,7 +20,8 @@ use pybit_core::transport::{Delivery, Hint, Inbox, Receipt};
 use pybit_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot};
 
-use super::link::{Link, Session, State, pause};
+use super::attend::{self, Listener, Ready, ended};
+use super::link::{Link, Session};
 use super::topology;
 
 /// Opens an inbox. Returns when the broker delivers to it, or at once while there is no broker.
@@ -33,7 +34,6 @@ pub(super) async fn open(
     let credit = u16::try_from(credit.max(1)).unwrap_or(u16::MAX);
     let (hints_in, hints) = mpsc::channel(usize::from(credit));
     let (verdicts_in, verdicts) = mpsc::unbounded_channel();
-    let (tell, told) = oneshot::channel();
     let desk = Desk {
         link: Arc::clone(link),
         client: client.clone(),
@@ -44,13 +44,9 @@ pub(super) async fn open(
         receipts: verdicts_in.downgrade(),
         held: HashMap::new(),
         last: 0,
-        ready: Some(tell),
     };
-    tokio::spawn(desk.run());
-    match told.await {
-        Ok(Err(e)) => Err(e),
-        _ => Ok(Box::new(RabbitInbox { hints, _verdicts: verdicts_in })),
-    }
+    attend::start(link, desk).await?;
+    Ok(Box::new(RabbitInbox { hints, _verdicts: verdicts_in }))
 }
 
 #[derive(Debug)]
@@ -109,14 +105,6 @@ struct Consumers {
     streams: SelectAll<BoxStream<'static, Option<lapin::Result<lapin::message::Delivery>>>>,
 }
 
-/// Why a desk stops serving a channel.
-enum Stop {
-    /// Inbox and receipts are gone.
-    Done,
-    /// The channel is lost, or could not be made.
-    Lost(lapin::Error),
-}
-
 /// Hands the hints of a channel out, one at a time, and takes verdicts back.
 struct Desk {
     link: Arc<Link>,
@@ -129,96 +117,48 @@ struct Desk {
     /// Hints that were handed out, by number.
     held: HashMap<u64, Acker>,
     last: u64,
-    /// Told once: the broker delivers, or refuses.
-    ready: Option<oneshot::Sender<Result<()>>>,
 }
 
-impl Desk {
-    async fn run(mut self) {
-        let mut state = self.link.watch();
-        let mut failures = 0;
-        loop {
-            let now = state.borrow_and_update().clone();
-            match now {
-                State::Up(session) => match self.serve(&session).await {
-                    Stop::Done => return,
-                    Stop::Lost(e) => {
-                        self.held.clear();
-                        if let Some(ready) =
-                            self.ready.take().filter(|_| session.status().connected())
-                        {
-                            let _ = ready.send(Err(self.link.failed("consume", e)));
-                            return;
-                        }
-                        tracing::debug!(client = %self.client, "an inbox lost its channel: {e}");
-                        if session.status().connected() {
-                            // Only this channel: the broker has closed it, or a queue was deleted.
-                            failures += 1;
-                            tokio::time::sleep(pause(failures)).await;
-                            continue;
-                        }
-                    }
-                },
-                State::Away(_) => drop(self.ready.take()),
-                State::Closed => return,
-            }
-            if !self.wait(&mut state).await {
-                return;
-            }
-        }
-    }
+impl Listener for Desk {
+    const OP: &'static str = "consume";
 
-    /// Waits for another state of the link, and voids receipts meanwhile; `false` when inbox and receipts are gone.
-    async fn wait(&mut self, state: &mut tokio::sync::watch::Receiver<State>) -> bool {
-        loop {
-            tokio::select! {
-                changed = state.changed() => return changed.is_ok(),
-                verdict = self.verdicts.recv() => match verdict {
-                    None => return false,
-                    Some(verdict) => drop(verdict),
-                },
-            }
-        }
-    }
-
-    /// Serves one channel as long as it lasts.
-    async fn serve(&mut self, session: &Session) -> Stop {
-        let (channel, mut consumers) = match self.listen(session).await {
-            Ok(listening) => listening,
-            Err(e) => return Stop::Lost(e),
-        };
-        if let Some(ready) = self.ready.take() {
-            let _ = ready.send(Ok(()));
-        }
+    async fn serve(&mut self, session: &Session, ready: &mut Ready) -> lapin::Result<()> {
+        let (channel, mut consumers) = self.listen(session).await?;
+        ready.yes();
         let mut open = true;
         loop {
             let room = self.held.len() < usize::from(self.credit);
-            let done = tokio::select! {
+            tokio::select! {
                 biased;
                 verdict = self.verdicts.recv() => match verdict {
-                    Some(verdict) => self.judge(verdict).await,
+                    Some(verdict) => self.judge(verdict).await?,
                     None => {
                         topology::close(&channel).await;
-                        return Stop::Done;
+                        return Ok(());
                     }
                 },
                 () = self.hints.closed(), if open => {
                     open = false;
-                    hand_back(&channel, &mut consumers).await
+                    hand_back(&channel, &mut consumers).await?;
                 }
                 delivery = consumers.streams.next(), if open && room => match delivery.flatten() {
-                    Some(Ok(delivery)) => self.hand_out(delivery).await,
-                    Some(Err(e)) => Err(e),
-                    // The broker has ended a consumer: its queue was deleted, or its node has failed.
-                    None => Err(ended()),
+                    Some(delivery) => self.hand_out(delivery?).await?,
+                    None => return Err(ended()),
                 },
-            };
-            if let Err(e) = done {
-                return Stop::Lost(e);
             }
         }
     }
 
+    fn void(&mut self) {
+        self.held.clear();
+    }
+
+    async fn until_unwanted(&mut self) {
+        while self.verdicts.recv().await.is_some() {}
+    }
+}
+
+impl Desk {
     async fn listen(&self, session: &Session) -> lapin::Result<(Channel, Consumers)> {
         for route in &self.routes {
             self.link.declare(session, route).await?;
@@ -299,12 +239,6 @@ async fn hand_back(channel: &Channel, consumers: &mut Consumers) -> lapin::Resul
         }
     }
     Ok(())
-}
-
-/// The broker has ended a consumer.
-pub(super) fn ended() -> lapin::Error {
-    lapin::ErrorKind::InvalidChannelState(lapin::ChannelState::Closed, "its consumer was ended")
-        .into()
 }
 
 fn returned() -> BasicNackOptions {

@@ -5,13 +5,14 @@
 //! | `config.rs` | the URL and the keys beside it |
 //! | `names.rs` | what exchanges, queues and keys are called |
 //! | `topology.rs` | what is declared, with which arguments, and why |
-//! | `link.rs` | one connection that comes back by itself |
+//! | `link.rs`, `attend.rs` | one connection that comes back by itself, and listeners that follow it |
 //! | `publish.rs`, `inbox.rs`, `commands.rs` | hints out, hints in, commands |
 //! | `error.rs` | the broker's words as sentences |
 //!
 //! Everything that is lost with a connection is made again on the next one: exchanges, queues, bindings, consumers. What
 //! was not confirmed counts as not sent, what was not acknowledged comes again, and a receipt from before is void.
 
+mod attend;
 mod commands;
 mod config;
 mod error;
@@ -34,7 +35,7 @@ use tokio::task::JoinHandle;
 pub use config::{QueueKind, RabbitOptions};
 
 use config::Broker;
-use link::Link;
+use link::{ANSWER, Link};
 
 /// How long a connection may take to end in good order.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -121,7 +122,9 @@ impl Transport for RabbitTransport {
     async fn depth(&self, route: &Route) -> Result<u64> {
         let session = self.link.session()?;
         let queue = self.link.names().queue(route);
-        topology::depth(&session, &queue).await.map_err(|e| self.link.failed("depth", e))
+        let counted = topology::depth(&session, &queue);
+        let counted = async { counted.await.map_err(|e| self.link.failed("depth", e)) };
+        self.link.within("depth", ANSWER, &session, counted).await
     }
 
     async fn health(&self) -> Result<()> {

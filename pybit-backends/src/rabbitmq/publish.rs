@@ -1,6 +1,7 @@
 //! Hints and commands out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -49,32 +50,27 @@ pub(super) async fn command(link: &Link, to: &Recipient, command: &Command) -> R
     let body = serde_json::to_vec(command)
         .map_err(|e| Error::internal("a command cannot be written").with_source(e))?;
     let failed = |e| link.failed("send_command", e);
-    let channel = publisher(&session).await.map_err(failed)?;
-    let options = BasicPublishOptions::default();
     let sent = async {
+        let channel = publisher(&session).await.map_err(failed)?;
+        let options = BasicPublishOptions::default();
         let sent = channel.basic_publish(exchange.into(), key.into(), options, &body, properties());
-        sent.await?.await
+        let confirmed = sent.await.map_err(failed)?.await.map_err(failed)?;
+        check(link, &confirmed).map(drop)
     };
-    let confirmed = tokio::time::timeout(CONFIRM, sent).await;
-    let confirmed = confirmed.map_err(|_| late(link, "send_command"))?.map_err(failed)?;
-    check(link, &confirmed).map(drop)
+    link.within("send_command", CONFIRM, &session, sent).await
 }
 
 /// Sends hints and waits for their confirms; the routes of those that came back.
 async fn send<'a>(
     link: &Link,
-    session: &Session,
+    session: &Arc<Session>,
     hints: impl Iterator<Item = &'a Hint>,
 ) -> Result<BTreeSet<Route>> {
     let hints: Vec<_> = hints.collect();
     let mut returned = BTreeSet::new();
     for batch in hints.chunks(AT_ONCE) {
-        let sent = tokio::time::timeout(CONFIRM, send_batch(link, session, batch, &mut returned));
-        let result = match sent.await {
-            Ok(result) => result,
-            Err(_) => Err(late(link, "publish")),
-        };
-        if let Err(e) = result {
+        let sent = send_batch(link, session, batch, &mut returned);
+        if let Err(e) = link.within("publish", CONFIRM, session, sent).await {
             // Confirms that are still to come are nobody's: the next one begins with a fresh channel.
             session.publisher.lock().await.take();
             return Err(e);
@@ -149,11 +145,6 @@ fn properties() -> BasicProperties {
     BasicProperties::default()
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT)
-}
-
-fn late(link: &Link, op: &'static str) -> Error {
-    let message = format!("{} did not confirm within {CONFIRM:?}", link.shown());
-    Error::new(ErrorKind::Unavailable, message).with_op(op)
 }
 
 fn unroutable(link: &Link, route: &Route) -> Error {
