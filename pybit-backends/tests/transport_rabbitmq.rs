@@ -17,6 +17,8 @@ mod network;
 mod proxy;
 #[path = "rabbitmq/refusals.rs"]
 mod refusals;
+#[path = "rabbitmq/tls.rs"]
+mod tls;
 
 use std::sync::Arc;
 

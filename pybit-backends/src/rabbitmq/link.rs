@@ -29,7 +29,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// A connection that lived this long was a good one: the next wait is short again.
-const GOOD: Duration = Duration::from_secs(5);
+const GOOD: Duration = Duration::from_secs(1);
 /// How often a connection is asked whether it still is one, should its last word have been missed.
 const LOOK: Duration = Duration::from_secs(5);
 

@@ -137,7 +137,7 @@ async fn no_confirmed_hint_is_lost_over_many_cuts() {
     let mut hints = remote.consume(&client("tahr"), &[route("amd64")], 4).await.unwrap();
     let sender = async {
         for job in 1..=200 {
-            if job % 25 == 0 {
+            if job % 40 == 0 {
                 proxy.cut();
             }
             while server.publish(&hint(job)).await.is_err() {
