@@ -130,13 +130,13 @@ impl Listener for Desk {
             let room = self.held.len() < usize::from(self.credit);
             tokio::select! {
                 biased;
-                verdict = self.verdicts.recv() => match verdict {
-                    Some(verdict) => self.judge(verdict).await?,
-                    None => {
+                verdict = self.verdicts.recv() => {
+                    let Some(verdict) = verdict else {
                         topology::close(&channel).await;
                         return Ok(());
-                    }
-                },
+                    };
+                    self.judge(verdict).await?;
+                }
                 () = self.hints.closed(), if open => {
                     open = false;
                     hand_back(&channel, &mut consumers).await?;

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::Broker;
 use super::names::Names;
 use super::{closed, error, topology};
+use crate::foreign::Foreign;
 
 /// A broker gets this long to take a connection and its first declarations.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -40,8 +40,7 @@ pub(super) struct Link {
     state: watch::Sender<State>,
     /// Which farm sends here; nobody where it only listens.
     farm: Mutex<Option<String>>,
-    foreign: AtomicU64,
-    foreign_told: AtomicBool,
+    foreign: Foreign,
     stop: CancellationToken,
 }
 
@@ -86,8 +85,7 @@ impl Link {
             broker,
             state: watch::Sender::new(State::Away(Arc::new(yet))),
             farm: Mutex::new(None),
-            foreign: AtomicU64::new(0),
-            foreign_told: AtomicBool::new(false),
+            foreign: Foreign::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -211,20 +209,19 @@ impl Link {
     }
 
     pub(super) fn foreign(&self) -> u64 {
-        self.foreign.load(Ordering::Relaxed)
+        self.foreign.count()
     }
 
     /// Counts a message that is not pybit's, and says so once.
     pub(super) fn count_foreign(&self, queue: &str, why: &Error) {
-        self.foreign.fetch_add(1, Ordering::Relaxed);
         let (shown, dead) = (self.shown(), self.names().dead());
-        if self.foreign_told.swap(true, Ordering::Relaxed) {
-            tracing::debug!(queue, "{shown} delivered another message that is not pybit's: {why}");
-        } else {
+        if self.foreign.is_first() {
             tracing::warn!(
                 queue,
                 "{shown} delivered a message that is not pybit's: {why}; it and all that follow go to the queue {dead}"
             );
+        } else {
+            tracing::debug!(queue, "{shown} delivered another message that is not pybit's: {why}");
         }
     }
 
@@ -252,13 +249,10 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Session> {
-        match tokio::time::timeout(CONNECT, self.connected()).await {
-            Ok(connected) => connected,
-            Err(_) => {
-                let message = format!("{} does not answer within {CONNECT:?}", self.shown());
-                Err(Error::new(ErrorKind::Unavailable, message).with_op("connect"))
-            }
-        }
+        tokio::time::timeout(CONNECT, self.connected()).await.unwrap_or_else(|_| {
+            let message = format!("{} does not answer within {CONNECT:?}", self.shown());
+            Err(Error::new(ErrorKind::Unavailable, message).with_op("connect"))
+        })
     }
 
     async fn connected(&self) -> Result<Session> {
