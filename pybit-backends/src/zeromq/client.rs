@@ -23,6 +23,8 @@ const READY: Duration = Duration::from_secs(2);
 const MOST_COMMANDS: usize = 16;
 /// The first wait before a lost connection is made again, and the longest; libzmq adds chance.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+/// A socket gets at least this long to connect before it is made anew.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 /// What is still to be said at the end may take this long.
 const GOODBYE: Duration = Duration::from_millis(200);
 /// Messages that are read from one server before anything else gets a turn.
@@ -55,9 +57,10 @@ impl Drop for Client {
 impl Client {
     /// Starts the thread, which connects.
     pub(super) fn start(context: &Context, connect: &Connect) -> Result<Self> {
-        let lines: Vec<_> = (0..)
-            .zip(&connect.servers)
-            .map(|(place, server)| Line::open(context, connect, place, server))
+        let lines: Vec<_> = connect
+            .servers
+            .iter()
+            .map(|server| Line::open(context, connect, server))
             .collect::<Result<_>>()?;
         let (orders, letters) = mailbox()?;
         let (ended_in, ended) = watch::channel(());
@@ -68,7 +71,8 @@ impl Client {
             desk: Desk::new(lines.len(), Box::new(make_receipt)),
             lines,
             letters,
-            beat: connect.beat,
+            context: context.clone(),
+            connect: connect.clone(),
             foreign: Arc::clone(&foreign),
             _ended: ended_in,
         };
@@ -138,14 +142,15 @@ struct Line {
     /// What happens to the connection; none inside a process.
     monitor: Option<Socket>,
     endpoint: String,
-    /// When the server last said something.
+    /// When this socket was made, and when the server last said something over it.
+    since: Instant,
     heard: Instant,
     /// Why there is no connection, where more is known than that.
     trouble: Option<&'static str>,
 }
 
 impl Line {
-    fn open(context: &Context, connect: &Connect, place: Place, to: &Server) -> Result<Self> {
+    fn open(context: &Context, connect: &Connect, to: &Server) -> Result<Self> {
         let open = || {
             let socket = socket::open(context, SocketType::DEALER, connect.beat)?;
             // Nothing waits in the socket for a server that is away: it would be about another connection.
@@ -160,14 +165,15 @@ impl Line {
                 socket.set_curve_secretkey(&pair.secret)?;
             }
             let inside = to.endpoint == server::INSIDE;
-            let monitor = if inside { None } else { Some(monitor(context, &socket, place)?) };
+            let monitor = if inside { None } else { Some(monitor(context, &socket)?) };
             socket.connect(&to.endpoint)?;
             Ok((socket, monitor))
         };
         let what = format!("connect to {}", to.endpoint);
         let (socket, monitor) = open().map_err(|e| socket::failed(&what, e))?;
         let endpoint = to.endpoint.clone();
-        Ok(Self { socket, monitor, endpoint, heard: Instant::now(), trouble: None })
+        let now = Instant::now();
+        Ok(Self { socket, monitor, endpoint, since: now, heard: now, trouble: None })
     }
 
     /// Why hints do not come from this server.
@@ -177,8 +183,8 @@ impl Line {
     }
 }
 
-fn monitor(context: &Context, socket: &Socket, place: Place) -> zmq::Result<Socket> {
-    let name = format!("inproc://pybit-line-{place}");
+fn monitor(context: &Context, socket: &Socket) -> zmq::Result<Socket> {
+    let name = format!("inproc://pybit-line-{:016x}", rand::random::<u64>());
     let wanted = [
         SocketEvent::DISCONNECTED,
         SocketEvent::HANDSHAKE_FAILED_AUTH,
@@ -198,14 +204,15 @@ struct Thread {
     desk: Desk,
     lines: Vec<Line>,
     letters: Letters<Order>,
-    beat: Duration,
+    context: Context,
+    connect: Connect,
     foreign: Arc<Foreign>,
     _ended: watch::Sender<()>,
 }
 
 impl Thread {
     fn run(mut self) {
-        let mut beat = Instant::now() + self.beat;
+        let mut beat = Instant::now() + self.connect.beat;
         loop {
             let mut items = vec![PollItem::from_fd(self.letters.fd(), POLLIN)];
             for line in &self.lines {
@@ -229,8 +236,9 @@ impl Thread {
                 self.obey(order);
             }
             if Instant::now() >= beat {
+                self.reopen();
                 self.desk.beat();
-                beat = Instant::now() + self.beat;
+                beat = Instant::now() + self.connect.beat;
             }
             self.send();
         }
@@ -261,13 +269,30 @@ impl Thread {
 
     /// Fine while one server is heard: the others may be away.
     fn health(&self) -> Result<(), String> {
-        let silent = |line: &Line| self.desk.has_inboxes() && line.heard.elapsed() > 3 * self.beat;
+        let silent =
+            |line: &Line| self.desk.has_inboxes() && line.heard.elapsed() > 3 * self.connect.beat;
         let there = |(place, line): (usize, &Line)| self.desk.is_up(place) && !silent(line);
         if self.lines.iter().enumerate().any(there) {
             return Ok(());
         }
         let all: Vec<_> = self.lines.iter().map(Line::sentence).collect();
         Err(all.join("; "))
+    }
+
+    /// Makes sockets anew that have led nowhere for a while. libzmq connects again by itself after a lost connection, and
+    /// not after a refused handshake or a message against the protocol (`session_base_t::engine_error`).
+    fn reopen(&mut self) {
+        let patience = (5 * self.connect.beat).max(SHORTEST_PATIENCE);
+        for (place, server) in self.connect.servers.iter().enumerate() {
+            let line = &mut self.lines[place];
+            if self.desk.is_up(place) || line.since.max(line.heard).elapsed() < patience {
+                continue;
+            }
+            match Line::open(&self.context, &self.connect, server) {
+                Ok(new) => *line = Line { trouble: line.trouble, ..new },
+                Err(e) => tracing::warn!("{e}"),
+            }
+        }
     }
 
     /// What has happened to the connection.
