@@ -152,6 +152,13 @@ impl Book {
         }
     }
 
+    /// Whether a hint is in the hands of an inbox.
+    #[cfg(test)]
+    pub(super) fn holds(&self, inbox: InboxId, number: Number) -> bool {
+        let entry = self.inboxes.get(&inbox);
+        entry.is_some_and(|e| matches!(&e.kind, Kind::Hints(h) if h.held.contains_key(&number)))
+    }
+
     fn announced(
         &mut self,
         speaker: Speaker<'_>,

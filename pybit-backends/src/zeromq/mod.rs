@@ -24,6 +24,8 @@ mod keys;
 mod mailbox;
 mod server;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
