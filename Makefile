@@ -16,15 +16,17 @@ PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
 # What cargo needs besides Rust: a C compiler and a linker.
 BUILD_PACKAGES := build-essential
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
-TEST_PACKAGES := $(DEMO_PACKAGES) libdpkg-perl
+SERVICE_PACKAGES := postgresql rabbitmq-server
+TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) libdpkg-perl
 DENY_VERSION := 0.20.2
 
-.PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test build-user
+.PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test deps-services build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
 	@echo 'make clean-demo     removes what the demo has written'
 	@echo 'make test           installs what the tests need and runs all of them'
+	@echo 'make services       private PostgreSQL and RabbitMQ servers until Ctrl-C, and the variables that tests read'
 	@echo 'make check          formatting, lints, documentation, dependencies'
 	@echo 'make bench          the benchmarks'
 
@@ -49,6 +51,9 @@ deps-demo:
 deps-test:
 	$(call install,$(TEST_PACKAGES))
 
+deps-services:
+	$(call install,$(SERVICE_PACKAGES))
+
 # Builds never run as root: they run as this user, whose subordinate ids isolated roots need.
 build-user:
 	@id -u $(BUILD_USER) >/dev/null 2>&1 || { \
@@ -65,7 +70,7 @@ clean-demo:
 	rm -rf pybit-data $(if $(ROOM),$(ROOM)/data)
 
 test: deps-test build-user
-	$(CARGO) test --workspace --all-features --no-fail-fast -- --include-ignored
+	tools/services run -- $(CARGO) test --workspace --all-features --no-fail-fast -- --include-ignored
 
 check:
 	$(CARGO) fmt --all --check
@@ -81,5 +86,5 @@ check:
 bench:
 	$(CARGO) bench
 
-services:
-	@echo 'Nothing is needed: the farm keeps its state in SQLite and its hints in its own process.'
+services: deps-services
+	@tools/services show
