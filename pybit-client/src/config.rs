@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use pybit_core::model::{Arch, ClientName, Dist, EnvName, FormatName, Suite, Target};
+use pybit_core::settings::Settings;
 use pybit_core::{Error, Result};
 use serde::Deserialize;
 
@@ -41,6 +42,9 @@ pub struct ClientConfig {
     pub allow_file: bool,
     /// What is built here.
     pub offers: Vec<OfferConfig>,
+    /// Where hints come from; without it the client only asks the server, which holds the question until there is work.
+    #[serde(default)]
+    pub transport: Option<Settings>,
     /// The environment `sbuild`.
     #[serde(default)]
     pub sbuild: SbuildConfig,

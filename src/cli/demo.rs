@@ -31,6 +31,7 @@ pub(super) fn allow_host(config: &mut Config) {
         allow_host: true,
         allow_file: true,
         offers: Vec::new(),
+        transport: None,
         sbuild: SbuildConfig::default(),
         drain_secs: 0,
         status: None,

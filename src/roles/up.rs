@@ -71,6 +71,7 @@ pub async fn run(
     let ended = first_failure(&mut parts).await;
     shutdown.cancel();
     while parts.join_next().await.is_some() {}
+    farm.transport().close().await;
     ended
 }
 
@@ -149,6 +150,7 @@ fn client_config(
             allow_host: false,
             allow_file: true,
             offers: Vec::new(),
+            transport: None,
             sbuild: pybit_client::config::SbuildConfig::default(),
             drain_secs: 0,
             status: None,

@@ -80,7 +80,7 @@ async fn attend<L: Listener>(link: Arc<Link>, mut listener: L, mut ready: Ready)
         listener.void();
         let Err(why) = served else { return };
         if session.status().connected() && ready.0.is_some() {
-            return ready.tell(Err(link.failed(L::OP, why)));
+            return ready.tell(Err(link.failed(L::OP, &why)));
         }
         ready.yes();
         tracing::debug!("{} lost its channel: {why}", L::OP);

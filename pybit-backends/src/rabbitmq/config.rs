@@ -64,10 +64,7 @@ pub(super) struct Broker {
 
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Broker")
-            .field("shown", &self.shown)
-            .field("options", &self.options)
-            .finish()
+        f.debug_tuple("Broker").field(&self.shown).field(&self.options).finish()
     }
 }
 

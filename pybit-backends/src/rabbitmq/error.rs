@@ -7,7 +7,7 @@ use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use pybit_core::{Error, ErrorKind};
 
 /// Why a broker cannot be connected to. `shown` is `RabbitMQ at amqp://host/vhost`.
-pub(super) fn unreachable(shown: &str, user: &str, vhost: &str, error: lapin::Error) -> Error {
+pub(super) fn unreachable(shown: &str, user: &str, vhost: &str, error: &lapin::Error) -> Error {
     let (kind, why) = match error.kind() {
         Said::IOError(e) if is_tls(e) => {
             (ErrorKind::Invalid, format!("fails the TLS handshake: {e}"))
@@ -32,19 +32,14 @@ pub(super) fn unreachable(shown: &str, user: &str, vhost: &str, error: lapin::Er
             format!("cannot be used: {}", lapin::Error::from(other.clone())),
         ),
     };
-    Error::new(kind, format!("{shown} {why}"))
-        .with_code("transport_unavailable")
-        .with_op("connect")
-        .with_source(error)
+    // The cause is in the sentence.
+    Error::new(kind, format!("{shown} {why}")).with_code("transport_unavailable").with_op("connect")
 }
 
 /// Why an operation of an open connection failed: what was under way is to be tried again later.
-pub(super) fn failed(shown: &str, op: &'static str, error: lapin::Error) -> Error {
+pub(super) fn failed(shown: &str, op: &'static str, error: &lapin::Error) -> Error {
     let message = format!("{shown} did not do it ({op}): {error}");
-    Error::new(ErrorKind::Unavailable, message)
-        .with_code("transport_unavailable")
-        .with_op(op)
-        .with_source(error)
+    Error::new(ErrorKind::Unavailable, message).with_code("transport_unavailable").with_op(op)
 }
 
 /// Another farm has these names.

@@ -161,7 +161,7 @@ impl Link {
         Err(Error::new(ErrorKind::Unavailable, why).with_code("transport_unavailable").with_op(op))
     }
 
-    pub(super) fn failed(&self, op: &'static str, error: lapin::Error) -> Error {
+    pub(super) fn failed(&self, op: &'static str, error: &lapin::Error) -> Error {
         error::failed(&self.broker.shown, op, error)
     }
 
@@ -204,7 +204,7 @@ impl Link {
             topology::close(&channel).await;
             lapin::Result::Ok(())
         };
-        let asked = async { asked.await.map_err(|e| self.failed("health", e)) };
+        let asked = async { asked.await.map_err(|e: lapin::Error| self.failed("health", &e)) };
         self.within("health", ANSWER, &session, asked).await
     }
 
@@ -244,7 +244,7 @@ impl Link {
             {
                 return self.foreign_farm();
             }
-            self.failed("serve_farm", e)
+            self.failed("serve_farm", &e)
         })
     }
 
@@ -261,7 +261,7 @@ impl Link {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let refused = |e| {
             let user = &uri.authority.userinfo.username;
-            error::unreachable(shown, user, &uri.vhost, e)
+            error::unreachable(shown, user, &uri.vhost, &e)
         };
         let connection = DefaultConnectionBuilder::new()
             .map_err(refused)?
@@ -273,7 +273,7 @@ impl Link {
             .map_err(refused)?;
         if options.declare {
             let declared = topology::common(&connection, names, options.queues).await;
-            declared.map_err(|e| self.failed("declare", e))?;
+            declared.map_err(|e: lapin::Error| self.failed("declare", &e))?;
         }
         let farm = self.farm().clone();
         if let Some(farm) = farm {
@@ -318,6 +318,11 @@ async fn keep(link: Arc<Link>, first: oneshot::Sender<Result<()>>) {
                 }
             }
             Err(why) => {
+                if let Some(first) = first.take_if(|_| !why.is_retryable()) {
+                    // Whoever opens it is told, and that is the end.
+                    let _ = first.send(Err(why));
+                    return;
+                }
                 failures += 1;
                 if failures == 1 {
                     tracing::warn!("{why}; trying again until it is there");

@@ -123,7 +123,8 @@ impl Transport for RabbitTransport {
         let session = self.link.session()?;
         let queue = self.link.names().queue(route);
         let counted = topology::depth(&session, &queue);
-        let counted = async { counted.await.map_err(|e| self.link.failed("depth", e)) };
+        let counted =
+            async { counted.await.map_err(|e: lapin::Error| self.link.failed("depth", &e)) };
         self.link.within("depth", ANSWER, &session, counted).await
     }
 

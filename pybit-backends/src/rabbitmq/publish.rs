@@ -49,7 +49,7 @@ pub(super) async fn command(link: &Link, to: &Recipient, command: &Command) -> R
     };
     let body = serde_json::to_vec(command)
         .map_err(|e| Error::internal("a command cannot be written").with_source(e))?;
-    let failed = |e| link.failed("send_command", e);
+    let failed = |e: lapin::Error| link.failed("send_command", &e);
     let sent = async {
         let channel = publisher(&session).await.map_err(failed)?;
         let options = BasicPublishOptions::default();
@@ -85,7 +85,7 @@ async fn send_batch(
     hints: &[&Hint],
     returned: &mut BTreeSet<Route>,
 ) -> Result<()> {
-    let failed = |e| link.failed("publish", e);
+    let failed = |e: lapin::Error| link.failed("publish", &e);
     for hint in hints {
         link.declare(session, &hint.route).await.map_err(failed)?;
     }

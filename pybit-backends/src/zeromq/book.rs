@@ -174,15 +174,14 @@ impl Book {
         }
         let mut returned = Vec::new();
         let mut kind = kind;
-        if let Some(before) = self.inboxes.remove(&inbox) {
-            if let (Kind::Hints(new), Kind::Hints(old)) = (&mut kind, before.kind) {
-                new.turn = old.turn;
-                if before.peer == speaker.peer {
-                    new.held = old.held;
-                } else {
-                    // On another connection: nobody knows what of it has arrived, and its client begins anew.
-                    returned.extend(old.held.into_values());
-                }
+        let before = self.inboxes.remove(&inbox).map(|entry| (entry.peer, entry.kind));
+        if let (Kind::Hints(new), Some((peer, Kind::Hints(old)))) = (&mut kind, before) {
+            new.turn = old.turn;
+            if peer == speaker.peer {
+                new.held = old.held;
+            } else {
+                // On another connection: nobody knows what of it has arrived, and its client begins anew.
+                returned.extend(old.held.into_values());
             }
         }
         let entry = Entry {

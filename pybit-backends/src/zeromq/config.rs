@@ -239,7 +239,7 @@ mod tests {
         let url = "zmq+bind://0.0.0.0:1";
         let bind = |options: &[(&str, serde_json::Value)]| Bind::new(&settings(url, options));
         let key = ("key_file", path("server.key").into());
-        assert!(bind(&[key.clone()]).unwrap_err().message().contains("clients_file"));
+        assert!(bind(std::slice::from_ref(&key)).unwrap_err().message().contains("clients_file"));
         assert!(bind(&[key.clone(), ("clients_file", path("none").into())]).is_err());
         let server =
             bind(&[key, ("clients_file", path("clients").into())]).unwrap().keys.unwrap().0;

@@ -212,12 +212,10 @@ impl Desk {
 
     fn refused(&mut self, inbox: InboxId, why: &str) {
         let Some(entry) = self.inboxes.get_mut(&inbox) else { return };
-        match entry.ready.take() {
-            Some(ready) => {
-                let message = format!("the server refuses to be listened to: {why}");
-                let _ = ready.send(Err(Error::new(ErrorKind::Denied, message).with_op("consume")));
-            }
-            None => tracing::debug!("the server refuses to be listened to: {why}"),
+        let message = format!("the server refuses to be listened to: {why}");
+        tracing::debug!(client = %entry.client, "{message}");
+        if let Some(ready) = entry.ready.take() {
+            let _ = ready.send(Err(Error::new(ErrorKind::Denied, message).with_op("consume")));
         }
     }
 

@@ -157,8 +157,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("server.key");
         let made = pair(&file).unwrap();
-        let mode = |f: &Path| std::fs::metadata(f).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&file), 0o600);
+        let mode_of = |f: &Path| std::fs::metadata(f).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode_of(&file), 0o600);
         let public = std::fs::read_to_string(dir.path().join("server.key.pub")).unwrap();
         assert_eq!(parse(public.trim()).unwrap(), made.public);
         let again = pair(&file).unwrap();

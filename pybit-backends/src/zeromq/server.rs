@@ -209,7 +209,7 @@ impl Desk {
                 );
             }
             Err(why) => {
-                tracing::debug!("ZeroMQ brought another message that is not pybit's: {why}")
+                tracing::debug!("ZeroMQ brought another message that is not pybit's: {why}");
             }
         }
     }

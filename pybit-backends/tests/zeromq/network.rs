@@ -61,7 +61,9 @@ async fn a_receipt_from_before_a_cut_is_void_and_its_hint_comes_again() {
     let mut hints = remote.consume(&client("tahr"), &[route("amd64")], 2).await.unwrap();
     server.publish(&hint(1)).await.unwrap();
     let held = next(&mut *hints).await;
-    proxy.cut();
+    proxy.down();
+    until_healthy(&remote, false).await;
+    proxy.mend();
     let again = next(&mut *hints).await;
     assert_eq!(again.hint.job, Some(JobId(1)));
     assert_eq!(held.receipt.ack().await.unwrap_err().kind(), ErrorKind::Unavailable);

@@ -69,6 +69,7 @@ impl Farm {
             allow_host: true,
             allow_file: false,
             offers: vec![offer],
+            transport: None,
             sbuild: crate::config::SbuildConfig::default(),
             drain_secs: 0,
             status: None,
