@@ -13,19 +13,21 @@ export CARGO_TARGET_DIR := $(ROOM)/target
 DATA := --data-dir $(ROOM)/data
 endif
 PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
-# What cargo needs besides Rust: a C compiler and a linker.
-BUILD_PACKAGES := build-essential
+# What cargo needs besides Rust: a C compiler and a linker, and the libzmq that ZeroMQ hints go over.
+BUILD_PACKAGES := build-essential libzmq3-dev pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
-TEST_PACKAGES := $(DEMO_PACKAGES) libdpkg-perl
+SERVICE_PACKAGES := postgresql rabbitmq-server
+TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) libdpkg-perl
 BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev
 DENY_VERSION := 0.20.2
 
-.PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test build-user
+.PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test deps-services build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
 	@echo 'make clean-demo     removes what the demo has written'
 	@echo 'make test           installs what the tests need and runs all of them'
+	@echo 'make services       private PostgreSQL and RabbitMQ servers until Ctrl-C, and the variables that tests read'
 	@echo 'make check          formatting, lints, documentation, dependencies'
 	@echo 'make bench          the benchmarks'
 
@@ -33,7 +35,7 @@ help:
 define install
 	@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ] && ! command -v apt-get >/dev/null; then \
-	  echo 'This is not Debian. On Fedora or RHEL: dnf install gcc make git gnupg2 dpkg-dev debhelper fakeroot iproute mmdebstrap reprepro sbuild shadow-utils' >&2; exit 1; \
+	  echo 'This is not Debian. On Fedora or RHEL: dnf install gcc make zeromq-devel pkgconf-pkg-config git gnupg2 dpkg-dev debhelper fakeroot iproute mmdebstrap reprepro sbuild shadow-utils' >&2; exit 1; \
 	fi; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing" $$missing; \
@@ -49,6 +51,9 @@ deps-demo:
 
 deps-test:
 	$(call install,$(TEST_PACKAGES))
+
+deps-services:
+	$(call install,$(SERVICE_PACKAGES))
 
 # Builds never run as root: they run as this user, whose subordinate ids isolated roots need.
 build-user:
@@ -66,7 +71,7 @@ clean-demo:
 	rm -rf pybit-data $(if $(ROOM),$(ROOM)/data)
 
 test: deps-test build-user
-	$(CARGO) test --workspace --all-features --no-fail-fast -- --include-ignored
+	tools/services run -- $(CARGO) test --workspace --all-features --no-fail-fast -- --include-ignored
 
 check:
 	$(CARGO) fmt --all --check
@@ -83,5 +88,5 @@ bench:
 	$(call install,$(BENCH_PACKAGES))
 	$(CARGO) bench
 
-services:
-	@echo 'Nothing is needed: the farm keeps its state in SQLite and its hints in its own process.'
+services: deps-services
+	@tools/services show

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use pybit_core::model::{Arch, ClientName, Dist, EnvName, FormatName, Suite, Target};
+use pybit_core::settings::Settings;
 use pybit_core::{Error, Result};
 use serde::{Deserialize, Deserializer, de};
 
@@ -39,6 +40,8 @@ pub struct ClientConfig {
     pub allow_hosts: Vec<String>,
     /// What is built here.
     pub offers: Vec<OfferConfig>,
+    /// Where hints come from; without it the client only asks the server, which holds the question until there is work.
+    pub transport: Option<Settings>,
     /// The environment `sbuild`.
     pub sbuild: SbuildConfig,
     /// Seconds that running builds get to end when the client is asked to; then they are given back.
@@ -62,6 +65,7 @@ impl Default for ClientConfig {
             allow_file: false,
             allow_hosts: Vec::new(),
             offers: Vec::new(),
+            transport: None,
             sbuild: SbuildConfig::default(),
             drain_secs: 0,
             status: None,

@@ -44,6 +44,10 @@ pub(crate) fn start(state: &AppState, tasks: &TaskTracker) {
 async fn dispatch(state: AppState) {
     let mut work = state.farm.work();
     let mut trouble = Trouble::new("dispatch");
+    // A transport that keeps nothing has forgotten what was hinted before this server's start.
+    if let Err(error) = state.farm.rehint().await {
+        tracing::warn!(?error, "waiting jobs are hinted again in a while");
+    }
     while !state.stopping.is_cancelled() {
         work.borrow_and_update();
         let pause = trouble.after(state.farm.dispatch().await.map(|_| ()), DISPATCH);

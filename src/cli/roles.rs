@@ -6,10 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Where;
 
-/// What a server, client or watcher by itself says of its work.
-const ALL: &str = "info,sqlx=warn";
+/// What a server, client or watcher by itself says of its work. What lapin says, the transport says in a sentence.
+const ALL: &str = "info,sqlx=warn,lapin=off";
 /// What `pybit up` says beside its own lines.
-pub(super) const QUIET: &str = "warn";
+pub(super) const QUIET: &str = "warn,lapin=off";
 
 /// Logs of a role go to standard error; `PYBIT_LOG` filters them, by `usual` where it is not set.
 pub(super) fn log_to_stderr(usual: &str) {
@@ -40,11 +40,17 @@ pub(super) async fn web(place: &Where) -> Result<()> {
 
 pub(super) async fn client(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
-    let config = place.load()?.client_role()?;
-    let drain = std::time::Duration::from_secs(config.drain_secs);
+    let config = place.load()?;
+    let client = config.client_role()?;
+    let transport = roles::client_transport(&config).await?;
+    let drain = std::time::Duration::from_secs(client.drain_secs);
     let stop =
         async move { pybit_client::signalled(drain).await.unwrap_or(pybit_client::Shutdown::Fast) };
-    roles::run_client(config, None, stop).await
+    let ended = roles::run_client(client, transport.clone(), stop).await;
+    if let Some(transport) = transport {
+        transport.close().await;
+    }
+    ended
 }
 
 pub(super) async fn watch(place: &Where) -> Result<()> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
+use figment::value::UncasedStr;
 use pybit_client::Secret;
 use pybit_client::config::{ClientConfig, optional_address};
 use pybit_core::settings::Settings;
@@ -56,8 +57,9 @@ pub struct Config {
 /// The file that is read where none is named, if it is there.
 const USUAL: [&str; 2] = ["pybit.toml", "/etc/pybit/pybit.toml"];
 
-/// Variables that are not configuration keys.
+/// Variables that are not configuration keys; those of `tools/services` and the tests are none either.
 const NOT_KEYS: [&str; 3] = ["CONFIG", "LOG", "SUPERVISE"];
+const NOT_OURS: [&str; 2] = ["TEST_", "SERVICES_"];
 
 impl Config {
     /// Reads the named file, or the usual one where it is there, and the environment.
@@ -74,7 +76,9 @@ impl Config {
             check_file(file)?;
             figment = figment.merge(Toml::file_exact(file));
         }
-        figment = figment.merge(Env::prefixed("PYBIT_").ignore(&NOT_KEYS).split("__"));
+        let ours = |key: &UncasedStr| !NOT_OURS.iter().any(|begin| key.starts_with(begin));
+        let variables = Env::prefixed("PYBIT_").filter(ours).ignore(&NOT_KEYS).split("__");
+        figment = figment.merge(variables);
         let mut config: Self = figment.extract().map_err(|e| refuse(describe(&e)))?;
         config.client = Table::read(&figment, file.as_deref(), |part: ClientPart| part.client)?;
         config.watch = Table::read(&figment, file.as_deref(), |part: WatchPart| part.watch)?;

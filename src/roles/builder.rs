@@ -41,7 +41,7 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     })
 }
 
-/// Runs the build client until `shutdown`; `transport` carries hints where client and server share one.
+/// Runs the build client until `shutdown`; `transport` brings hints, where there is one.
 pub async fn run_client(
     config: ClientConfig,
     transport: Option<Arc<dyn Transport>>,

@@ -75,6 +75,7 @@ pub async fn run(
     let ended = first_failure(&mut parts).await;
     shutdown.cancel();
     while parts.join_next().await.is_some() {}
+    farm.transport().close().await;
     ended
 }
 

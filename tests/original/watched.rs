@@ -121,6 +121,10 @@ impl Transport for Watched {
         self.inner.capability()
     }
 
+    async fn serve_farm(&self, farm: &str) -> Result<()> {
+        self.inner.serve_farm(farm).await
+    }
+
     async fn publish(&self, hint: &Hint) -> Result<()> {
         self.inner.publish(hint).await
     }

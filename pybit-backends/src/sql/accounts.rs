@@ -49,6 +49,14 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
         Ok(revoked > 0)
     }
 
+    async fn farm_id(&self, fresh: &str) -> Result<String> {
+        let mut transaction = self.begin().await?;
+        Call::<D>::new(&sql::FARM_NAME).text(fresh).run(&mut transaction).await?;
+        let id = Call::<D>::new(&sql::FARM_ID).one(&mut transaction, |c| c.text("id")).await?;
+        commit(transaction).await?;
+        Ok(id)
+    }
+
     async fn health(&self) -> Result<()> {
         let mut reader = self.reader().await?;
         Call::<D>::new(&sql::HEALTH).one(&mut reader, |c| c.int::<i64>("statuses")).await.map(drop)

@@ -140,15 +140,14 @@ impl Dialect for Sqlite {
     const ENGINE: Engine = Engine::Sqlite;
 
     fn migrations() -> Migrator {
-        let farm = include_str!("../../../migrations/sqlite/0001_farm.sql");
-        let simple = MigrationType::Simple;
-        Migrator::with_migrations(vec![Migration::new(
-            1,
-            "farm".into(),
-            simple,
-            farm.into_sql_str(),
-            false,
-        )])
+        let files = [
+            (1, "farm", include_str!("../../../migrations/sqlite/0001_farm.sql")),
+            (2, "farm id", include_str!("../../../migrations/sqlite/0002_farm_id.sql")),
+        ];
+        let migration = |(version, name, text): (i64, &'static str, &'static str)| {
+            Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+        };
+        Migrator::with_migrations(files.map(migration).to_vec())
     }
 
     fn migrate(pool: &Pool<Self>) -> BoxFuture<'_, Result<(), MigrateError>> {

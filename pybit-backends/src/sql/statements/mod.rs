@@ -43,6 +43,8 @@ pub(super) static SQLITE_CHECK: Statement =
 pub static ALL: &[&Statement] = &[
     &SCHEMA_VERSION,
     &HEALTH,
+    &FARM_NAME,
+    &FARM_ID,
     &TOKEN_ADD,
     &TOKENS,
     &TOKEN_BY_DIGEST,
