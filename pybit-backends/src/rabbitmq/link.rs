@@ -26,8 +26,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub(super) const ANSWER: Duration = Duration::from_secs(3);
 /// The first wait before a lost connection is made again; it doubles, with as much chance on top.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// The longest wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// The longest wait, before chance: a broker takes some seconds to start.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
 /// A connection that lived this long was a good one: the next wait is short again.
 const GOOD: Duration = Duration::from_secs(1);
 /// How often a connection is asked whether it still is one, should its last word have been missed.

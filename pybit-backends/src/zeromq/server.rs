@@ -151,7 +151,7 @@ impl Desk {
             if !socket::wait(&mut items, tick.saturating_duration_since(Instant::now())) {
                 return;
             }
-            if let Some(gate) = &self.gate {
+            if let Some(gate) = &mut self.gate {
                 gate.answer();
             }
             self.letters.hush();
@@ -229,6 +229,8 @@ impl Desk {
 struct Gate {
     socket: Socket,
     clients: PathBuf,
+    /// What was last said of one that was turned away: it tries again every few seconds.
+    told: String,
 }
 
 impl Gate {
@@ -240,16 +242,19 @@ impl Gate {
             Ok(socket)
         };
         let socket = open().map_err(|e| socket::failed("look at keys", e))?;
-        Ok(Self { socket, clients })
+        Ok(Self { socket, clients, told: String::new() })
     }
 
-    fn answer(&self) {
+    fn answer(&mut self) {
         while let Some(frames) = socket::receive(&self.socket) {
             let frames: Vec<&[u8]> = frames.iter().map(|frame| &**frame).collect();
             let (status, text, owner) = match self.judge(&frames) {
                 Ok(owner) => ("200", "welcome", owner),
                 Err(why) => {
-                    tracing::warn!("ZeroMQ turned a client away: {why}");
+                    if self.told != why {
+                        tracing::warn!("ZeroMQ turned a client away: {why}");
+                        self.told = why;
+                    }
                     ("400", "no such client", String::new())
                 }
             };
