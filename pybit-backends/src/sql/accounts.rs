@@ -11,42 +11,54 @@ use super::{Call, Cells, Dialect, SqlStore, commit, statements as sql};
 #[async_trait]
 impl<D: Dialect> AccountStore for SqlStore<D> {
     async fn add_token(&self, new: &NewToken, at: Timestamp) -> Result<Token> {
-        let mut transaction = self.begin().await?;
-        let added = Call::<D>::new(&sql::TOKEN_ADD)
-            .text(&new.name)
-            .text(&new.sha256)
-            .text(new.grant.role.as_str())
-            .maybe_text(new.grant.client.as_ref().map(ClientName::as_str))
-            .at(at)
-            .maybe_at(new.expires_at)
-            .one(&mut transaction, token)
-            .await;
-        let added = added.map_err(|e| match e.kind() {
-            ErrorKind::Conflict => Error::conflict("this token is already known")
-                .with_code("token_exists")
-                .with_op("token_add"),
-            _ => e,
-        })?;
-        commit(transaction).await?;
-        Ok(added)
+        self.again(|| async {
+            let mut transaction = self.begin().await?;
+            let added = Call::<D>::new(&sql::TOKEN_ADD)
+                .text(&new.name)
+                .text(&new.sha256)
+                .text(new.grant.role.as_str())
+                .maybe_text(new.grant.client.as_ref().map(ClientName::as_str))
+                .at(at)
+                .maybe_at(new.expires_at)
+                .one(&mut transaction, token)
+                .await;
+            let added = added.map_err(|e| match e.kind() {
+                ErrorKind::Conflict => Error::conflict("this token is already known")
+                    .with_code("token_exists")
+                    .with_op("token_add"),
+                _ => e,
+            })?;
+            commit(transaction).await?;
+            Ok(added)
+        })
+        .await
     }
 
     async fn tokens(&self) -> Result<Vec<Token>> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&sql::TOKENS).all(&mut reader, token).await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::TOKENS).all(&mut reader, token).await
+        })
+        .await
     }
 
     async fn token(&self, sha256: &str) -> Result<Option<Token>> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&sql::TOKEN_BY_DIGEST).text(sha256).first(&mut reader, token).await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::TOKEN_BY_DIGEST).text(sha256).first(&mut reader, token).await
+        })
+        .await
     }
 
     async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool> {
-        let mut transaction = self.begin().await?;
-        let revoked =
-            Call::<D>::new(&sql::TOKEN_REVOKE).int(id.0).at(at).run(&mut transaction).await?;
-        commit(transaction).await?;
-        Ok(revoked > 0)
+        self.again(|| async {
+            let mut transaction = self.begin().await?;
+            let revoked =
+                Call::<D>::new(&sql::TOKEN_REVOKE).int(id.0).at(at).run(&mut transaction).await?;
+            commit(transaction).await?;
+            Ok(revoked > 0)
+        })
+        .await
     }
 
     async fn farm_id(&self, fresh: &str) -> Result<String> {
@@ -58,8 +70,14 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
     }
 
     async fn health(&self) -> Result<()> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&sql::HEALTH).one(&mut reader, |c| c.int::<i64>("statuses")).await.map(drop)
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::HEALTH)
+                .one(&mut reader, |c| c.int::<i64>("statuses"))
+                .await
+                .map(drop)
+        })
+        .await
     }
 }
 

@@ -48,11 +48,11 @@ impl<D: Dialect> Call<D> {
     }
 
     pub(super) fn text(self, value: &str) -> Self {
-        self.bind::<String>(value.to_owned())
+        self.bind::<String>(storable(value))
     }
 
     pub(super) fn maybe_text(self, value: Option<&str>) -> Self {
-        self.bind::<Option<String>>(value.map(str::to_owned))
+        self.bind::<Option<String>>(value.map(storable))
     }
 
     pub(super) fn blob(self, value: Option<&[u8]>) -> Self {
@@ -133,6 +133,11 @@ impl<D: Dialect> Call<D> {
                 .with_op(name)),
         }
     }
+}
+
+/// Text as every engine keeps it: PostgreSQL has no NUL in text.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// A row on its way into a type of the model; what does not fit is [`ErrorKind::Corrupt`].

@@ -10,65 +10,80 @@ use super::{Call, Cells, Dialect, SqlStore, commit, jobs, statements as sql};
 #[async_trait]
 impl<D: Dialect> CatalogStore for SqlStore<D> {
     async fn catalogue(&self) -> Result<Catalogue> {
-        let mut snapshot = self.snapshot().await?;
-        let targets = Call::<D>::new(&sql::TARGETS)
-            .all(&mut snapshot, |c| {
-                Ok(WeightedTarget { target: jobs::target(c)?, weight: c.int("weight")? })
-            })
-            .await?;
-        let repositories =
-            Call::<D>::new(&sql::REPOSITORIES).all(&mut snapshot, repository).await?;
-        let rules = Call::<D>::new(&sql::RULES).all(&mut snapshot, rule).await?;
-        commit(snapshot).await?;
-        Ok(Catalogue { targets, repositories, rules })
+        self.again(|| async {
+            let mut snapshot = self.snapshot().await?;
+            let targets = Call::<D>::new(&sql::TARGETS)
+                .all(&mut snapshot, |c| {
+                    Ok(WeightedTarget { target: jobs::target(c)?, weight: c.int("weight")? })
+                })
+                .await?;
+            let repositories =
+                Call::<D>::new(&sql::REPOSITORIES).all(&mut snapshot, repository).await?;
+            let rules = Call::<D>::new(&sql::RULES).all(&mut snapshot, rule).await?;
+            commit(snapshot).await?;
+            Ok(Catalogue { targets, repositories, rules })
+        })
+        .await
     }
 
     async fn put_target(&self, target: &WeightedTarget) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        Call::<D>::new(&sql::TARGET_PUT)
-            .text(target.target.dist.as_str())
-            .text(target.target.suite.as_str())
-            .text(target.target.arch.as_str())
-            .text(target.target.format.as_str())
-            .text(target.target.env.as_str())
-            .int(target.weight)
-            .run_one(&mut transaction)
-            .await?;
-        commit(transaction).await
+        self.again(|| async {
+            let mut transaction = self.begin().await?;
+            Call::<D>::new(&sql::TARGET_PUT)
+                .text(target.target.dist.as_str())
+                .text(target.target.suite.as_str())
+                .text(target.target.arch.as_str())
+                .text(target.target.format.as_str())
+                .text(target.target.env.as_str())
+                .int(target.weight)
+                .run_one(&mut transaction)
+                .await?;
+            commit(transaction).await
+        })
+        .await
     }
 
     async fn put_repository(&self, repository: &Repository) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        Call::<D>::new(&sql::REPOSITORY_PUT)
-            .text(repository.name.as_str())
-            .text(repository.dist.as_str())
-            .text(repository.suite.as_str())
-            .text(repository.format.as_str())
-            .maybe_text(repository.url.as_deref())
-            .maybe_text(repository.public_key.as_deref())
-            .run_one(&mut transaction)
-            .await?;
-        commit(transaction).await
+        self.again(|| async {
+            let mut transaction = self.begin().await?;
+            Call::<D>::new(&sql::REPOSITORY_PUT)
+                .text(repository.name.as_str())
+                .text(repository.dist.as_str())
+                .text(repository.suite.as_str())
+                .text(repository.format.as_str())
+                .maybe_text(repository.url.as_deref())
+                .maybe_text(repository.public_key.as_deref())
+                .run_one(&mut transaction)
+                .await?;
+            commit(transaction).await
+        })
+        .await
     }
 
     async fn add_rule(&self, new: &BlockRule) -> Result<BlockRule> {
-        new.check()?;
-        let mut transaction = self.begin().await?;
-        let added = Call::<D>::new(&sql::RULE_ADD)
-            .text(new.subject.as_str())
-            .text(&new.pattern)
-            .text(&new.reason)
-            .one(&mut transaction, rule)
-            .await?;
-        commit(transaction).await?;
-        Ok(added)
+        self.again(|| async {
+            new.check()?;
+            let mut transaction = self.begin().await?;
+            let added = Call::<D>::new(&sql::RULE_ADD)
+                .text(new.subject.as_str())
+                .text(&new.pattern)
+                .text(&new.reason)
+                .one(&mut transaction, rule)
+                .await?;
+            commit(transaction).await?;
+            Ok(added)
+        })
+        .await
     }
 
     async fn remove_rule(&self, id: RuleId) -> Result<bool> {
-        let mut transaction = self.begin().await?;
-        let removed = Call::<D>::new(&sql::RULE_REMOVE).int(id.0).run(&mut transaction).await?;
-        commit(transaction).await?;
-        Ok(removed > 0)
+        self.again(|| async {
+            let mut transaction = self.begin().await?;
+            let removed = Call::<D>::new(&sql::RULE_REMOVE).int(id.0).run(&mut transaction).await?;
+            commit(transaction).await?;
+            Ok(removed > 0)
+        })
+        .await
     }
 }
 

@@ -1,5 +1,7 @@
 //! Build clients and their heartbeats.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{BuildClient, ClientName, Job, JobId};
@@ -17,43 +19,62 @@ impl<D: Dialect> ClientStore for SqlStore<D> {
         listed: &[(JobId, u32)],
         at: Timestamp,
     ) -> Result<Beat> {
-        let mut transaction = self.begin().await?;
-        let connection = &mut *transaction;
-        remember::<D>(connection, report, at).await?;
-        let mut asked = Vec::with_capacity(listed.len());
-        for (id, attempt) in listed {
-            asked.push(move_lease::<D>(connection, &report.name, *id, *attempt).await?);
-        }
-        let mut held = Call::<D>::new(&sql::HELD_BY_CLIENT)
-            .text(report.name.as_str())
-            .all(connection, |c| Ok((jobs::job(c)?, c.text("boot")?)))
-            .await?;
-        held.sort_by_key(|(job, _)| job.id);
-        let client = find::<D>(connection, &report.name).await?;
-        let client = client.ok_or_else(|| Error::internal("a client that was stored is there"))?;
-        commit(transaction).await?;
-        Ok(Beat { client, asked, held })
+        self.again(|| async {
+            let mut transaction = self.begin().await?;
+            let connection = &mut *transaction;
+            let moved = move_leases::<D>(connection, &report.name, listed).await?;
+            remember::<D>(connection, report, at).await?;
+            let mut asked = Vec::with_capacity(listed.len());
+            for (id, _) in listed {
+                asked.push(if let Some(job) = moved.get(id) {
+                    Some(job.clone())
+                } else {
+                    let job = Call::<D>::new(&sql::JOB_BY_ID).int(id.0);
+                    job.first(connection, jobs::job).await?
+                });
+            }
+            let mut held = Call::<D>::new(&sql::HELD_BY_CLIENT)
+                .text(report.name.as_str())
+                .all(connection, |c| Ok((jobs::job(c)?, c.text("boot")?)))
+                .await?;
+            held.sort_by_key(|(job, _)| job.id);
+            let client = find::<D>(connection, &report.name).await?;
+            let client =
+                client.ok_or_else(|| Error::internal("a client that was stored is there"))?;
+            commit(transaction).await?;
+            Ok(Beat { client, asked, held })
+        })
+        .await
     }
 
     async fn clients(&self) -> Result<Vec<BuildClient>> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&sql::CLIENTS).all(&mut reader, client).await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::CLIENTS).all(&mut reader, client).await
+        })
+        .await
     }
 
     async fn client(&self, name: &ClientName) -> Result<Option<BuildClient>> {
-        let mut reader = self.reader().await?;
-        find::<D>(&mut reader, name).await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            find::<D>(&mut reader, name).await
+        })
+        .await
     }
 
     async fn set_draining(&self, name: &ClientName, draining: bool) -> Result<bool> {
-        let mut transaction = self.begin().await?;
-        let changed = Call::<D>::new(&sql::CLIENT_DRAIN)
-            .text(name.as_str())
-            .flag(draining)
-            .run(&mut transaction)
-            .await?;
-        commit(transaction).await?;
-        Ok(changed > 0)
+        self.again(|| async {
+            let mut transaction = self.begin().await?;
+            let changed = Call::<D>::new(&sql::CLIENT_DRAIN)
+                .text(name.as_str())
+                .flag(draining)
+                .run(&mut transaction)
+                .await?;
+            commit(transaction).await?;
+            Ok(changed > 0)
+        })
+        .await
     }
 }
 
@@ -75,20 +96,23 @@ async fn remember<D: Dialect>(
         .await
 }
 
-/// Moves the lease if the client holds the job at that attempt, and returns the job as it is.
-async fn move_lease<D: Dialect>(
+/// Moves the leases of those jobs that the client holds at that attempt, by number, and returns these jobs as they are.
+async fn move_leases<D: Dialect>(
     connection: &mut D::Connection,
     client: &ClientName,
-    id: JobId,
-    attempt: u32,
-) -> Result<Option<Job>> {
-    Call::<D>::new(&sql::LEASE_MOVE)
-        .int(id.0)
-        .int(attempt)
-        .text(client.as_str())
-        .run(connection)
-        .await?;
-    Call::<D>::new(&sql::JOB_BY_ID).int(id.0).first(connection, jobs::job).await
+    listed: &[(JobId, u32)],
+) -> Result<BTreeMap<JobId, Job>> {
+    let mut moved = BTreeMap::new();
+    for (id, attempt) in listed.iter().collect::<BTreeSet<_>>() {
+        let job = Call::<D>::new(&sql::LEASE_MOVE)
+            .int(id.0)
+            .int(*attempt)
+            .text(client.as_str())
+            .first(connection, jobs::job)
+            .await?;
+        moved.extend(job.map(|job| (*id, job)));
+    }
+    Ok(moved)
 }
 
 async fn find<D: Dialect>(

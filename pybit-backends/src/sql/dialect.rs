@@ -12,7 +12,7 @@ use sqlx::{Arguments, ColumnIndex, Database, Decode, Encode, Pool, Row, Transact
 pub enum Engine {
     /// SQLite.
     Sqlite,
-    /// PostgreSQL. It has no [`Dialect`] yet, so nothing has run its texts.
+    /// PostgreSQL.
     Postgres,
 }
 
@@ -74,18 +74,20 @@ pub trait Dialect:
     /// What an error of this engine means.
     fn kind(error: &dyn DatabaseError) -> ErrorKind;
 
+    /// Whether the engine, not the statement, was at fault and has taken the whole transaction back: a deadlock, a lost
+    /// connection. Such a transaction is run again.
+    fn is_passing(error: &sqlx::Error) -> bool;
+
     /// Begins a transaction that writes, and may read first.
     fn begin(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>>;
 
     /// Begins a transaction that reads everything as of one moment.
     fn begin_read(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>>;
 
-    /// Makes this transaction wait for others that took the same `name`, until it ends: for a decision that depends on
-    /// rows that are not there. An engine with one writer has nothing to do.
-    fn take_turn<'c>(
-        connection: &'c mut Self::Connection,
-        name: &'c str,
-    ) -> BoxFuture<'c, sqlx::Result<()>>;
+    /// Makes this transaction wait for others that took the same number, until it ends ([`turns`](super::turns)). An
+    /// engine with one writer has nothing to do.
+    fn take_turn(connection: &mut Self::Connection, number: i64)
+    -> BoxFuture<'_, sqlx::Result<()>>;
 
     /// Runs a statement to its end and returns its rows.
     fn fetch<'c>(

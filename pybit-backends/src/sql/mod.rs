@@ -1,49 +1,78 @@
 //! Storage in a SQL database.
 //!
 //! - [`SqlStore`] implements every storage trait once, for any engine that has a [`Dialect`]; [`SqliteFactory`] opens it
-//!   for `sqlite:` URLs. Another engine is another dialect and another folder of migrations.
+//!   for `sqlite:` URLs and [`PostgresFactory`] for `postgres:` ones. Another engine is another dialect and another folder
+//!   of migrations.
 //! - [`statements`] holds every SQL text of pybit; the folders and files beside it are named after the traits' nouns, and
 //!   within them after their verbs.
-//! - One method is one transaction. Methods that write begin it as a writer at once, so that a decision and its effect
-//!   see the same rows.
+//! - One method is one transaction, run again where the engine took it back. SQLite has one writer, who begins as one, so
+//!   that a decision and its effect see the same rows. PostgreSQL has many, at `READ COMMITTED`, where each statement sees
+//!   what was committed before it: so whoever decides on a row locks it first, and whoever decides on rows that are not
+//!   there takes turns.
+//! - **Locks are taken in one order**, so that nobody waits in a circle: turns by number ([`turns`]), jobs by number, then
+//!   attempts, streams, uploads and parts, then clients, then the rest. Only `jobs/prepare.rs` and a heartbeat hold several
+//!   jobs, and each takes them in that order; a claim passes over what is held and waits for none.
 
 mod accounts;
+mod again;
 mod call;
 mod catalog;
 mod clients;
 mod dialect;
 mod error;
 mod jobs;
+mod news;
 mod packages;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
 pub mod statements;
 mod streams;
+mod turns;
+
+use std::time::Duration;
 
 use pybit_core::Result;
 use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Transaction};
 
 pub use dialect::{Dialect, Engine, Moment, Value};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresFactory, PostgresOptions};
+#[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteFactory, SqliteOptions};
 pub use statement::Statement;
 
 use call::{Call, Cells};
 use error::{failed, not_migrated, too_new};
+use news::News;
+
+/// The operation of the error of a commit: whether it took effect is not known.
+const COMMIT: &str = "commit";
 
 /// The farm's state in a SQL database.
 #[derive(Debug, Clone)]
 pub struct SqlStore<D: Dialect> {
     write: Pool<D>,
     read: Pool<D>,
+    /// How long one method may take; an engine in this process needs no such limit.
+    patience: Option<Duration>,
+    news: News,
 }
 
 impl<D: Dialect> SqlStore<D> {
     /// Brings the schema up to date and serves from then on. `shown` names the database in messages.
     ///
     /// - `Unsupported`, code `schema_too_new`: a newer program has changed the schema.
-    async fn new(write: Pool<D>, read: Pool<D>, shown: &str) -> Result<Self> {
-        let store = Self { write, read };
+    async fn new(
+        write: Pool<D>,
+        read: Pool<D>,
+        patience: Option<Duration>,
+        shown: &str,
+    ) -> Result<Self> {
+        let store = Self { write, read, patience, news: News::default() };
         let migrations = D::migrations();
         let known = migrations.iter().map(|m| m.version).max().unwrap_or(0);
         match D::migrate(&store.write).await {
@@ -85,5 +114,5 @@ impl<D: Dialect> SqlStore<D> {
 }
 
 async fn commit<D: Dialect>(transaction: Transaction<'static, D>) -> Result<()> {
-    transaction.commit().await.map_err(|e| failed::<D>("commit", e))
+    transaction.commit().await.map_err(|e| failed::<D>(COMMIT, e))
 }

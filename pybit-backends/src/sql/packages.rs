@@ -15,13 +15,16 @@ impl<D: Dialect> PackageStore for SqlStore<D> {
         after: Option<&PackageName>,
         limit: u32,
     ) -> Result<Vec<PackageSummary>> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&sql::PACKAGES)
-            .text(after.map_or("", |p| p.as_str()))
-            .maybe_text(search.map(containing).as_deref())
-            .int(limit)
-            .all(&mut reader, summary)
-            .await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::PACKAGES)
+                .text(after.map_or("", |p| p.as_str()))
+                .maybe_text(search.map(containing).as_deref())
+                .int(limit)
+                .all(&mut reader, summary)
+                .await
+        })
+        .await
     }
 
     async fn newest(
@@ -31,14 +34,17 @@ impl<D: Dialect> PackageStore for SqlStore<D> {
         suite: &Suite,
         format: &FormatName,
     ) -> Result<Option<Job>> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&sql::PACKAGE_NEWEST)
-            .text(package.as_str())
-            .text(dist.as_str())
-            .text(suite.as_str())
-            .text(format.as_str())
-            .first(&mut reader, jobs::job)
-            .await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::PACKAGE_NEWEST)
+                .text(package.as_str())
+                .text(dist.as_str())
+                .text(suite.as_str())
+                .text(format.as_str())
+                .first(&mut reader, jobs::job)
+                .await
+        })
+        .await
     }
 }
 

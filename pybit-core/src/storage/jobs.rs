@@ -1,7 +1,9 @@
 //! Submissions, jobs, attempts, events, and the outbox.
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
+use super::Changes;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::model::{
@@ -235,6 +237,8 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     ///   an attempt.
     /// - `illegal_transition_is_refused`: a change that the transition table does not have fails, `Internal`, as does
     ///   any change of a terminal job.
+    /// - `texts_may_hold_any_character`: a cause, actor or failure message is never refused for what it says; a NUL may
+    ///   come back as U+FFFD.
     async fn advance(&self, change: &Change, at: Timestamp) -> Result<Advance>;
 
     /// Every held job and its lease epoch.
@@ -275,4 +279,11 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
 
     /// Marks hints as sent: the transport has confirmed them.
     async fn mark_sent(&self, ids: &[i64]) -> Result<()>;
+
+    /// What moves when jobs become `Waiting` or `Uploaded`, through this handle, and through other handles and processes
+    /// as far as the engine can tell. It is a hint: nothing is lost by who looks now and then instead.
+    ///
+    /// - `changes_move_when_they_took_effect`: `work` after a submission and a change to `Waiting`, or one that other jobs
+    ///   follow; `results` after a change to `Uploaded`; neither after a refusal, a repetition or another change.
+    fn changes(&self) -> watch::Receiver<Changes>;
 }

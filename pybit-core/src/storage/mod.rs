@@ -6,6 +6,7 @@
 
 mod accounts;
 mod catalog;
+mod changes;
 mod clients;
 mod jobs;
 mod packages;
@@ -13,6 +14,7 @@ mod streams;
 
 pub use accounts::{AccountStore, NewToken};
 pub use catalog::CatalogStore;
+pub use changes::Changes;
 pub use clients::{Beat, ClientReport, ClientStore};
 pub use jobs::{
     Advance, AttemptEnd, Change, Claim, HealthMark, JobStore, Lease, OutboxRow, PlannedJob,

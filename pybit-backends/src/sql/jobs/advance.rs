@@ -7,6 +7,7 @@ use pybit_core::{Error, Result};
 
 use super::history::{Act, note};
 use super::plant::plant_all;
+use super::prepare::{Held, prepare};
 use super::rows;
 use crate::sql::call::json;
 use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
@@ -18,7 +19,7 @@ pub(super) async fn advance<D: Dialect>(
 ) -> Result<Advance> {
     let mut transaction = store.begin().await?;
     let connection = &mut *transaction;
-    let before = read::<D>(connection, change).await?;
+    let (before, held) = hold::<D>(connection, change).await?;
     if !still_stands(&before, change) {
         return Ok(Advance::Stale(Box::new(before)));
     }
@@ -32,23 +33,24 @@ pub(super) async fn advance<D: Dialect>(
     if change.needs_files {
         refuse_incomplete::<D>(connection, &before).await?;
     }
-    let Some(after) = set::<D>(connection, change, at).await? else {
-        let now = read::<D>(connection, change).await?;
-        return Ok(Advance::Stale(Box::new(now)));
-    };
+    let after = set::<D>(connection, change, at).await?;
     let act = Act { actor: &change.actor, cause: &change.cause, at };
     note::<D>(connection, &after, Some(before.status), act).await?;
     move_attempt::<D>(connection, &before, change, at).await?;
     mark_health::<D>(connection, &before, change).await?;
-    let followed = plant_all::<D>(connection, after.submission, &change.follow, act).await?;
+    let followed = plant_all::<D>(connection, after.submission, &change.follow, held, act).await?;
     commit(transaction).await?;
     Ok(Advance::Done(Box::new(after), followed))
 }
 
-async fn read<D: Dialect>(connection: &mut D::Connection, change: &Change) -> Result<Job> {
-    let id = change.after.id;
-    let job = Call::<D>::new(&sql::JOB_BY_ID).int(id.0).first(connection, rows::job).await?;
-    job.ok_or_else(|| Error::not_found(format!("there is no job {id}")))
+/// The job as it is, held: nobody changes it or declares files of it before the transaction ends. With it, what the
+/// following jobs need.
+async fn hold<D: Dialect>(connection: &mut D::Connection, change: &Change) -> Result<(Job, Held)> {
+    let (id, submission) = (change.after.id, change.after.submission);
+    let held = prepare::<D>(connection, Some(id), submission, &change.follow).await?;
+    let job = held.job(id).cloned();
+    let job = job.ok_or_else(|| Error::not_found(format!("there is no job {id}")))?;
+    Ok((job, held))
 }
 
 fn still_stands(job: &Job, change: &Change) -> bool {
@@ -74,12 +76,12 @@ async fn refuse_incomplete<D: Dialect>(connection: &mut D::Connection, job: &Job
     }
 }
 
-/// The compare-and-set; `None` where somebody was faster between the read and here.
+/// The compare-and-set. The job is held, so it is as it was read.
 async fn set<D: Dialect>(
     connection: &mut D::Connection,
     change: &Change,
     at: Timestamp,
-) -> Result<Option<Job>> {
+) -> Result<Job> {
     let after = &change.after;
     let (avoid, failure) = (after.avoid.as_ref(), after.failure.as_ref());
     Call::<D>::new(&sql::JOB_ADVANCE)
@@ -105,7 +107,7 @@ async fn set<D: Dialect>(
         .maybe_text(failure.map(|f| f.message.as_str()))
         .text(&json(&after.produced)?)
         .maybe_int(after.superseded_by.map(|j| j.0))
-        .first(connection, rows::job)
+        .one(connection, rows::job)
         .await
 }
 

@@ -2,14 +2,15 @@
 
 use std::cmp::Reverse;
 
-use pybit_core::Result;
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{Job, JobId, JobStatus, Target};
 use pybit_core::storage::Claim;
+use pybit_core::{Error, ErrorKind, Result};
 
 use super::history::{Act, note};
 use super::rows;
-use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
+use crate::sql::again::LOOK_AGAIN;
+use crate::sql::{Call, Dialect, SqlStore, Statement, commit, statements as sql};
 
 pub(super) async fn claim<D: Dialect>(
     store: &SqlStore<D>,
@@ -51,16 +52,27 @@ async fn asked_before<D: Dialect>(
         .await
 }
 
-/// Highest priority, then highest weight, then oldest, over all offers: one indexed row an offer.
+/// Highest priority, then highest weight, then oldest, over all offers; held until the transaction ends.
+///
+/// Looking first and holding then keeps jobs of other offers free for other claims: a job that is held is passed over.
 async fn best_of<D: Dialect>(
     connection: &mut D::Connection,
     claim: &Claim,
     at: Timestamp,
 ) -> Result<Option<JobId>> {
-    let mut best = None;
+    let mut offers = Vec::with_capacity(claim.offers.len());
     for offer in &claim.offers {
-        let found = candidate::<D>(connection, offer, claim, at).await?;
-        best = best.max(found);
+        let seen = candidate::<D>(connection, &sql::JOB_PEEK, offer, claim, at).await?;
+        offers.extend(seen.map(|rank| (rank, offer)));
+    }
+    offers.sort_by_key(|(rank, _)| Reverse(*rank));
+    let mut best = None;
+    for (seen, offer) in offers {
+        if best >= Some(seen) {
+            break;
+        }
+        let held = candidate::<D>(connection, &sql::JOB_CANDIDATE, offer, claim, at).await?;
+        best = best.max(held);
     }
     Ok(best.map(|(_, _, Reverse(id))| JobId(id)))
 }
@@ -69,11 +81,12 @@ type Rank = (i64, i64, Reverse<i64>);
 
 async fn candidate<D: Dialect>(
     connection: &mut D::Connection,
+    statement: &'static Statement,
     offer: &Target,
     claim: &Claim,
     at: Timestamp,
 ) -> Result<Option<Rank>> {
-    Call::<D>::new(&sql::JOB_CANDIDATE)
+    Call::<D>::new(statement)
         .text(offer.dist.as_str())
         .text(offer.suite.as_str())
         .text(offer.arch.as_str())
@@ -91,7 +104,7 @@ async fn begin_attempt<D: Dialect>(
     claim: &Claim,
     at: Timestamp,
 ) -> Result<()> {
-    Call::<D>::new(&sql::ATTEMPT_ADD)
+    let added = Call::<D>::new(&sql::ATTEMPT_ADD)
         .int(job.id.0)
         .int(job.attempt)
         .text(&claim.claim_id)
@@ -99,7 +112,13 @@ async fn begin_attempt<D: Dialect>(
         .text(&claim.boot)
         .at(at)
         .run_one(connection)
-        .await?;
+        .await;
+    added.map_err(|error| match error.kind() {
+        ErrorKind::Conflict => Error::new(ErrorKind::Busy, "this claim was made twice at once")
+            .with_code(LOOK_AGAIN)
+            .with_source(error),
+        _ => error,
+    })?;
     Call::<D>::new(&sql::STREAM_ADD)
         .maybe_int(Some(job.id.0))
         .maybe_int(Some(job.attempt))

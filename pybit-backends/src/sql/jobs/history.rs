@@ -6,6 +6,7 @@ use pybit_core::model::{Job, JobId, JobStatus};
 use pybit_core::storage::OutboxRow;
 
 use super::rows;
+use crate::sql::call::json;
 use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
 
 /// Who changes something, why and when.
@@ -52,8 +53,6 @@ pub(super) async fn outbox<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Resul
 
 pub(super) async fn mark_sent<D: Dialect>(store: &SqlStore<D>, ids: &[i64]) -> Result<()> {
     let mut transaction = store.begin().await?;
-    for id in ids {
-        Call::<D>::new(&sql::OUTBOX_SENT).int(*id).run(&mut transaction).await?;
-    }
+    Call::<D>::new(&sql::OUTBOX_SENT).text(&json(&ids)?).run(&mut transaction).await?;
     commit(transaction).await
 }

@@ -1,12 +1,14 @@
 //! Submissions, jobs, attempts, events, and the outbox.
 //!
-//! `plant` puts one planned job in the ground: version rules, supersede, row, event, hint. `record`, `claim` and `advance`
+//! `prepare` waits for what a transaction decides on, `plant` puts one planned job in the ground: version rules, supersede,
+//! row, event, hint. `record`, `claim` and `advance`
 //! are the three ways in which a job's status moves; `history` and `rows` are their common ground.
 
 mod advance;
 mod claim;
 mod history;
 mod plant;
+mod prepare;
 mod read;
 mod record;
 mod rows;
@@ -19,8 +21,9 @@ use pybit_core::model::{
     SubmissionId, Suite,
 };
 use pybit_core::storage::{
-    Advance, Change, Claim, JobStore, Lease, OutboxRow, Recorded, SubmissionRecord,
+    Advance, Change, Changes, Claim, JobStore, Lease, OutboxRow, Recorded, SubmissionRecord,
 };
+use tokio::sync::watch;
 
 pub(super) use rows::{job, target};
 
@@ -33,47 +36,51 @@ impl<D: Dialect> JobStore for SqlStore<D> {
         record: &SubmissionRecord,
         at: Timestamp,
     ) -> Result<Recorded> {
-        record::record(self, record, at).await
+        let recorded = self.again(|| record::record(self, record, at)).await?;
+        self.news.made(|changes| changes.count_recorded(&recorded));
+        Ok(recorded)
     }
 
     async fn submission(&self, id: SubmissionId) -> Result<Option<Submission>> {
-        read::submission(self, id).await
+        self.again(|| read::submission(self, id)).await
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>> {
-        read::job(self, id).await
+        self.again(|| read::job(self, id)).await
     }
 
     async fn jobs(&self, filter: &JobFilter, page: &Page) -> Result<Vec<Job>> {
-        read::jobs(self, filter, page).await
+        self.again(|| read::jobs(self, filter, page)).await
     }
 
     async fn counts(&self) -> Result<StatusCounts> {
-        read::counts(self).await
+        self.again(|| read::counts(self)).await
     }
 
     async fn events(&self, id: JobId) -> Result<Vec<Event>> {
-        read::events(self, id).await
+        self.again(|| read::events(self, id)).await
     }
 
     async fn attempts(&self, id: JobId) -> Result<Vec<Attempt>> {
-        read::attempts(self, id).await
+        self.again(|| read::attempts(self, id)).await
     }
 
     async fn claim(&self, claim: &Claim, at: Timestamp) -> Result<Option<Job>> {
-        claim::claim(self, claim, at).await
+        self.again(|| claim::claim(self, claim, at)).await
     }
 
     async fn advance(&self, change: &Change, at: Timestamp) -> Result<Advance> {
-        advance::advance(self, change, at).await
+        let advance = self.again(|| advance::advance(self, change, at)).await?;
+        self.news.made(|changes| changes.count_advance(&advance));
+        Ok(advance)
     }
 
     async fn leases(&self) -> Result<Vec<Lease>> {
-        read::leases(self).await
+        self.again(|| read::leases(self)).await
     }
 
     async fn blocked(&self, limit: u32) -> Result<Vec<Job>> {
-        read::blocked(self, limit).await
+        self.again(|| read::blocked(self, limit)).await
     }
 
     async fn uploaded(
@@ -83,22 +90,26 @@ impl<D: Dialect> JobStore for SqlStore<D> {
         format: &FormatName,
         limit: u32,
     ) -> Result<Vec<Job>> {
-        read::uploaded(self, dist, suite, format, limit).await
+        self.again(|| read::uploaded(self, dist, suite, format, limit)).await
     }
 
     async fn due_routes(&self, at: Timestamp) -> Result<Vec<Route>> {
-        read::due_routes(self, at).await
+        self.again(|| read::due_routes(self, at)).await
     }
 
     async fn ahead_of(&self, job: &Job) -> Result<u64> {
-        read::ahead_of(self, job).await
+        self.again(|| read::ahead_of(self, job)).await
     }
 
     async fn outbox(&self, limit: u32) -> Result<Vec<OutboxRow>> {
-        history::outbox(self, limit).await
+        self.again(|| history::outbox(self, limit)).await
     }
 
     async fn mark_sent(&self, ids: &[i64]) -> Result<()> {
-        history::mark_sent(self, ids).await
+        self.again(|| history::mark_sent(self, ids)).await
+    }
+
+    fn changes(&self) -> watch::Receiver<Changes> {
+        self.news.seen().subscribe()
     }
 }

@@ -3,26 +3,28 @@
 //! Jobs of one submission neither refuse nor supersede each other.
 
 use pybit_core::clock::Timestamp;
-use pybit_core::model::{Job, JobId, JobKind, JobStatus, SubmissionId, Version};
+use pybit_core::model::{Job, JobKind, JobStatus, SubmissionId, Version};
 use pybit_core::storage::PlannedJob;
 use pybit_core::{Error, Result};
 
 use super::history::{Act, note};
+use super::prepare::Held;
 use super::rows;
-use crate::sql::error::failed;
 use crate::sql::statement::Statement;
 use crate::sql::{Call, Dialect, statements as sql};
 
-/// Plants every job of a plan, in its order.
+/// Plants every job of a plan that was prepared, in its order.
 pub(super) async fn plant_all<D: Dialect>(
     connection: &mut D::Connection,
     submission: SubmissionId,
     planned: &[PlannedJob],
+    mut held: Held,
     act: Act<'_>,
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::with_capacity(planned.len());
-    for one in planned {
-        jobs.push(plant::<D>(connection, submission, one, act).await?);
+    for (place, one) in planned.iter().enumerate() {
+        let older = held.take_older(place);
+        jobs.push(plant::<D>(connection, submission, one, &older, act).await?);
     }
     Ok(jobs)
 }
@@ -31,6 +33,7 @@ async fn plant<D: Dialect>(
     connection: &mut D::Connection,
     submission: SubmissionId,
     planned: &PlannedJob,
+    older: &[Job],
     act: Act<'_>,
 ) -> Result<Job> {
     let Some((version, key)) = &planned.version else {
@@ -38,17 +41,20 @@ async fn plant<D: Dialect>(
         note::<D>(connection, &job, None, act).await?;
         return Ok(job);
     };
-    take_turn::<D>(connection, planned).await?;
     if !planned.force {
         refuse_older::<D>(connection, submission, planned, version, key).await?;
         refuse_equal::<D>(connection, submission, planned, version, key).await?;
     }
-    // Out of the way first, because only one unfinished job may have this version; the pointer follows.
-    let older = end_superseded::<D>(connection, submission, planned, version, key, act).await?;
+    // Out of the way first, because only one unfinished job may have this version; the pointer follows. An equal one is
+    // among them only where force has let it pass the rules.
+    let cause = format!("superseded by version {version}");
+    for one in older {
+        end_one::<D>(connection, one, Act { cause: &cause, ..act }).await?;
+    }
     let job = add::<D>(connection, submission, planned, act.at).await?;
-    for id in older {
+    for one in older {
         Call::<D>::new(&sql::JOB_POINT_TO_NEWER)
-            .int(id.0)
+            .int(one.id.0)
             .int(job.id.0)
             .run_one(connection)
             .await?;
@@ -68,13 +74,6 @@ fn of_package<D: Dialect>(statement: &'static Statement, planned: &PlannedJob) -
         .text(target.dist.as_str())
         .text(target.suite.as_str())
         .text(target.format.as_str())
-}
-
-/// Two submissions of one package to one suite decide one after the other.
-async fn take_turn<D: Dialect>(connection: &mut D::Connection, planned: &PlannedJob) -> Result<()> {
-    let target = &planned.target;
-    let name = format!("{} {}/{} {}", planned.package, target.dist, target.suite, target.format);
-    D::take_turn(connection, &name).await.map_err(|e| failed::<D>("take_turn", e))
 }
 
 async fn refuse_older<D: Dialect>(
@@ -125,35 +124,6 @@ async fn refuse_equal<D: Dialect>(
         planned.package, job.id, job.status
     );
     Err(Error::conflict(message).with_code("same_version"))
-}
-
-/// Ends the unfinished jobs of the same instance that this version replaces; an equal one is among them only where force
-/// has let it pass the rules.
-async fn end_superseded<D: Dialect>(
-    connection: &mut D::Connection,
-    submission: SubmissionId,
-    planned: &PlannedJob,
-    version: &Version,
-    key: &[u8],
-    act: Act<'_>,
-) -> Result<Vec<JobId>> {
-    let target = &planned.target;
-    let older = Call::<D>::new(&sql::JOBS_SUPERSEDED)
-        .text(planned.package.as_str())
-        .text(target.dist.as_str())
-        .text(target.suite.as_str())
-        .text(target.arch.as_str())
-        .text(target.format.as_str())
-        .text(target.env.as_str())
-        .blob(Some(key))
-        .int(submission.0)
-        .all(connection, rows::job)
-        .await?;
-    let cause = format!("superseded by version {version}");
-    for job in &older {
-        end_one::<D>(connection, job, Act { cause: &cause, ..act }).await?;
-    }
-    Ok(older.into_iter().map(|j| j.id).collect())
 }
 
 async fn end_one<D: Dialect>(

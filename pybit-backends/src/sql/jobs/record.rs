@@ -7,10 +7,10 @@ use pybit_core::{Error, Result};
 
 use super::history::Act;
 use super::plant::plant_all;
+use super::prepare::prepare;
 use super::rows;
 use crate::sql::call::{json, signed};
-use crate::sql::error::failed;
-use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
+use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql, turns};
 
 pub(super) async fn record<D: Dialect>(
     store: &SqlStore<D>,
@@ -30,8 +30,9 @@ pub(super) async fn record<D: Dialect>(
         .at(at)
         .one(connection, rows::submission)
         .await?;
+    let held = prepare::<D>(connection, None, submission.id, &record.jobs).await?;
     let act = Act { actor: &record.principal, cause: "submitted", at };
-    let jobs = plant_all::<D>(connection, submission.id, &record.jobs, act).await?;
+    let jobs = plant_all::<D>(connection, submission.id, &record.jobs, held, act).await?;
     if let Some(key) = &record.idempotency_key {
         Call::<D>::new(&sql::IDEMPOTENCY_ADD)
             .text(&record.principal)
@@ -52,7 +53,7 @@ async fn first_result<D: Dialect>(
     key: &str,
 ) -> Result<Option<Recorded>> {
     let name = format!("idempotency {} {key}", record.principal);
-    D::take_turn(connection, &name).await.map_err(|e| failed::<D>("take_turn", e))?;
+    turns::take::<D>(connection, [name]).await?;
     let found: Option<(Submission, i64)> = Call::<D>::new(&sql::SUBMISSION_BY_KEY)
         .text(&record.principal)
         .text(key)

@@ -82,7 +82,7 @@ impl SqlStore<Sqlite> {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(connect.pragma("query_only", "ON"));
-        Self::new(write, read, &settings.shown()).await
+        Self::new(write, read, None, &settings.shown()).await
     }
 }
 
@@ -169,6 +169,11 @@ impl Dialect for Sqlite {
         }
     }
 
+    /// Whoever waits for the file waits as long as `busy_timeout_ms` says.
+    fn is_passing(_: &sqlx::Error) -> bool {
+        false
+    }
+
     fn begin(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
         begin_with(pool, "BEGIN IMMEDIATE").boxed()
     }
@@ -177,7 +182,7 @@ impl Dialect for Sqlite {
         begin_with(pool, "BEGIN DEFERRED").boxed()
     }
 
-    fn take_turn<'c>(_: &'c mut SqliteConnection, _: &'c str) -> BoxFuture<'c, sqlx::Result<()>> {
+    fn take_turn(_: &mut SqliteConnection, _: i64) -> BoxFuture<'_, sqlx::Result<()>> {
         std::future::ready(Ok(())).boxed()
     }
 
@@ -251,7 +256,7 @@ mod tests {
         for (key, value) in options {
             settings.options.insert((*key).to_owned(), (*value).into());
         }
-        SqlStore::open(&settings).await.unwrap()
+        SqlStore::<Sqlite>::open(&settings).await.unwrap()
     }
 
     fn rule(reason: &str) -> BlockRule {

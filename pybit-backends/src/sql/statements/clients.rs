@@ -51,8 +51,12 @@ pub(in crate::sql) static CLIENT_ILL: Statement = Statement::shared(
 pub(in crate::sql) static LEASE_MOVE: Statement = Statement::shared(
     "lease_move",
     3,
-    "UPDATE job SET lease_epoch = lease_epoch + 1
-     WHERE id = $1 AND attempt = $2 AND client = $3 AND status IN ('Building', 'Cancelling')",
+    concat!(
+        "UPDATE job SET lease_epoch = lease_epoch + 1
+         WHERE id = $1 AND attempt = $2 AND client = $3 AND status IN ('Building', 'Cancelling')
+         RETURNING ",
+        job_columns!()
+    ),
 );
 
 /// Without an order: with one, SQLite prefers to walk everything that the client ever built.

@@ -51,6 +51,14 @@ pub(in crate::sql) static JOB_ADVANCE: Statement = Statement::shared(
     ),
 );
 
+/// A job, held against every other change until the transaction ends.
+pub(in crate::sql) static JOB_LOCK: Statement = Statement::split(
+    "job_lock",
+    1,
+    concat!("SELECT ", job_columns!(), " FROM job WHERE id = $1"),
+    concat!("SELECT ", job_columns!(), " FROM job WHERE id = $1 FOR NO KEY UPDATE"),
+);
+
 macro_rules! candidate {
     ($lock:literal) => {
         concat!(
@@ -64,9 +72,16 @@ macro_rules! candidate {
     };
 }
 
-/// The best job of one offer. Where several may write at once, a job that another claim holds is passed over.
-pub(in crate::sql) static JOB_CANDIDATE: Statement =
-    Statement::split("job_candidate", 7, candidate!(""), candidate!(" FOR UPDATE SKIP LOCKED"));
+/// The best job of one offer as it looks now.
+pub(in crate::sql) static JOB_PEEK: Statement = Statement::shared("job_peek", 7, candidate!(""));
+
+/// The best job of one offer, held until the transaction ends. A job that another transaction holds is passed over.
+pub(in crate::sql) static JOB_CANDIDATE: Statement = Statement::split(
+    "job_candidate",
+    7,
+    candidate!(""),
+    candidate!(" FOR NO KEY UPDATE SKIP LOCKED"),
+);
 
 pub(in crate::sql) static JOB_CLAIM: Statement = Statement::shared(
     "job_claim",
@@ -84,14 +99,10 @@ pub(in crate::sql) static JOB_CLAIM: Statement = Statement::shared(
 pub(in crate::sql) static JOBS_SUPERSEDED: Statement = Statement::shared(
     "jobs_superseded",
     8,
-    concat!(
-        "SELECT ",
-        job_columns!(),
-        " FROM job
-         WHERE package = $1 AND dist = $2 AND suite = $3 AND arch = $4 AND format = $5 AND env = $6
-           AND version_key <= $7 AND submission <> $8
-           AND status IN ('Waiting', 'Blocked', 'Building') ORDER BY id"
-    ),
+    "SELECT id FROM job
+     WHERE package = $1 AND dist = $2 AND suite = $3 AND arch = $4 AND format = $5 AND env = $6
+       AND version_key <= $7 AND submission <> $8
+       AND status IN ('Waiting', 'Blocked', 'Building') ORDER BY id",
 );
 
 pub(in crate::sql) static JOB_SUPERSEDE: Statement = Statement::shared(
@@ -158,5 +169,13 @@ pub(in crate::sql) static OUTBOX: Statement = Statement::shared(
      FROM outbox JOIN job ON job.id = outbox.job ORDER BY outbox.id LIMIT $1",
 );
 
-pub(in crate::sql) static OUTBOX_SENT: Statement =
-    Statement::shared("outbox_sent", 1, "DELETE FROM outbox WHERE id = $1");
+/// `$1` is a JSON list of numbers. A row that another server is deleting at this moment is left to it.
+pub(in crate::sql) static OUTBOX_SENT: Statement = Statement::split(
+    "outbox_sent",
+    1,
+    "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each($1))",
+    "DELETE FROM outbox WHERE id IN
+     (SELECT id FROM outbox
+      WHERE id = ANY (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST($1 AS JSON)))
+      ORDER BY id FOR UPDATE SKIP LOCKED)",
+);

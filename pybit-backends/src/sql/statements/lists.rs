@@ -66,8 +66,15 @@ pub(in crate::sql) static JOBS_UPLOADED: Statement = Statement::shared(
     ),
 );
 
-pub(in crate::sql) static COUNTS: Statement =
-    Statement::shared("counts", 0, "SELECT status, jobs FROM job_count WHERE jobs > 0");
+/// What the triggers keep, on PostgreSQL with what has not been summed up yet.
+pub(in crate::sql) static COUNTS: Statement = Statement::split(
+    "counts",
+    0,
+    "SELECT status, jobs FROM job_count WHERE jobs > 0",
+    "SELECT status, CAST(sum(jobs) AS BIGINT) AS jobs
+     FROM (SELECT status, jobs FROM job_count UNION ALL SELECT status, jobs FROM job_count_delta) c
+     GROUP BY status HAVING sum(jobs) > 0",
+);
 
 pub(in crate::sql) static LEASES: Statement = Statement::shared(
     "leases",

@@ -33,11 +33,30 @@ pub(super) static SCHEMA_VERSION: Statement = Statement::shared(
     "SELECT COALESCE(max(version), 0) AS version FROM _sqlx_migrations",
 );
 
+#[cfg(feature = "sqlite")]
 pub(super) static SQLITE_VERSION: Statement =
     Statement::shared("sqlite_version", 0, "SELECT sqlite_version() AS version");
 
+#[cfg(feature = "sqlite")]
 pub(super) static SQLITE_CHECK: Statement =
     Statement::shared("sqlite_check", 0, "PRAGMA quick_check(1)");
+
+/// Makes the transaction wait for every other one that took this number, until it ends.
+#[cfg(feature = "postgres")]
+pub(super) static POSTGRES_TAKE_TURN: Statement =
+    Statement::shared("postgres_take_turn", 1, "SELECT pg_advisory_xact_lock($1)");
+
+#[cfg(feature = "postgres")]
+pub(super) static POSTGRES_NOTIFY: Statement =
+    Statement::shared("postgres_notify", 2, "SELECT pg_notify($1, $2)");
+
+#[cfg(feature = "postgres")]
+pub(super) static POSTGRES_SERVER: Statement = Statement::shared(
+    "postgres_server",
+    0,
+    "SELECT CAST(current_setting('server_version_num') AS BIGINT) AS version,
+            current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby",
+);
 
 /// Every statement that all engines run; tests prepare each against a real database.
 pub static ALL: &[&Statement] = &[
@@ -72,6 +91,8 @@ pub static ALL: &[&Statement] = &[
     &JOB_BY_ID,
     &JOB_ADD,
     &JOB_ADVANCE,
+    &JOB_LOCK,
+    &JOB_PEEK,
     &JOB_CANDIDATE,
     &JOB_CLAIM,
     &JOB_SUPERSEDE,
@@ -103,8 +124,10 @@ pub static ALL: &[&Statement] = &[
     &PACKAGE_HEAD,
     &UPLOAD_ADD,
     &UPLOAD_BY_ID,
+    &UPLOAD_LOCK,
     &STREAM_ADD,
     &STREAM_BY_ID,
+    &STREAM_LOCK,
     &STREAMS_OF_ATTEMPT,
     &STREAMS_OF_UPLOAD,
     &STREAM_INCOMPLETE,

@@ -21,6 +21,14 @@ pub(in crate::sql) static UPLOAD_BY_ID: Statement = Statement::shared(
     "SELECT id, principal, created_at FROM upload WHERE id = $1",
 );
 
+/// An upload, held against every other declaration until the transaction ends.
+pub(in crate::sql) static UPLOAD_LOCK: Statement = Statement::split(
+    "upload_lock",
+    1,
+    "SELECT id, principal, created_at FROM upload WHERE id = $1",
+    "SELECT id, principal, created_at FROM upload WHERE id = $1 FOR NO KEY UPDATE",
+);
+
 pub(in crate::sql) static STREAM_ADD: Statement = Statement::shared(
     "stream_add",
     7,
@@ -35,6 +43,14 @@ pub(in crate::sql) static STREAM_BY_ID: Statement = Statement::shared(
     "stream_by_id",
     1,
     concat!("SELECT ", stream_columns!(), " FROM stream WHERE id = $1"),
+);
+
+/// A stream, held against every other change until the transaction ends.
+pub(in crate::sql) static STREAM_LOCK: Statement = Statement::split(
+    "stream_lock",
+    1,
+    concat!("SELECT ", stream_columns!(), " FROM stream WHERE id = $1"),
+    concat!("SELECT ", stream_columns!(), " FROM stream WHERE id = $1 FOR NO KEY UPDATE"),
 );
 
 pub(in crate::sql) static STREAMS_OF_ATTEMPT: Statement = Statement::shared(

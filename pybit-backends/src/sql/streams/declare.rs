@@ -32,7 +32,7 @@ pub(super) async fn declare_files<D: Dialect>(
     files: &[FileSpec],
 ) -> Result<Vec<Stream>> {
     let mut transaction = store.begin().await?;
-    fence::check_owner::<D>(&mut transaction, owner, StreamRole::File).await?;
+    fence::hold_owner::<D>(&mut transaction, owner, StreamRole::File).await?;
     let streams = declare::<D>(&mut transaction, owner, files).await?;
     commit(transaction).await?;
     Ok(streams)

@@ -36,7 +36,7 @@ pub(super) async fn append<D: Dialect>(
         return Ok(Appended::Grown(length));
     }
     let now = rows::existing::<D>(connection, id).await?;
-    Ok(Appended::Mismatch(now.length))
+    if now.object.is_some() { Err(sealed(&now)) } else { Ok(Appended::Mismatch(now.length)) }
 }
 
 /// `false` where somebody else was faster.
@@ -65,7 +65,8 @@ pub(super) async fn reset<D: Dialect>(store: &SqlStore<D>, id: StreamId) -> Resu
     let mut transaction = store.begin().await?;
     let connection = &mut *transaction;
     let stream = rows::existing::<D>(connection, id).await?;
-    fence::check::<D>(connection, &stream).await?;
+    fence::hold::<D>(connection, &stream).await?;
+    let stream = rows::held::<D>(connection, id).await?;
     if stream.role == StreamRole::Log {
         return Err(Error::internal("a log never starts again").with_code("not_a_file"));
     }

@@ -28,12 +28,15 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
         files: &[FileSpec],
         at: Timestamp,
     ) -> Result<Upload> {
-        declare::new_upload(self, principal, files, at).await
+        self.again(|| declare::new_upload(self, principal, files, at)).await
     }
 
     async fn upload(&self, id: UploadId) -> Result<Option<Upload>> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&sql::UPLOAD_BY_ID).int(id.0).first(&mut reader, rows::upload).await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::UPLOAD_BY_ID).int(id.0).first(&mut reader, rows::upload).await
+        })
+        .await
     }
 
     async fn declare_files(
@@ -42,35 +45,44 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
         files: &[FileSpec],
         _: Timestamp,
     ) -> Result<Vec<Stream>> {
-        declare::declare_files(self, owner, files).await
+        self.again(|| declare::declare_files(self, owner, files)).await
     }
 
     async fn streams(&self, owner: StreamOwner) -> Result<Vec<Stream>> {
-        let mut reader = self.reader().await?;
-        rows::of::<D>(&mut reader, owner).await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            rows::of::<D>(&mut reader, owner).await
+        })
+        .await
     }
 
     async fn stream(&self, id: StreamId) -> Result<Option<Stream>> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&sql::STREAM_BY_ID).int(id.0).first(&mut reader, rows::stream).await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::STREAM_BY_ID).int(id.0).first(&mut reader, rows::stream).await
+        })
+        .await
     }
 
     async fn append_part(&self, stream: StreamId, part: &NewPart) -> Result<Appended> {
-        grow::append(self, stream, part).await
+        self.again(|| grow::append(self, stream, part)).await
     }
 
     async fn parts(&self, stream: StreamId, offset: u64, limit: u32) -> Result<Vec<Part>> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&sql::PARTS)
-            .int(stream.0)
-            .int(signed(offset)?)
-            .int(limit)
-            .all(&mut reader, rows::part)
-            .await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::PARTS)
+                .int(stream.0)
+                .int(signed(offset)?)
+                .int(limit)
+                .all(&mut reader, rows::part)
+                .await
+        })
+        .await
     }
 
     async fn merge_parts(&self, stream: StreamId, into: &NewPart) -> Result<bool> {
-        whole::merge(self, stream, into).await
+        self.again(|| whole::merge(self, stream, into)).await
     }
 
     async fn seal(
@@ -80,15 +92,18 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
         object: &str,
         sha256: &str,
     ) -> Result<bool> {
-        whole::seal(self, stream, length, object, sha256).await
+        self.again(|| whole::seal(self, stream, length, object, sha256)).await
     }
 
     async fn reset(&self, stream: StreamId) -> Result<()> {
-        grow::reset(self, stream).await
+        self.again(|| grow::reset(self, stream)).await
     }
 
     async fn unsealed_logs(&self, limit: u32) -> Result<Vec<Stream>> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&sql::LOGS_TO_SEAL).int(limit).all(&mut reader, rows::stream).await
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::LOGS_TO_SEAL).int(limit).all(&mut reader, rows::stream).await
+        })
+        .await
     }
 }

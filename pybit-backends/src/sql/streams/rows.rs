@@ -60,11 +60,24 @@ pub(super) async fn of<D: Dialect>(
     call.all(connection, stream).await
 }
 
+/// The stream, held against every other change until the transaction ends; `NotFound` where there is none.
+pub(super) async fn held<D: Dialect>(
+    connection: &mut D::Connection,
+    id: StreamId,
+) -> Result<Stream> {
+    let found = Call::<D>::new(&sql::STREAM_LOCK).int(id.0).first(connection, stream).await?;
+    found.ok_or_else(|| no_stream(id))
+}
+
 /// The stream; `NotFound` where there is none.
 pub(super) async fn existing<D: Dialect>(
     connection: &mut D::Connection,
     id: StreamId,
 ) -> Result<Stream> {
     let found = Call::<D>::new(&sql::STREAM_BY_ID).int(id.0).first(connection, stream).await?;
-    found.ok_or_else(|| Error::not_found(format!("there is no stream {id}")))
+    found.ok_or_else(|| no_stream(id))
+}
+
+fn no_stream(id: StreamId) -> Error {
+    Error::not_found(format!("there is no stream {id}"))
 }

@@ -16,6 +16,8 @@ pub(super) async fn merge<D: Dialect>(
     let end = start.saturating_add(length);
     let mut transaction = store.begin().await?;
     let connection = &mut *transaction;
+    // Two who merge, or one who merges and one who seals, look at the parts one after the other.
+    Call::<D>::new(&sql::STREAM_LOCK).int(id.0).first(connection, rows::stream).await?;
     let covered = Call::<D>::new(&sql::PARTS_COVER)
         .int(id.0)
         .int(start)
@@ -49,8 +51,9 @@ pub(super) async fn seal<D: Dialect>(
     let connection = &mut *transaction;
     let stream = rows::existing::<D>(connection, id).await?;
     if stream.role == StreamRole::File {
-        fence::check::<D>(connection, &stream).await?;
+        fence::hold::<D>(connection, &stream).await?;
     }
+    let stream = rows::held::<D>(connection, id).await?;
     if stream.object.is_some() || stream.length != length {
         return Ok(false);
     }

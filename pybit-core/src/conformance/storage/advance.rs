@@ -181,3 +181,28 @@ pub(super) async fn illegal_transition_is_refused(s: Store) {
         assert_eq!(events.len() as u64, job.row_version.unsigned_abs(), "no event of a refusal");
     }
 }
+
+pub(super) async fn texts_may_hold_any_character(s: Store) {
+    let odd = "a\0b \u{1f980} \u{202e} '; -- \r\n \u{1}";
+    let job = submit_and_take(&s, "c", planned("hello", "1")).await;
+    let mut failed = ending(&job, Failed, Outcome::Failed);
+    let failure = Failure { class: FailureClass::Build, message: odd.to_owned() };
+    failed.after.failure = Some(failure.clone());
+    if let Some(end) = &mut failed.attempt_end {
+        end.failure = Some(failure);
+    }
+    failed.actor = odd.to_owned();
+    failed.cause = odd.to_owned();
+    let after = apply(&s, failed).await;
+    let event = s.events(job.id).await.expect("an answer").pop().expect("an event");
+    let attempt = s.attempts(job.id).await.expect("an answer").remove(0);
+    let kept = [
+        after.failure.expect("it failed").message,
+        event.actor,
+        event.cause,
+        attempt.failure.expect("so did the attempt").message,
+    ];
+    for text in kept {
+        assert_eq!(text.replace('\0', "\u{fffd}"), odd.replace('\0', "\u{fffd}"));
+    }
+}

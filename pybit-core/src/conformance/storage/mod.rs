@@ -50,6 +50,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         ahead_of_counts_what_a_claim_takes_first,
         outbox_rows_stay_until_marked,
         change_to_waiting_enters_the_outbox,
+        changes_move_when_they_took_effect,
     }
     claim {
         claim_takes_the_best,
@@ -67,6 +68,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         every_change_moves_the_lease,
         change_needs_complete_files_when_asked,
         illegal_transition_is_refused,
+        texts_may_hold_any_character,
     }
     attempts {
         a_reopened_attempt_goes_on,

@@ -1,13 +1,13 @@
 //! What waits, and the hints that say so.
 
 use crate::conformance::support::{
-    Store, apply, at, change, ending, name, planned, planned_in, route, submit_and_take,
-    submit_one, take, target,
+    Store, apply, at, change, ending, name, planned, planned_in, planned_source, record, route,
+    submit_and_take, submit_one, take, target, within,
 };
 use crate::model::{JobStatus, Outcome};
-use crate::storage::PlannedJob;
+use crate::storage::{Change, PlannedJob, SubmissionRecord};
 
-use JobStatus::{Blocked, Cancelled, Waiting};
+use JobStatus::{Blocked, Cancelled, Done, Uploaded, Waiting};
 
 pub(super) async fn due_routes_come_once_each(s: Store) {
     for n in 0..3 {
@@ -97,4 +97,38 @@ pub(super) async fn change_to_waiting_enters_the_outbox(s: Store) {
     assert_eq!(sent().await, hint, "when it is freed");
     apply(&s, change(&job, Cancelled)).await;
     assert_eq!(sent().await, [], "not when it is cancelled");
+}
+
+pub(super) async fn changes_move_when_they_took_effect(s: Store) {
+    let mut since = *s.changes().borrow();
+    let mut moved = |s: &Store| {
+        let now = *s.changes().borrow();
+        let moved = (now.work > since.work, now.results > since.results);
+        since = now;
+        moved
+    };
+    let keyed = SubmissionRecord {
+        idempotency_key: Some("key".to_owned()),
+        ..record(vec![planned("hello", "1")])
+    };
+    let mut waiting = s.changes();
+    let job = s.record_submission(&keyed, at(0)).await.expect("accepted").jobs.remove(0);
+    within("the change", waiting.changed()).await.expect("the storage is there");
+    assert_eq!(moved(&s), (true, false), "after a submission");
+    s.record_submission(&keyed, at(0)).await.expect("repeated");
+    s.record_submission(&record(vec![planned("hello", "0")]), at(0)).await.expect_err("older");
+    let job = take(&s, "c", job.target).await;
+    assert_eq!(moved(&s), (false, false), "after a repetition, a refusal and a claim");
+    let job = apply(&s, ending(&job, Waiting, Outcome::Refused)).await;
+    assert_eq!(moved(&s), (true, false), "after it was given back");
+    let job =
+        apply(&s, ending(&take(&s, "c", job.target).await, Uploaded, Outcome::Succeeded)).await;
+    assert_eq!(moved(&s), (false, true), "after a result");
+    apply(&s, change(&job, Done)).await;
+    assert_eq!(moved(&s), (false, false), "after the publication");
+    let source = submit_and_take(&s, "c", planned_source("next")).await;
+    moved(&s);
+    let follow = vec![planned("next", "1")];
+    apply(&s, Change { follow, ..ending(&source, Uploaded, Outcome::Succeeded) }).await;
+    assert_eq!(moved(&s), (true, true), "after a result that other jobs follow");
 }

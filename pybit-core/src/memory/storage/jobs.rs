@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use super::claim::rank;
 use super::{MemoryStorage, State, first};
@@ -13,7 +14,7 @@ use crate::model::{
     StreamOwner, StreamRole, Submission, SubmissionId, Suite,
 };
 use crate::storage::{
-    Advance, Change, Claim, JobStore, Lease, OutboxRow, Recorded, SubmissionRecord,
+    Advance, Change, Changes, Claim, JobStore, Lease, OutboxRow, Recorded, SubmissionRecord,
 };
 
 #[async_trait]
@@ -23,7 +24,9 @@ impl JobStore for MemoryStorage {
         record: &SubmissionRecord,
         at: Timestamp,
     ) -> Result<Recorded> {
-        self.state().record(record, at)
+        let recorded = self.state().record(record, at)?;
+        self.changes.send_if_modified(|c| c.count_recorded(&recorded));
+        Ok(recorded)
     }
 
     async fn submission(&self, id: SubmissionId) -> Result<Option<Submission>> {
@@ -66,7 +69,9 @@ impl JobStore for MemoryStorage {
     }
 
     async fn advance(&self, change: &Change, at: Timestamp) -> Result<Advance> {
-        self.state().advance(change, at)
+        let advance = self.state().advance(change, at)?;
+        self.changes.send_if_modified(|c| c.count_advance(&advance));
+        Ok(advance)
     }
 
     async fn leases(&self) -> Result<Vec<Lease>> {
@@ -118,6 +123,10 @@ impl JobStore for MemoryStorage {
             state.outbox.remove(id);
         }
         Ok(())
+    }
+
+    fn changes(&self) -> watch::Receiver<Changes> {
+        self.changes.subscribe()
     }
 }
 

@@ -16,18 +16,21 @@ mod submit;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::{
     Attempt, BlockRule, BuildClient, ClientName, Event, Job, JobId, JobStatus, Repository,
     RepositoryName, RuleId, StreamId, Submission, SubmissionId, Target, Token, Upload, UploadId,
 };
-use crate::storage::OutboxRow;
+use crate::storage::{Changes, OutboxRow};
 
 /// Storage that lives and ends with its process.
 #[derive(Debug, Default)]
 pub struct MemoryStorage {
     state: Mutex<State>,
+    changes: watch::Sender<Changes>,
 }
 
 impl MemoryStorage {

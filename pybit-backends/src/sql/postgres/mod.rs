@@ -1,0 +1,167 @@
+//! PostgreSQL: one server, many writers at once, and many pybit servers on it.
+//!
+//! Every transaction that writes runs at `READ COMMITTED`: what it decides on is locked or has its turn (the order is that
+//! of [`crate::sql`]), so nothing is gained by a stricter level, whose refusals would grow with the load. One that only
+//! reads, but with several statements, runs at `REPEATABLE READ`, which refuses nothing to a reader.
+
+mod error;
+mod moment;
+mod news;
+mod options;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use pybit_core::settings::{Factory, Settings};
+use pybit_core::storage::Storage;
+use pybit_core::{Error, ErrorKind, Result};
+use sqlx::error::DatabaseError;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
+use sqlx::{Connection, Pool, Postgres, SqlSafeStr, Transaction, query_with};
+
+pub use options::PostgresOptions;
+
+use super::call::Call;
+use super::dialect::{Dialect, Engine};
+use super::{SqlStore, statements};
+
+/// The oldest major version that the tests have seen to work.
+const OLDEST: i64 = 13;
+
+/// Opens `postgres:` and `postgresql:` URLs: `postgres://user:password@host/database?sslmode=verify-full`.
+///
+/// The database must be there, the tables are made in it. Several servers may open it at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PostgresFactory;
+
+#[async_trait]
+impl Factory<dyn Storage> for PostgresFactory {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["postgres", "postgresql"]
+    }
+
+    async fn open(&self, settings: &Settings) -> Result<Arc<dyn Storage>> {
+        Ok(Arc::new(SqlStore::<Postgres>::open(settings).await?))
+    }
+}
+
+impl SqlStore<Postgres> {
+    /// Connects to the database that the settings name, and brings its schema up to date.
+    ///
+    /// - `Invalid`: the URL or an option is not acceptable, or there is no such database. `Denied`: it refuses the user.
+    /// - `Unavailable`: nothing answers. `Unsupported`: the server is too old, or the schema too new.
+    pub async fn open(settings: &Settings) -> Result<Self> {
+        let options: PostgresOptions = settings.options()?;
+        let connect = options.connect_options(settings)?;
+        let shown = settings.shown();
+        reach(&connect, options.acquire_timeout(), &shown).await?;
+        let pool = options.pool(connect);
+        let patience = options.statement_timeout() + options.acquire_timeout();
+        let store = Self::new(pool.clone(), pool.clone(), Some(patience), &shown).await?;
+        news::exchange(&pool, &store.news);
+        Ok(store)
+    }
+}
+
+/// Connects once, to say exactly what is wrong: a pool only says that it took too long.
+async fn reach(connect: &PgConnectOptions, patience: Duration, shown: &str) -> Result<()> {
+    let connected = tokio::time::timeout(patience, PgConnection::connect_with(connect)).await;
+    let connected = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let mut connection = connected.map_err(|e| error::unreachable(shown, e))?;
+    let (version, encoding, standby) = Call::<Postgres>::new(&statements::POSTGRES_SERVER)
+        .one(&mut connection, |c| {
+            Ok((c.int::<i64>("version")?, c.text("encoding")?, c.flag("standby")?))
+        })
+        .await?;
+    // A courtesy; the server would find the connection gone.
+    connection.close().await.ok();
+    let why = if version / 10_000 < OLDEST {
+        format!("it is version {}, and pybit needs {OLDEST} or newer", version / 10_000)
+    } else if encoding != "UTF8" {
+        format!("its encoding is {encoding}, and pybit needs UTF8 (createdb --encoding UTF8)")
+    } else if standby {
+        "it is a standby that only reads; name the primary".to_owned()
+    } else {
+        return Ok(());
+    };
+    let message = format!("the PostgreSQL database {shown} cannot be used: {why}");
+    Err(Error::new(ErrorKind::Unsupported, message).with_op("open").with_code("storage_unsuitable"))
+}
+
+impl Dialect for Postgres {
+    const ENGINE: Engine = Engine::Postgres;
+
+    fn migrations() -> Migrator {
+        let farm = include_str!("../../../migrations/postgres/0001_farm.sql");
+        let simple = MigrationType::Simple;
+        Migrator::with_migrations(vec![Migration::new(
+            1,
+            "farm".into(),
+            simple,
+            farm.into_sql_str(),
+            false,
+        )])
+    }
+
+    /// The driver holds an advisory lock meanwhile, so that of several servers one migrates and the others find it done;
+    /// neither that wait nor a long migration is cut short.
+    fn migrate(pool: &Pool<Self>) -> BoxFuture<'_, Result<(), MigrateError>> {
+        async move {
+            let patient = pool.connect_options().as_ref().clone();
+            let patient = patient.options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+            let patient = PgPoolOptions::new().max_connections(1).connect_with(patient).await?;
+            let migrated = Self::migrations().run(&patient).await;
+            patient.close().await;
+            migrated
+        }
+        .boxed()
+    }
+
+    fn kind(error: &dyn DatabaseError) -> ErrorKind {
+        error::kind(error)
+    }
+
+    fn is_passing(error: &sqlx::Error) -> bool {
+        error::is_passing(error)
+    }
+
+    fn begin(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
+        pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").boxed()
+    }
+
+    fn begin_read(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
+        pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").boxed()
+    }
+
+    fn take_turn(connection: &mut PgConnection, number: i64) -> BoxFuture<'_, sqlx::Result<()>> {
+        async move {
+            let mut arguments = PgArguments::default();
+            <Self as super::Value<i64>>::bind(&mut arguments, number)
+                .map_err(sqlx::Error::Encode)?;
+            let text = statements::POSTGRES_TAKE_TURN.text(Self::ENGINE);
+            Self::fetch(connection, text, arguments).await.map(drop)
+        }
+        .boxed()
+    }
+
+    fn fetch<'c>(
+        connection: &'c mut PgConnection,
+        sql: &'static str,
+        arguments: PgArguments,
+    ) -> BoxFuture<'c, sqlx::Result<Vec<PgRow>>> {
+        query_with(sql, arguments).fetch_all(connection).boxed()
+    }
+
+    fn run<'c>(
+        connection: &'c mut PgConnection,
+        sql: &'static str,
+        arguments: PgArguments,
+    ) -> BoxFuture<'c, sqlx::Result<u64>> {
+        async move { Ok(query_with(sql, arguments).execute(connection).await?.rows_affected()) }
+            .boxed()
+    }
+}
