@@ -40,6 +40,7 @@ pub(crate) struct Database(pub(crate) String);
 impl Database {
     /// An empty one.
     pub(crate) async fn empty() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("pybit_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         run(&server(), &format!("CREATE DATABASE {name}")).await.expect("a database is made");
