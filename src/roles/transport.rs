@@ -6,6 +6,7 @@ use pybit_core::Result;
 use pybit_core::memory::MemoryTransportFactory;
 use pybit_core::settings::{Registry, Settings};
 use pybit_core::storage::Storage;
+use pybit_core::traced::Traced;
 use pybit_core::transport::Transport;
 
 use crate::config::Config;
@@ -26,7 +27,7 @@ pub(super) async fn server_transport(
     storage: &dyn Storage,
 ) -> Result<Arc<dyn Transport>> {
     let settings = config.transport.clone().unwrap_or_else(|| Settings::url("memory:"));
-    let transport = transports().open(&settings).await?;
+    let transport = open(&settings).await?;
     let fresh = hex::encode(rand::random::<[u8; 16]>());
     transport.serve_farm(&storage.farm_id(&fresh).await?).await?;
     Ok(transport)
@@ -43,9 +44,13 @@ pub fn client_settings(config: &Config) -> Option<Settings> {
 /// Opens a client's end, where one is configured.
 pub async fn client_transport(config: &Config) -> Result<Option<Arc<dyn Transport>>> {
     match client_settings(config) {
-        Some(settings) => transports().open(&settings).await.map(Some),
+        Some(settings) => open(&settings).await.map(Some),
         None => Ok(None),
     }
+}
+
+async fn open(settings: &Settings) -> Result<Arc<dyn Transport>> {
+    Ok(Arc::new(Traced::new(transports().open(settings).await?)))
 }
 
 #[cfg(test)]
