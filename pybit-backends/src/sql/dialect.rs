@@ -4,8 +4,10 @@ use futures_util::future::BoxFuture;
 use pybit_core::ErrorKind;
 use pybit_core::clock::Timestamp;
 use sqlx::error::{BoxDynError, DatabaseError};
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Arguments, ColumnIndex, Database, Decode, Encode, Pool, Row, Transaction, Type};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{
+    Arguments, ColumnIndex, Database, Decode, Encode, Pool, Row, SqlSafeStr, Transaction, Type,
+};
 
 /// The engines that a [`Statement`](super::Statement) has a text for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,4 +104,12 @@ pub trait Dialect:
         sql: &'static str,
         arguments: Self::Arguments,
     ) -> BoxFuture<'c, sqlx::Result<u64>>;
+}
+
+/// Migrations, each its number, its name and its text, in a transaction each.
+pub(super) fn migrator<const N: usize>(files: [(i64, &'static str, &'static str); N]) -> Migrator {
+    let migration = |(version, name, text): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(files.map(migration).to_vec())
 }

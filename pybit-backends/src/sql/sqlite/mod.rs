@@ -15,7 +15,7 @@ use pybit_core::storage::Storage;
 use pybit_core::{Error, ErrorKind, Result};
 use sqlx::encode::IsNull;
 use sqlx::error::{BoxDynError, DatabaseError};
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteArguments, SqliteArgumentsBuffer, SqliteConnectOptions, SqliteConnection,
     SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous, SqliteTypeInfo,
@@ -26,7 +26,7 @@ use sqlx::{Decode, Encode, Pool, SqlSafeStr, Sqlite, Transaction, Type, query_wi
 pub use options::SqliteOptions;
 
 use super::call::Call;
-use super::dialect::{Dialect, Engine, Moment};
+use super::dialect::{Dialect, Engine, Moment, migrator};
 use super::error::failed;
 use super::{SqlStore, statements};
 
@@ -140,14 +140,10 @@ impl Dialect for Sqlite {
     const ENGINE: Engine = Engine::Sqlite;
 
     fn migrations() -> Migrator {
-        let files = [
+        migrator([
             (1, "farm", include_str!("../../../migrations/sqlite/0001_farm.sql")),
             (2, "farm id", include_str!("../../../migrations/sqlite/0002_farm_id.sql")),
-        ];
-        let migration = |(version, name, text): (i64, &'static str, &'static str)| {
-            Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
-        };
-        Migrator::with_migrations(files.map(migration).to_vec())
+        ])
     }
 
     fn migrate(pool: &Pool<Self>) -> BoxFuture<'_, Result<(), MigrateError>> {
