@@ -21,7 +21,7 @@ use pybit_core::{Error, ErrorKind, Result};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
-use sqlx::{Connection, Pool, Postgres, SqlSafeStr, Transaction, query_with};
+use sqlx::{Connection, Pool, Postgres, Transaction, query_with};
 
 pub use options::PostgresOptions;
 

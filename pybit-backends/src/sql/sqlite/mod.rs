@@ -21,7 +21,7 @@ use sqlx::sqlite::{
     SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous, SqliteTypeInfo,
     SqliteValueRef,
 };
-use sqlx::{Decode, Encode, Pool, SqlSafeStr, Sqlite, Transaction, Type, query_with};
+use sqlx::{Decode, Encode, Pool, Sqlite, Transaction, Type, query_with};
 
 pub use options::SqliteOptions;
 
