@@ -44,6 +44,7 @@ impl Role {
             .current_dir(dir)
             .env_remove("PYBIT_URL")
             .env_remove("PYBIT_TOKEN")
+            .env("PYBIT_LOG", "info,sqlx=warn,lapin=off,pybit_core::traced=trace")
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
             .stderr(out)
@@ -164,6 +165,11 @@ weight = 1
 
     /// Starts a build client that builds on the machine itself.
     pub(crate) fn client(&self, name: &str) -> Role {
+        self.client_with(name, "")
+    }
+
+    /// The same with more tables in its configuration.
+    pub(crate) fn client_with(&self, name: &str, extra: &str) -> Role {
         let config = self.path().join(format!("{name}.toml"));
         if !config.exists() {
             let token = self.token(name, &["--role", "client", "--client", name]);
@@ -183,6 +189,8 @@ dist = "Debian"
 suite = "bookworm"
 format = "deb"
 envs = ["host"]
+
+{extra}
 "#,
                 self.url(),
                 token.display(),
