@@ -172,6 +172,8 @@ dist = "Debian"
 suite = "bookworm"
 format = "deb"
 envs = ["host"]
+
+{extra}
 "#,
                 token.display(),
                 self.path().display(),

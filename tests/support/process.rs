@@ -22,6 +22,7 @@ impl Role {
             .current_dir(dir)
             .env_remove("PYBIT_URL")
             .env_remove("PYBIT_TOKEN")
+            .env("PYBIT_LOG", "info,sqlx=warn,lapin=off,pybit_core::traced=trace")
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
             .stderr(out)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt;
 use lapin::protocol::AMQPSoftError;
-use lapin::{Channel, Connection, ConnectionProperties, DefaultConnectionBuilder, Event};
+use lapin::{Channel, Connection, ConnectionProperties, Event};
 use pybit_core::model::Route;
 use pybit_core::{Error, ErrorKind, Result};
 use tokio::sync::{oneshot, watch};
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::Broker;
 use super::names::Names;
+use super::socket::{self, Plug};
 use super::{closed, error, topology};
 use crate::foreign::Foreign;
 
@@ -58,6 +59,7 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Session {
     connection: Connection,
+    _plug: Plug,
     /// The channel that publishes, with confirms.
     pub(super) publisher: tokio::sync::Mutex<Option<Channel>>,
     /// Routes whose queue is there.
@@ -90,18 +92,10 @@ impl Link {
         }
     }
 
-    /// Connects, and keeps connected until [`Link::stop`]. Returns when the broker has answered or is known to be away;
-    /// fails where it refuses us.
-    pub(super) async fn start(link: &Arc<Self>) -> Result<JoinHandle<()>> {
+    /// Connects, and keeps connected until [`Link::stop`]; tells what came of the first try.
+    pub(super) fn start(link: &Arc<Self>) -> (JoinHandle<()>, oneshot::Receiver<Result<()>>) {
         let (tell, told) = oneshot::channel();
-        let keeper = tokio::spawn(keep(Arc::clone(link), tell));
-        match told.await {
-            Ok(Err(error)) if !error.is_retryable() => {
-                link.stop();
-                Err(error)
-            }
-            _ => Ok(keeper),
-        }
+        (tokio::spawn(keep(Arc::clone(link), tell)), told)
     }
 
     pub(super) fn stop(&self) {
@@ -256,21 +250,16 @@ impl Link {
     }
 
     async fn connected(&self) -> Result<Session> {
-        let Broker { uri, tls, options, names, shown } = &self.broker;
+        let plug = Plug::default();
+        let Broker { uri, options, names, shown, .. } = &self.broker;
         let name = format!("pybit {} (process {})", options.name, std::process::id());
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let refused = |e| {
             let user = &uri.authority.userinfo.username;
             error::unreachable(shown, user, &uri.vhost, &e)
         };
-        let connection = DefaultConnectionBuilder::new()
-            .map_err(refused)?
-            .with_uri(uri.clone())
-            .with_properties(properties)
-            .with_tls_config(tls.clone())
-            .connect()
-            .await
-            .map_err(refused)?;
+        let connection = socket::connect(&self.broker, properties, &plug).await;
+        let connection = connection.map_err(refused)?;
         if options.declare {
             let declared = topology::common(&connection, names, options.queues).await;
             declared.map_err(|e: lapin::Error| self.failed("declare", &e))?;
@@ -281,6 +270,7 @@ impl Link {
         }
         Ok(Session {
             connection,
+            _plug: plug,
             publisher: tokio::sync::Mutex::default(),
             declared: Mutex::default(),
         })

@@ -5,7 +5,7 @@
 //! | `config.rs` | the URL and the keys beside it |
 //! | `names.rs` | what exchanges, queues and keys are called |
 //! | `topology.rs` | what is declared, with which arguments, and why |
-//! | `link.rs`, `attend.rs` | one connection that comes back by itself, and listeners that follow it |
+//! | `link.rs`, `socket.rs`, `attend.rs` | one connection that comes back by itself, and listeners that follow it |
 //! | `publish.rs`, `inbox.rs`, `commands.rs` | hints out, hints in, commands |
 //! | `error.rs` | the broker's words as sentences |
 //!
@@ -20,6 +20,7 @@ mod inbox;
 mod link;
 mod names;
 mod publish;
+mod socket;
 mod topology;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,8 +74,12 @@ impl RabbitTransport {
     /// - `Denied`: the broker refuses the user or the virtual host.
     pub async fn open(settings: &Settings) -> Result<Self> {
         let link = Arc::new(Link::new(Broker::new(settings)?));
-        let keeper = Link::start(&link).await?;
-        Ok(Self { link, keeper: Mutex::new(Some(keeper)) })
+        let (keeper, first) = Link::start(&link);
+        let transport = Self { link, keeper: Mutex::new(Some(keeper)) };
+        match first.await {
+            Ok(Err(refused)) if !refused.is_retryable() => Err(refused),
+            _ => Ok(transport),
+        }
     }
 }
 

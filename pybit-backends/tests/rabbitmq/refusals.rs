@@ -67,6 +67,24 @@ async fn a_broker_that_is_not_there_is_waited_for() {
     assert!(inbox.next().await.unwrap().is_none());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_given_up_is_closed() {
+    use tokio::io::AsyncReadExt;
+    // It takes the connection and never says a word, as a broker that is stopped does.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let opening = tokio::spawn(async move {
+        RabbitTransport::open(&Settings::url(format!("amqp://{address}"))).await
+    });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut greeting = [0; 8];
+    stream.read_exact(&mut greeting).await.unwrap();
+    assert_eq!(&greeting, b"AMQP\0\0\x09\x01");
+    opening.abort();
+    let ended = tokio::time::timeout(broker::DEADLINE, stream.read(&mut greeting)).await;
+    assert_eq!(ended.expect("it is closed in time").unwrap_or(0), 0);
+}
+
 #[tokio::test]
 async fn what_speaks_another_protocol_is_no_broker() {
     use std::io::{Read, Write};
