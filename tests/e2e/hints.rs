@@ -33,7 +33,7 @@ fn hints_go_over_rabbitmq_from_server_to_client() {
     let keys = format!("url = \"{url}\"\nname = \"{name}\"");
     let farm = Farm::new(&format!("[transport]\n{keys}"));
     let web = farm.web();
-    let client = farm.client_with("one", &format!("[client.transport]\n{keys}"));
+    let client = client_with(&farm, "one", &format!("[client.transport]\n{keys}"));
     let _watcher = farm.watcher();
     build(&farm, &Package::new("pybit-amqp", "1.0").write(farm.path()));
     hinted(&client, 1);
@@ -52,7 +52,7 @@ fn hints_go_over_zeromq_and_again_after_the_server_was_killed() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let farm = Farm::new(&format!("[transport]\nurl = \"zmq+bind://{free}\""));
     let web = farm.web();
-    let client = farm.client_with("one", &format!("[client.transport]\nurl = \"zmq://{free}\""));
+    let client = client_with(&farm, "one", &format!("[client.transport]\nurl = \"zmq://{free}\""));
     let _watcher = farm.watcher();
     build(&farm, &Package::new("pybit-zmq", "1.0").write(farm.path()));
     hinted(&client, 1);
@@ -63,4 +63,12 @@ fn hints_go_over_zeromq_and_again_after_the_server_was_killed() {
     let _web = farm.web();
     build(&farm, &Package::new("pybit-zmq", "2.0").write(farm.path()));
     hinted(&client, before + 1);
+}
+
+/// Starts a build client with more tables in its configuration.
+fn client_with(farm: &Farm, name: &str, extra: &str) -> Role {
+    let config = farm.client_config(name, &farm.url());
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n{extra}\n")).unwrap();
+    Role::start(name, farm.path(), &["--config", config.to_str().unwrap(), "client"])
 }

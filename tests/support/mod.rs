@@ -140,14 +140,6 @@ weight = 1
         self.client_through(name, &self.url())
     }
 
-    /// The same with more tables in its configuration.
-    pub(crate) fn client_with(&self, name: &str, extra: &str) -> Role {
-        let config = self.client_config(name, &self.url());
-        let text = std::fs::read_to_string(&config).unwrap();
-        std::fs::write(&config, format!("{text}\n{extra}\n")).unwrap();
-        Role::start(name, self.path(), &["--config", config.to_str().unwrap(), "client"])
-    }
-
     /// Starts a build client that reaches the server at another address.
     pub(crate) fn client_through(&self, name: &str, url: &str) -> Role {
         let config = self.client_config(name, url);
