@@ -86,7 +86,7 @@ pub trait Dialect:
     /// Begins a transaction that reads everything as of one moment.
     fn begin_read(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>>;
 
-    /// Makes this transaction wait for others that took the same number, until it ends ([`turns`](super::turns)). An
+    /// Makes this transaction wait for others that took the same number, until it ends (`turns`). An
     /// engine with one writer has nothing to do.
     fn take_turn(connection: &mut Self::Connection, number: i64)
     -> BoxFuture<'_, sqlx::Result<()>>;
