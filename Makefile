@@ -13,11 +13,12 @@ export CARGO_TARGET_DIR := $(ROOM)/target
 DATA := --data-dir $(ROOM)/data
 endif
 PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
-# What cargo needs besides Rust: a C compiler and a linker.
-BUILD_PACKAGES := build-essential
+# What cargo needs besides Rust: a C compiler and a linker, and the libzmq that ZeroMQ hints go over.
+BUILD_PACKAGES := build-essential libzmq3-dev pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
 SERVICE_PACKAGES := openssl postgresql rabbitmq-server
 TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) libdpkg-perl
+BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev
 DENY_VERSION := 0.20.2
 
 .PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test deps-services build-user
@@ -34,7 +35,7 @@ help:
 define install
 	@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ] && ! command -v apt-get >/dev/null; then \
-	  echo 'This is not Debian. On Fedora or RHEL: dnf install gcc make git gnupg2 dpkg-dev debhelper fakeroot iproute mmdebstrap reprepro sbuild shadow-utils' >&2; exit 1; \
+	  echo 'This is not Debian. On Fedora or RHEL: dnf install gcc make zeromq-devel pkgconf-pkg-config git gnupg2 dpkg-dev debhelper fakeroot iproute mmdebstrap reprepro sbuild shadow-utils' >&2; exit 1; \
 	fi; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing" $$missing; \
@@ -84,6 +85,7 @@ check:
 	fi
 
 bench:
+	$(call install,$(BENCH_PACKAGES))
 	$(CARGO) bench
 
 services: deps-services

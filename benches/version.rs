@@ -1,6 +1,11 @@
 //! Debian version comparison: pybit's own order, with libdpkg's verdict beside it in the same run.
 //!
-//! What is measured: comparisons of pairs of real versions, parsed each time, and building sort keys.
+//! What is measured: comparisons of pairs of real versions, parsed each time, and building sort keys. The rival is a
+//! small C program over Debian's libdpkg (`rivals/libdpkg.c`, needs `libdpkg-dev`, which `make bench` installs): compiled
+//! here, it does the same rounds and says how long they took.
+
+use std::path::Path;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pybit_backends::deb::DebVersions;
@@ -39,6 +44,11 @@ fn versions(c: &mut Criterion) {
             }
         });
     });
+    let dir = tempfile::tempdir().expect("a directory for the rival");
+    let rival = libdpkg(dir.path());
+    group.bench_function("compare_by_libdpkg", |bencher| {
+        bencher.iter_custom(|rounds| rounds_of(&rival, rounds));
+    });
     group.throughput(Throughput::Elements(VERSIONS.len() as u64));
     group.bench_function("key", |bencher| {
         bencher.iter(|| {
@@ -48,6 +58,30 @@ fn versions(c: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark starts its rival")]
+fn started(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> String {
+    let output = std::process::Command::new(program.as_ref()).args(args).output();
+    let output = output.expect("the program can be started");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "is libdpkg-dev installed (make bench)? {complaint}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The rival, compiled into `dir`.
+fn libdpkg(dir: &Path) -> std::path::PathBuf {
+    let program = dir.join("libdpkg-bench");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rivals/libdpkg.c");
+    let out = program.to_str().expect("a path of text");
+    started("cc", &["-O2", "-o", out, source, "-ldpkg", "-lmd"]);
+    program
+}
+
+fn rounds_of(rival: &Path, rounds: u64) -> Duration {
+    let rounds = rounds.to_string();
+    let args: Vec<&str> = std::iter::once(rounds.as_str()).chain(VERSIONS).collect();
+    Duration::from_nanos(started(rival, &args).trim().parse().expect("nanoseconds"))
 }
 
 criterion_group!(benches, versions);

@@ -14,6 +14,8 @@ mod cluster;
 mod drops;
 #[path = "e2e/faults.rs"]
 mod faults;
+#[path = "e2e/hints.rs"]
+mod hints;
 #[path = "e2e/isolated.rs"]
 mod isolated;
 #[path = "e2e/publish.rs"]

@@ -3,8 +3,14 @@
 pub mod deb;
 pub mod env;
 pub mod exec;
+#[cfg(any(feature = "rabbitmq", feature = "zeromq"))]
+mod foreign;
 mod lock;
 pub mod publish;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 pub mod source;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
+#[cfg(feature = "zeromq")]
+pub mod zeromq;

@@ -82,6 +82,10 @@ async fn build(client: &Client, assignment: Assignment, claim_id: String) -> boo
         }
         Err(e) => {
             tracing::error!(%job, "this machine cannot take a job: {e}");
+            // What was begun of it would be taken for a job in hand by the next start.
+            if let Err(e) = client.journal.place(job, attempt).remove() {
+                tracing::error!(%job, "a job that was not begun is left: {e}");
+            }
             let report = RefuseRequest { attempt, reason: e.to_string() };
             if let Err(e) = client.shop.api.refuse(job, &report).await {
                 tracing::warn!(%job, "the job cannot be given back: {e}");

@@ -5,51 +5,72 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use pybit_core::model::{Arch, ClientName, Dist, EnvName, FormatName, Suite, Target};
+use pybit_core::settings::Settings;
 use pybit_core::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use crate::secret::Secret;
 
-/// How a build client is set up. Every key may be left out but `url`, `work_dir` and `offers`.
+/// How a build client is set up. `url`, `work_dir` and `offers` have no default: they are empty where left out, for a program
+/// that fills them itself, and [`check`](Self::check) refuses that.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct ClientConfig {
     /// The client's name in the farm, the one that its token was made for; the host's name where left out.
-    #[serde(default)]
     pub name: Option<ClientName>,
     /// The farm's address: `http://farm:8080`.
+    #[serde(deserialize_with = "address")]
     pub url: String,
     /// The access token; better kept in a file.
-    #[serde(default)]
     pub token: Option<Secret>,
     /// A file that holds the access token, readable by nobody else.
-    #[serde(default)]
     pub token_file: Option<PathBuf>,
     /// The directory for jobs under way. One client process uses it at a time.
     pub work_dir: PathBuf,
     /// Jobs that are built at once.
-    #[serde(default = "one")]
     pub slots: u32,
     /// The user that builds run as, where the client itself runs as root.
-    #[serde(default)]
     pub build_user: Option<String>,
     /// Allows the environment `host`: builds that see this machine as it is.
-    #[serde(default)]
     pub allow_host: bool,
     /// Allows `git+file://` sources: repositories of this machine, read as the build user.
-    #[serde(default)]
     pub allow_file: bool,
+    /// Hosts with private addresses that git sources may come from: names, addresses or networks such as `10.0.0.0/8`.
+    /// Of the public Internet every host may.
+    pub allow_hosts: Vec<String>,
     /// What is built here.
     pub offers: Vec<OfferConfig>,
+    /// Where hints come from; without it the client only asks the server, which holds the question until there is work.
+    pub transport: Option<Settings>,
     /// The environment `sbuild`.
-    #[serde(default)]
     pub sbuild: SbuildConfig,
     /// Seconds that running builds get to end when the client is asked to; then they are given back.
-    #[serde(default)]
     pub drain_secs: u64,
     /// The address of a small page that shows what the client does: `127.0.0.1:8081`. None where left out.
-    #[serde(default)]
     pub status: Option<SocketAddr>,
+}
+
+impl Default for ClientConfig {
+    /// One slot and no offers: nothing may be built, and nothing dangerous is allowed.
+    fn default() -> Self {
+        Self {
+            name: None,
+            url: String::new(),
+            token: None,
+            token_file: None,
+            work_dir: PathBuf::new(),
+            slots: 1,
+            build_user: None,
+            allow_host: false,
+            allow_file: false,
+            allow_hosts: Vec::new(),
+            offers: Vec::new(),
+            transport: None,
+            sbuild: SbuildConfig::default(),
+            drain_secs: 0,
+            status: None,
+        }
+    }
 }
 
 /// Some targets: one suite and format, on each architecture, in each environment.
@@ -85,8 +106,21 @@ impl Default for SbuildConfig {
     }
 }
 
-fn one() -> u32 {
-    1
+/// Reads the address of a server. What [`Api::new`](crate::Api::new) refuses is refused here already: a configuration that
+/// was read holds no password in an address, and so cannot show one.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    checked(String::deserialize(deserializer)?)
+}
+
+/// Reads the address of a server that may be left out or empty, as [`address`] does.
+pub fn optional_address<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    let url = String::deserialize(d)?;
+    if url.is_empty() { Ok(None) } else { checked(url).map(Some) }
+}
+
+fn checked<E: de::Error>(url: String) -> Result<String, E> {
+    crate::api::parse_base(&url).map_err(E::custom)?;
+    Ok(url)
 }
 
 impl ClientConfig {
@@ -115,13 +149,27 @@ impl ClientConfig {
         targets.into_iter().collect()
     }
 
+    /// The keys that have no default and are empty.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let empty = [
+            ("client.url", self.url.is_empty()),
+            ("client.work_dir", self.work_dir.as_os_str().is_empty()),
+            ("client.offers", self.offers.is_empty()),
+        ];
+        empty.into_iter().filter_map(|(key, empty)| empty.then_some(key)).collect()
+    }
+
     /// Checks what the types cannot say.
     pub fn check(&self) -> Result<()> {
+        let missing = self.missing();
+        if !missing.is_empty() {
+            return Err(refuse(&format!("missing in the configuration: {}", missing.join(", "))));
+        }
         if !(1..=256).contains(&self.slots) {
             return Err(refuse("client.slots must be 1 to 256"));
         }
         if self.targets().is_empty() {
-            return Err(refuse("client.offers is empty: there is nothing to build"));
+            return Err(refuse("client.offers names no environment: there is nothing to build"));
         }
         if !self.work_dir.is_absolute() {
             return Err(refuse("client.work_dir must be an absolute path"));
@@ -216,6 +264,14 @@ mod tests {
     fn the_host_is_built_on_only_where_that_is_allowed() {
         assert!(config(OFFER).check().unwrap_err().message().contains("allow_host"));
         config(&format!("allow_host = true\n{OFFER}")).check().unwrap();
+    }
+
+    #[test]
+    fn what_has_no_default_must_be_given() {
+        let bare = ClientConfig::default();
+        assert_eq!(bare.missing(), ["client.url", "client.work_dir", "client.offers"]);
+        assert!(bare.check().unwrap_err().message().contains("client.url, client.work_dir"));
+        assert!(config("").check().unwrap_err().message().ends_with(": client.offers"));
     }
 
     #[test]

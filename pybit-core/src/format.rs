@@ -47,7 +47,8 @@ pub struct Step {
     pub cwd: PathBuf,
     /// Variables besides the fixed minimal set.
     pub vars: BTreeMap<String, String>,
-    /// Whether it may reach the network.
+    /// Whether it may reach the network. Held by environments with a network of their own, such as `sbuild`; in `host`, and for a
+    /// step on the machine, it is a wish.
     pub network: bool,
 }
 

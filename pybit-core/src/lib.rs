@@ -15,6 +15,8 @@ pub mod clock;
 pub mod conformance;
 pub mod error;
 pub mod farm;
+#[cfg(feature = "conformance")]
+pub mod faults;
 pub mod format;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -23,6 +25,7 @@ pub mod protocol;
 pub mod publish;
 pub mod settings;
 pub mod storage;
+pub mod traced;
 pub mod transport;
 pub mod version;
 

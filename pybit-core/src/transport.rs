@@ -94,18 +94,43 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// What it can do.
     fn capability(&self) -> Capability;
 
+    /// Says which farm sends over this transport; a server says it before it sends anything, clients never do. `farm` is
+    /// a name that no other farm has ([`AccountStore::farm_id`](crate::storage::AccountStore::farm_id)).
+    ///
+    /// - `another_farm_is_refused`: `Conflict`, code `foreign_farm`, where another farm sends over the same broker under
+    ///   the same names; saying the same again is fine.
+    ///
+    /// A broker that is away is asked when it is back, before anything is sent; `publish` and `health` then fail with it.
+    async fn serve_farm(&self, farm: &str) -> Result<()>;
+
     /// Publishes a hint.
     ///
     /// - `a_published_hint_reaches_a_consumer_of_its_route`: one consumer of that route, and of no other, gets it.
     /// - `a_hint_waits_for_a_consumer`: where the transport queues, it is delivered to one that comes later.
     /// - `ok_means_held`: `Ok` says that the broker holds it, or that the transport keeps nothing at all.
+    ///
+    /// `Unavailable` says that nobody holds it: publish it again later. Code `unroutable`: the broker is there and has no
+    /// queue for it.
     async fn publish(&self, hint: &Hint) -> Result<()>;
+
+    /// Publishes many hints, faster than one after the other where the transport can.
+    ///
+    /// - `ok_of_many_means_each_is_held`: after a failure any of them may be held too.
+    async fn publish_all(&self, hints: &[Hint]) -> Result<()> {
+        for hint in hints {
+            self.publish(hint).await?;
+        }
+        Ok(())
+    }
 
     /// Listens to routes as a client, with at most `credit` unacknowledged hints at a time.
     ///
     /// - `credit_bounds_unacknowledged_hints`: no more than `credit` are delivered before one is acknowledged.
     /// - `an_unacknowledged_hint_is_delivered_again`: where the transport redelivers, when its receipt is dropped, also
     ///   together with its inbox, and to whichever consumer is there; an acknowledged one is not.
+    ///
+    /// Where the transport goes over a network that was lost, the inbox is silent until it is back and then listens
+    /// again by itself; receipts from before are void, and their hints come again where the transport redelivers.
     async fn consume(
         &self,
         client: &ClientName,
@@ -127,8 +152,16 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// - `depth_counts_waiting_hints`: those of this route that no consumer has yet.
     async fn depth(&self, route: &Route) -> Result<u64>;
 
-    /// Whether messages can be sent now.
+    /// Whether messages can be sent now, or, for a client, whether they can arrive.
     async fn health(&self) -> Result<()>;
+
+    /// Messages that were not pybit's, too long, truncated or of another version: each was kept out and counted here.
+    fn foreign(&self) -> u64 {
+        0
+    }
+
+    /// Ends every connection in good order, where there are any; inboxes then end. To be called before a process ends.
+    async fn close(&self) {}
 }
 
 /// Where a client's hints arrive.
@@ -153,7 +186,8 @@ pub struct Delivery {
 /// Acknowledges one hint.
 #[async_trait]
 pub trait Receipt: Send + Sync + fmt::Debug {
-    /// The hint was acted upon, whatever came of it.
+    /// The hint was acted upon, whatever came of it. `Unavailable`: the transport was lost meanwhile, and the hint comes
+    /// again where the transport redelivers.
     async fn ack(self: Box<Self>) -> Result<()>;
 }
 

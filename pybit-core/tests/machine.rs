@@ -56,11 +56,13 @@ struct World {
     job: Job,
     outcomes: Vec<Option<Outcome>>,
     log: Vec<(JobStatus, JobStatus)>,
+    /// Whether other live clients offer the target.
+    others: bool,
 }
 
 impl World {
     fn new() -> Self {
-        Self { job: job(), outcomes: Vec::new(), log: Vec::new() }
+        Self { job: job(), outcomes: Vec::new(), log: Vec::new(), others: true }
     }
 
     fn claim(&mut self, client: &str) {
@@ -80,6 +82,7 @@ impl World {
             job: self.job.clone(),
             last_outcome: self.outcomes.last().copied().flatten(),
             client_streak: 0,
+            others: self.others,
         };
         let now = Timestamp::from_micros(2_000_000);
         match decide(&situation, command, &Policy::default(), now)? {
@@ -270,6 +273,19 @@ fn a_late_result_is_refused_once_another_client_has_the_job() {
     assert_eq!(world.apply(&late).unwrap_err().code(), "stale_attempt");
     world.apply(&finish(&world)).unwrap();
     assert_eq!((world.job.status, world.job.attempt), (JobStatus::Uploaded, 2));
+}
+
+#[test]
+fn another_client_is_preferred_only_where_there_is_another() {
+    for others in [true, false] {
+        let mut world = World { others, ..World::new() };
+        world.claim("one");
+        world.apply(&lapse(&world)).unwrap();
+        assert_eq!(world.job.avoid.is_some(), others, "after a loss");
+        world.claim("two");
+        world.apply(&Command::Refuse(holder(&world), "no".to_owned())).unwrap();
+        assert!(world.job.avoid.is_some(), "who refuses does not get it again at once");
+    }
 }
 
 #[test]

@@ -4,31 +4,30 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pybit_client::Secret;
+use pybit_client::config::optional_address;
 use pybit_core::model::{Arch, Dist, FormatName, RepositoryName, Suite};
 use pybit_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
 use crate::Publishers;
 
-/// How a watcher is set up.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How a watcher is set up. `work_dir` and `repositories` have no default: they are empty where left out, for a program that
+/// fills them itself, and [`check`](Self::check) refuses that.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct WatchConfig {
     /// The farm's address; left out, only drop directories are watched.
-    #[serde(default)]
+    #[serde(deserialize_with = "optional_address")]
     pub url: Option<String>,
     /// The access token, of role `publish`; better kept in a file.
-    #[serde(default)]
     pub token: Option<Secret>,
     /// A file that holds the access token, readable by nobody else.
-    #[serde(default)]
     pub token_file: Option<PathBuf>,
     /// The directory for files on their way into a repository.
     pub work_dir: PathBuf,
     /// The repositories.
     pub repositories: Vec<RepositoryConfig>,
     /// Directories that people and other tools put complete uploads into.
-    #[serde(default)]
     pub drops: Vec<DropConfig>,
 }
 
@@ -82,8 +81,21 @@ impl WatchConfig {
         Secret::configured(self.token.as_ref(), self.token_file.as_deref(), "watch")
     }
 
+    /// The keys that have no default and are empty.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let empty = [
+            ("watch.work_dir", self.work_dir.as_os_str().is_empty()),
+            ("watch.repositories", self.repositories.is_empty()),
+        ];
+        empty.into_iter().filter_map(|(key, empty)| empty.then_some(key)).collect()
+    }
+
     /// Checks what the types cannot say.
     pub fn check(&self, publishers: &Publishers) -> Result<()> {
+        let missing = self.missing();
+        if !missing.is_empty() {
+            return Err(refuse(format!("missing in the configuration: {}", missing.join(", "))));
+        }
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
             if !names.insert(&repository.name) {

@@ -1,21 +1,32 @@
 //! Connections: accepted without a busy loop, answered without delay, closed when nothing moves.
 //!
-//! poem 3.1 retries a failed accept at once (a server without free file descriptors then burns a whole core), leaves
-//! Nagle's algorithm on, and has no timeout for a request that never ends; so it is done here.
+//! poem 3.1's own server retries a failed accept at once (a server without free file descriptors then burns a whole core),
+//! leaves Nagle's algorithm on, has no timeout for a request that never ends, and goes on with a held request whose
+//! client is gone, as it polls a connection that has failed once more; so connections are served here.
 
+use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use poem::Endpoint;
 use poem::http::uri::Scheme;
-use poem::listener::Acceptor;
+use poem::http::{Request, Response};
 use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
 
 /// The pause after a failed accept.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -35,10 +46,10 @@ impl Door {
         Ok(Self { listener, local, seats: Arc::new(Semaphore::new(most.max(1))), idle })
     }
 
-    async fn next(&self) -> io::Result<(TcpStream, std::net::SocketAddr)> {
+    async fn next(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
-                Ok(accepted) => return Ok(accepted),
+                Ok(accepted) => return accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
                     tokio::time::sleep(PAUSE).await;
@@ -48,16 +59,38 @@ impl Door {
     }
 }
 
-impl Acceptor for Door {
-    type Io = Connection;
-
-    fn local_addr(&self) -> Vec<LocalAddr> {
-        vec![self.local.clone()]
+impl Door {
+    /// Answers every connection with `app` until `stopping`, then lets the requests that run end within `rest`.
+    ///
+    /// A request whose connection is gone is dropped where it waits.
+    pub(crate) async fn serve(
+        &self,
+        app: impl Endpoint + 'static,
+        stopping: &CancellationToken,
+        rest: Duration,
+    ) {
+        let app = Arc::new(app);
+        let open = GracefulShutdown::new();
+        let hurry = CancellationToken::new();
+        let _hurry_on_exit = hurry.clone().drop_guard();
+        while let Some(accepted) = stopping.run_until_cancelled(self.accept()).await {
+            let Ok((connection, remote)) = accepted else { break };
+            let served = open.watch(self.answered(connection, remote, &app));
+            let hurry = hurry.clone();
+            tokio::spawn(async move {
+                if let Some(Err(error)) = hurry.run_until_cancelled(served).await {
+                    tracing::debug!(%error, "a connection broke off");
+                }
+            });
+        }
+        if tokio::time::timeout(rest, open.shutdown()).await.is_err() {
+            tracing::warn!("connections that do not end are closed");
+        }
     }
 
-    async fn accept(&mut self) -> io::Result<(Connection, LocalAddr, RemoteAddr, Scheme)> {
+    async fn accept(&self) -> io::Result<(Connection, RemoteAddr)> {
         let seat = Arc::clone(&self.seats).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, remote) = self.next().await?;
+        let (stream, remote) = self.next().await;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection ended before it began");
         }
@@ -67,7 +100,31 @@ impl Acceptor for Door {
             deadline: Box::pin(tokio::time::sleep(self.idle)),
             _seat: seat,
         };
-        Ok((connection, self.local.clone(), RemoteAddr(remote.into()), Scheme::HTTP))
+        Ok((connection, RemoteAddr(remote.into())))
+    }
+
+    /// HTTP/1 or HTTP/2, as the client begins.
+    fn answered<E: Endpoint + 'static>(
+        &self,
+        connection: Connection,
+        remote: RemoteAddr,
+        app: &Arc<E>,
+    ) -> impl hyper_util::server::graceful::GracefulConnection<Error: std::fmt::Display + Send>
+    + Send
+    + use<E> {
+        let (app, local) = (Arc::clone(app), self.local.clone());
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let (app, local, remote) = (Arc::clone(&app), local.clone(), remote.clone());
+            async move {
+                let request = (request, local, remote, Scheme::HTTP).into();
+                let answer: Response<BoxBody<Bytes, io::Error>> =
+                    app.get_response(request).await.into();
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(connection), service)
+            .into_owned()
     }
 }
 

@@ -70,13 +70,17 @@ impl From<Error> for ApiError {
     }
 }
 
-/// The status of a failure's kind; a reused idempotency key is 422 as RFC draft-ietf-httpapi-idempotency-key says.
+/// Conflicts that the request itself makes, whoever else asks for what; the first as
+/// draft-ietf-httpapi-idempotency-key-header says.
+const NOT_BY_WAITING: [&str; 2] = ["idempotency_key_reused", "files_incomplete"];
+
+/// The status of a failure's kind.
 fn status_of(error: &Error) -> StatusCode {
     match error.kind() {
         ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorKind::Denied => StatusCode::FORBIDDEN,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::Conflict if error.code() == "idempotency_key_reused" => {
+        ErrorKind::Conflict if NOT_BY_WAITING.contains(&error.code()) => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         ErrorKind::Conflict => StatusCode::CONFLICT,

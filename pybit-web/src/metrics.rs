@@ -44,6 +44,7 @@ pub(crate) struct Metrics {
     durations: Family<RouteLabel, Histogram>,
     claims: Counter,
     reports: Family<EndLabel, Counter>,
+    foreign: Gauge,
 }
 
 impl Default for Metrics {
@@ -60,7 +61,10 @@ impl Default for Metrics {
         registry.register("attempts_claimed", "Attempts begun through this server", claims.clone());
         let reports = Family::default();
         registry.register("attempts_reported", "Reports taken by this server", reports.clone());
-        Self { registry, jobs, requests, durations, claims, reports }
+        let foreign = Gauge::default();
+        let help = "Messages on this server's transport that were not pybit's";
+        registry.register("transport_foreign", help, foreign.clone());
+        Self { registry, jobs, requests, durations, claims, reports, foreign }
     }
 }
 
@@ -88,8 +92,9 @@ impl Metrics {
         self.reports.get_or_create(&EndLabel { end }).inc();
     }
 
-    /// The text.
-    pub(crate) fn text(&self, counts: &StatusCounts) -> Result<String> {
+    /// The text; `foreign` is the transport's own count.
+    pub(crate) fn text(&self, counts: &StatusCounts, foreign: u64) -> Result<String> {
+        self.foreign.set(i64::try_from(foreign).unwrap_or(i64::MAX));
         for status in JobStatus::ALL {
             let gauge = self.jobs.get_or_create_owned(&StatusLabel { status: status.as_str() });
             gauge.set(i64::try_from(counts.of(status)).unwrap_or(i64::MAX));

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poem::Server;
 use pybit_core::{Error, ErrorKind, Farm, Result};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -53,19 +52,12 @@ pub async fn serve(
     background.close();
     // Nobody may be waiting for the address.
     let _ = ready.send(address);
-    let served = Server::new_with_acceptor(door)
-        .run_with_graceful_shutdown(
-            router::app(&state),
-            stopping.clone().cancelled_owned(),
-            Some(stop),
-        )
-        .await;
+    door.serve(router::app(&state), &stopping, stop).await;
     stopping.cancel();
     if tokio::time::timeout(stop, background.wait()).await.is_err() {
         tracing::warn!("a background step did not end in time");
     }
-    served
-        .map_err(|e| Error::new(ErrorKind::Unavailable, "the web server broke off").with_source(e))
+    Ok(())
 }
 
 fn cannot(address: SocketAddr, error: std::io::Error) -> Error {

@@ -17,8 +17,9 @@ const ARCHIVE: Duration = Duration::from_secs(5);
 const CLEAN: Duration = Duration::from_hours(1);
 /// Objects that nothing names are kept this long: a server may be about to name them.
 const ORPHANED: Duration = Duration::from_hours(24);
-/// The longest pause after failures.
+/// The longest pause after failures, and that of hints: a broker that was restarted is to get them soon.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_WITHOUT_HINTS: Duration = Duration::from_secs(5);
 
 /// Starts every loop; they end when the server stops.
 pub(crate) fn start(state: &AppState, tasks: &TaskTracker) {
@@ -52,7 +53,11 @@ async fn listen(state: AppState) {
 /// Sends hints as soon as there are any.
 async fn dispatch(state: AppState) {
     let mut unsent = state.farm.unsent();
-    let mut trouble = Trouble::new("dispatch");
+    let mut trouble = Trouble { longest: LONGEST_WITHOUT_HINTS, ..Trouble::new("dispatch") };
+    // A transport that keeps nothing has forgotten what was hinted before this server's start.
+    if let Err(error) = state.farm.rehint().await {
+        tracing::warn!(?error, "waiting jobs are hinted again in a while");
+    }
     while !state.stopping.is_cancelled() {
         unsent.borrow_and_update();
         let pause = trouble.after(state.farm.dispatch().await.map(|_| ()), DISPATCH);
@@ -87,11 +92,12 @@ where
 struct Trouble {
     what: &'static str,
     failures: u32,
+    longest: Duration,
 }
 
 impl Trouble {
     fn new(what: &'static str) -> Self {
-        Self { what, failures: 0 }
+        Self { what, failures: 0, longest: LONGEST_PAUSE }
     }
 
     fn is_over(&self) -> bool {
@@ -114,8 +120,7 @@ impl Trouble {
             }
             Err(error) => {
                 self.failures += 1;
-                let pause =
-                    (usual * 2_u32.saturating_pow(self.failures.min(10))).min(LONGEST_PAUSE);
+                let pause = (usual * 2_u32.saturating_pow(self.failures.min(10))).min(self.longest);
                 let pause = pause.max(usual);
                 tracing::warn!(task = self.what, ?error, ?pause, "a background step failed");
                 pause

@@ -1,13 +1,12 @@
 //! `pybit up --demo`: one package from source to an `apt-get` that takes it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pybit::config::Config;
+use pybit::config::{Config, Table};
 use pybit::roles::SUPERVISE;
-use pybit::roles::up::Ready;
+use pybit::roles::up::{Ready, own_client};
 use pybit_backends::exec::{Cmd, Exec, Supervisor};
-use pybit_client::config::{ClientConfig, SbuildConfig};
 use pybit_client::{Api, Destination, Retry, Secret};
 use pybit_core::model::{JobKind, NewSubmission, Source};
 use pybit_core::protocol::{Manifest, SubmissionReply};
@@ -18,24 +17,13 @@ use super::{follow, output, source};
 
 /// Lets the demo's client build on the machine itself: its sample is trusted, and an isolated root takes a while to make.
 pub(super) fn allow_host(config: &mut Config) {
-    let dir =
-        config.data_dir.clone().unwrap_or_else(|| PathBuf::from(super::context::USUAL_DATA_DIR));
-    let client = config.client.get_or_insert_with(|| ClientConfig {
-        name: None,
-        url: String::new(),
-        token: None,
-        token_file: None,
-        work_dir: std::path::absolute(dir.join("client")).unwrap_or(dir),
-        slots: 1,
-        build_user: None,
-        allow_host: true,
-        allow_file: true,
-        offers: Vec::new(),
-        sbuild: SbuildConfig::default(),
-        drain_secs: 0,
-        status: None,
-    });
-    client.allow_host = true;
+    if config.client.is_absent() {
+        config.client = Table::Given(own_client());
+    }
+    // An incomplete table is refused by the farm itself.
+    if let Table::Given(client) = &mut config.client {
+        client.allow_host = true;
+    }
 }
 
 /// Builds the sample, waits for its publication, and fetches it as a user would.

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use pybit::config::Config;
 use pybit_backends::env::BuildUser;
-use pybit_core::Result;
+use pybit_core::settings::Settings;
+use pybit_core::{Error, Result};
 use serde::Serialize;
 
 use super::context::{Context, USUAL_DATA_DIR, Where};
@@ -15,7 +17,7 @@ use super::output;
 /// Check what the roles need on this machine
 ///
 /// Exit code 1 says that something is missing; the last line is then the command that installs it. Whether a server
-/// answers is told too, and is nothing to install.
+/// and a transport answer is told too, and is nothing to install.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  pybit doctor\n  pybit doctor --role client,watch --json")]
 pub(super) struct Args {
@@ -50,6 +52,18 @@ struct Report {
     server: Option<String>,
     /// Why no server is known or answers.
     no_server: Option<String>,
+    /// How hints travel, where that is configured.
+    transports: Vec<TransportReport>,
+}
+
+/// One end of a transport.
+#[derive(Debug, Serialize)]
+struct TransportReport {
+    role: Role,
+    /// Without user and password.
+    url: String,
+    /// Why no hint comes through now; it is tried again while the role runs.
+    trouble: Option<String>,
 }
 
 /// One thing that a role needs.
@@ -90,15 +104,19 @@ const CLIENT_TOOLS: [(&str, &str); 9] = [
     ("dpkg-source", "dpkg-dev"),
     ("dpkg-buildpackage", "dpkg-dev"),
 ];
+/// How long a transport gets to connect.
+const TRANSPORT: Duration = Duration::from_secs(3);
 const WATCH_TOOLS: [(&str, &str); 2] = [("reprepro", "reprepro"), ("gpg", "gnupg")];
 
 pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let config = place.load()?;
     let checks = checks(&config, |role| args.role.is_empty() || args.role.contains(&role));
     let (server, no_server) = server(place).await;
+    let transports =
+        transports(&config, |role| args.role.is_empty() || args.role.contains(&role)).await;
     let fine = checks.iter().all(|c| c.fine);
     let install = install(&checks);
-    let report = Report { fine, checks, install, server, no_server };
+    let report = Report { fine, checks, install, server, no_server, transports };
     if args.json {
         output::json(&report)?;
     } else {
@@ -114,7 +132,7 @@ fn checks(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<Check> {
     }
     if wanted(Role::Client) {
         checks.extend(CLIENT_TOOLS.map(|tool| program(Role::Client, tool)));
-        let user = config.client.as_ref().and_then(|c| c.build_user.as_deref());
+        let user = config.client.readable().and_then(|c| c.build_user.as_deref());
         checks.push(build_user(user.unwrap_or(pybit::roles::up::BUILD_USER)));
     }
     if wanted(Role::Watch) {
@@ -190,6 +208,46 @@ async fn server(place: &Where) -> (Option<String>, Option<String>) {
     }
 }
 
+/// The configured transports of the roles, each asked whether it works.
+async fn transports(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<TransportReport> {
+    let ends = [
+        (Role::Web, config.transport.clone()),
+        (
+            Role::Client,
+            pybit::roles::client_settings(config).filter(|_| !config.client.is_absent()),
+        ),
+    ];
+    let mut reports = Vec::new();
+    for (role, settings) in ends {
+        let Some(settings) = settings.filter(|_| wanted(role)) else { continue };
+        let trouble = transport_trouble(&settings).await.map(|e| e.to_string());
+        reports.push(TransportReport { role, url: settings.shown(), trouble });
+    }
+    reports
+}
+
+async fn transport_trouble(settings: &Settings) -> Option<Error> {
+    // A server that runs has its address: binding it here too would only show that.
+    if settings.scheme() == "zmq+bind" {
+        return None;
+    }
+    let transport = match pybit::roles::transports().open(settings).await {
+        Ok(transport) => transport,
+        Err(error) => return Some(error),
+    };
+    let deadline = Instant::now() + TRANSPORT;
+    let trouble = loop {
+        match transport.health().await {
+            Err(error) if Instant::now() > deadline => break Some(error),
+            // A connection takes a moment.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Ok(()) => break None,
+        }
+    };
+    transport.close().await;
+    trouble
+}
+
 fn show(report: &Report) {
     for check in &report.checks {
         output::line(format!("{} {}", if check.fine { "ok     " } else { "missing" }, check.what));
@@ -202,6 +260,13 @@ fn show(report: &Report) {
                 output::tame(why.as_deref().unwrap_or("unknown"))
             ));
         }
+    }
+    for TransportReport { role, url, trouble } in &report.transports {
+        let who = if *role == Role::Web { "the server's hints" } else { "the client's hints" };
+        output::line(match trouble {
+            None => format!("ok      {who} over {url}"),
+            Some(why) => format!("note    {who}: {}", output::tame(why)),
+        });
     }
     if let Some(command) = &report.install {
         output::line(format!("\nThis installs what is missing:\n{command}"));

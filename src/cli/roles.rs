@@ -1,15 +1,15 @@
 //! `pybit web`, `client` and `watch`: one role alone, configured by the file.
 
 use pybit::roles;
-use pybit_core::{Error, Result};
+use pybit_core::Result;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Where;
 
-/// What a server, client or watcher by itself says of its work.
-const ALL: &str = "info,sqlx=warn";
+/// What a server, client or watcher by itself says of its work. What lapin says, the transport says in a sentence.
+const ALL: &str = "info,sqlx=warn,lapin=off";
 /// What `pybit up` says beside its own lines.
-pub(super) const QUIET: &str = "warn";
+pub(super) const QUIET: &str = "warn,lapin=off";
 
 /// Logs of a role go to standard error; `PYBIT_LOG` filters them, by `usual` where it is not set.
 pub(super) fn log_to_stderr(usual: &str) {
@@ -32,13 +32,6 @@ pub(super) fn ending() -> CancellationToken {
     token
 }
 
-fn missing(table: &str) -> Error {
-    Error::invalid(format!(
-        "the configuration has no [{table}] table; docs/configuration.md shows one"
-    ))
-    .with_code("invalid_configuration")
-}
-
 pub(super) async fn web(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
     let config = place.load()?;
@@ -47,15 +40,21 @@ pub(super) async fn web(place: &Where) -> Result<()> {
 
 pub(super) async fn client(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
-    let config = place.load()?.client.ok_or_else(|| missing("client"))?;
-    let drain = std::time::Duration::from_secs(config.drain_secs);
+    let config = place.load()?;
+    let client = config.client_role()?;
+    let transport = roles::client_transport(&config).await?;
+    let drain = std::time::Duration::from_secs(client.drain_secs);
     let stop =
         async move { pybit_client::signalled(drain).await.unwrap_or(pybit_client::Shutdown::Fast) };
-    roles::run_client(config, None, stop).await
+    let ended = roles::run_client(client, transport.clone(), stop).await;
+    if let Some(transport) = transport {
+        transport.close().await;
+    }
+    ended
 }
 
 pub(super) async fn watch(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
-    let config = place.load()?.watch.ok_or_else(|| missing("watch"))?;
+    let config = place.load()?.watch_role()?;
     roles::run_watch(config, ending()).await
 }

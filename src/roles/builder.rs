@@ -13,7 +13,7 @@ use pybit_client::{ClientConfig, Shutdown, Toolbox};
 use pybit_core::Result;
 use pybit_core::transport::Transport;
 
-/// The hidden verb of the `pybit` command that every build runs under.
+/// The hidden verb of the `pybit` command that every build and every publisher's tool runs under.
 pub const SUPERVISE: &str = "supervise";
 
 /// What this machine can build with: Debian packages from git, apt and uploads, in isolated roots and on the host.
@@ -25,7 +25,8 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
         mirror: config.sbuild.mirror.clone(),
         ..SbuildConfig::new(config.work_dir.join("roots"))
     };
-    let git = GitConfig { allow_file: config.allow_file, ..GitConfig::default() };
+    let allow_hosts = config.allow_hosts.iter().map(|h| h.parse()).collect::<Result<_>>()?;
+    let git = GitConfig { allow_file: config.allow_file, allow_hosts, ..GitConfig::default() };
     Ok(Toolbox {
         formats: vec![Arc::new(DebFormat::new())],
         fetchers: vec![
@@ -40,7 +41,7 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     })
 }
 
-/// Runs the build client until `shutdown`; `transport` carries hints where client and server share one.
+/// Runs the build client until `shutdown`; `transport` brings hints, where there is one.
 pub async fn run_client(
     config: ClientConfig,
     transport: Option<Arc<dyn Transport>>,

@@ -12,11 +12,10 @@ use pybit_backends::sql::SqliteFactory;
 use pybit_client::Secret;
 use pybit_core::clock::SystemClock;
 use pybit_core::format::PackageFormat;
-use pybit_core::memory::{MemoryStorageFactory, MemoryTransportFactory};
+use pybit_core::memory::MemoryStorageFactory;
 use pybit_core::model::Grant;
 use pybit_core::settings::{Registry, Settings};
 use pybit_core::storage::Storage;
-use pybit_core::transport::Transport;
 use pybit_core::{Error, Farm, Result};
 use pybit_web::{Blobs, WebParts};
 use tokio::sync::oneshot;
@@ -24,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::DataDir;
+use super::transport::server_transport;
 use crate::config::Config;
 
 /// The storages that this program knows, by URL scheme.
@@ -34,11 +34,6 @@ pub fn storages() -> Registry<dyn Storage> {
     #[cfg(feature = "postgres")]
     let known = known.with(PostgresFactory);
     known
-}
-
-/// The transports that this program knows, by URL scheme.
-pub fn transports() -> Registry<dyn Transport> {
-    Registry::new("transport").with(MemoryTransportFactory)
 }
 
 /// The data directory where none is configured.
@@ -52,9 +47,8 @@ pub fn data_dir(config: &Config) -> Result<DataDir> {
 /// Opens storage and transport, puts the configured suites into the catalogue, and makes a farm of it all.
 pub async fn open_farm(config: &Config, dir: &DataDir) -> Result<Farm> {
     let storage = config.storage.clone().unwrap_or_else(|| Settings::url(dir.storage_url()));
-    let transport = config.transport.clone().unwrap_or_else(|| Settings::url("memory:"));
     let storage = storages().open(&storage).await?;
-    let transport = transports().open(&transport).await?;
+    let transport = server_transport(config, storage.as_ref()).await?;
     pybit_web::seed(storage.as_ref(), &config.suites).await?;
     let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
     Ok(Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), config.policy.clone()))
@@ -109,10 +103,13 @@ pub async fn run_web(config: &Config, shutdown: CancellationToken) -> Result<()>
         tracing::info!(file = %dir.admin_token().display(), "made the administrator's token; it is in this file");
     }
     let mut parts = JoinSet::new();
+    let transport = Arc::clone(farm.transport());
     let address = start_web(&config, farm, &dir, &mut parts, shutdown).await?;
     dir.write_url(&format!("http://{address}"))?;
     tracing::info!(%address, "the web server is up");
-    match parts.join_next().await {
+    let ended = parts.join_next().await;
+    transport.close().await;
+    match ended {
         Some(ended) => {
             ended.map_err(|e| Error::internal("the web server panicked").with_source(e))?
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pybit_client::config::{ClientConfig, OfferConfig, machine_arch};
 use pybit_client::{Secret, Shutdown};
-use pybit_core::model::{Grant, Role};
+use pybit_core::model::{Grant, RepositoryName, Role};
 use pybit_core::{Error, Farm, Result};
 use pybit_watch::{RepositoryConfig, WatchConfig};
 use pybit_web::config::{EnvConfig, SuiteConfig};
@@ -42,6 +42,9 @@ pub async fn run(
     ready: impl FnOnce(Ready) + Send,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    // Before anything is made or started.
+    config.client.given()?;
+    config.watch.given()?;
     let dir = server::data_dir(&config)?;
     if config.suites.is_empty() {
         config.suites.push(own_suite()?);
@@ -67,10 +70,12 @@ pub async fn run(
         };
         run_client(client, Some(transport), told).await
     });
-    parts.spawn(run_watch(watch_config(&config, &dir, &url, &tokens), shutdown.clone()));
+    let watch = watch_config(&config, &dir, &url, &tokens)?;
+    parts.spawn(run_watch(watch, shutdown.clone()));
     let ended = first_failure(&mut parts).await;
     shutdown.cancel();
     while parts.join_next().await.is_some() {}
+    farm.transport().close().await;
     ended
 }
 
@@ -129,36 +134,27 @@ fn own_suite() -> Result<SuiteConfig> {
     })
 }
 
-/// The configured client, or one that builds every suite on this machine's architecture in isolated roots.
+/// The client of a farm whose configuration has no `[client]`: sources may lie on this machine, which is its user's own.
+pub fn own_client() -> ClientConfig {
+    ClientConfig { allow_file: true, ..ClientConfig::default() }
+}
+
+/// The configured client; what it leaves out is that every suite is built on this machine's architecture, in isolated roots.
 fn client_config(
     config: &Config,
     dir: &DataDir,
     url: &str,
     tokens: &Tokens,
 ) -> Result<ClientConfig> {
-    let mut client = match &config.client {
-        Some(client) => client.clone(),
-        None => ClientConfig {
-            name: None,
-            url: String::new(),
-            token: None,
-            token_file: None,
-            work_dir: dir.work("client"),
-            slots: 1,
-            build_user: None,
-            allow_host: false,
-            allow_file: true,
-            offers: Vec::new(),
-            sbuild: pybit_client::config::SbuildConfig::default(),
-            drain_secs: 0,
-            status: None,
-        },
-    };
+    let mut client = config.client.given()?.cloned().unwrap_or_else(own_client);
     client.name = Some(CLIENT.parse()?);
     url.clone_into(&mut client.url);
     client.token = None;
     client.token_file = Some(tokens.client.clone());
     client.build_user.get_or_insert_with(|| BUILD_USER.to_owned());
+    if client.work_dir.as_os_str().is_empty() {
+        client.work_dir = dir.work("client");
+    }
     if client.offers.is_empty() {
         client.offers = config.suites.iter().map(|s| offer(s, client.allow_host)).collect();
     }
@@ -176,10 +172,29 @@ fn offer(suite: &SuiteConfig, allow_host: bool) -> OfferConfig {
     }
 }
 
-/// The configured watcher, or one that publishes every suite that names a repository.
-fn watch_config(config: &Config, dir: &DataDir, url: &str, tokens: &Tokens) -> WatchConfig {
-    let named = config.suites.iter().filter_map(|s| Some((s, s.repository.clone()?)));
-    let repositories = named.map(|(suite, name)| RepositoryConfig {
+/// The configured watcher; what it leaves out is that every suite that names a repository is published.
+fn watch_config(config: &Config, dir: &DataDir, url: &str, tokens: &Tokens) -> Result<WatchConfig> {
+    let mut watch = config.watch.given()?.cloned().unwrap_or_default();
+    watch.url = Some(url.to_owned());
+    watch.token = None;
+    watch.token_file = Some(tokens.publish.clone());
+    if watch.work_dir.as_os_str().is_empty() {
+        watch.work_dir = dir.work("watch");
+    }
+    if watch.repositories.is_empty() {
+        let named = config.suites.iter().filter_map(|s| Some((s, s.repository.as_ref()?)));
+        watch.repositories = named.map(|(suite, name)| repository(suite, name, dir, url)).collect();
+    }
+    Ok(watch)
+}
+
+fn repository(
+    suite: &SuiteConfig,
+    name: &RepositoryName,
+    dir: &DataDir,
+    url: &str,
+) -> RepositoryConfig {
+    RepositoryConfig {
         dist: suite.dist.clone(),
         suite: suite.name.clone(),
         format: suite.format.clone(),
@@ -187,16 +202,6 @@ fn watch_config(config: &Config, dir: &DataDir, url: &str, tokens: &Tokens) -> W
         root: dir.repositories().join(name.as_str()),
         public_url: format!("{url}/repositories/{name}"),
         keep_snapshots: 3,
-        name,
-    });
-    let repositories = repositories.collect();
-    let configured = config.watch.clone();
-    WatchConfig {
-        url: Some(url.to_owned()),
-        token: None,
-        token_file: Some(tokens.publish.clone()),
-        work_dir: configured.as_ref().map_or_else(|| dir.work("watch"), |w| w.work_dir.clone()),
-        repositories: configured.as_ref().map_or(repositories, |w| w.repositories.clone()),
-        drops: configured.map_or_else(Vec::new, |w| w.drops),
+        name: name.clone(),
     }
 }

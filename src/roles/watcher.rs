@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pybit_backends::deb::DebVersions;
+use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::publish::{MachineTools, Reprepro, RepreproConfig};
 use pybit_core::clock::SystemClock;
 use pybit_core::publish::Publisher;
@@ -10,12 +11,17 @@ use pybit_core::{Error, ErrorKind, Result};
 use pybit_watch::{Publishers, RepositoryConfig, WatchConfig};
 use tokio_util::sync::CancellationToken;
 
-/// The publishers of the configured repositories, by the repository's format.
+use super::builder::SUPERVISE;
+
+/// The publishers of the configured repositories, by the repository's format. Their tools run under this program's own verb
+/// [`SUPERVISE`].
 pub fn publishers(config: &WatchConfig) -> Result<Publishers> {
-    config.repositories.iter().map(|r| Ok((r.name.clone(), publisher(r)?))).collect()
+    let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, None);
+    let named = |r: &RepositoryConfig| Ok((r.name.clone(), publisher(r, exec.clone())?));
+    config.repositories.iter().map(named).collect()
 }
 
-fn publisher(repository: &RepositoryConfig) -> Result<Arc<dyn Publisher>> {
+fn publisher(repository: &RepositoryConfig, exec: Exec) -> Result<Arc<dyn Publisher>> {
     if repository.format.as_str() != "deb" {
         let message = format!(
             "no publisher makes repositories of the format {}; known is deb",
@@ -28,7 +34,7 @@ fn publisher(repository: &RepositoryConfig) -> Result<Arc<dyn Publisher>> {
     config.keep_snapshots = repository.keep_snapshots;
     Ok(Arc::new(Reprepro::new(
         config,
-        Arc::new(MachineTools),
+        Arc::new(MachineTools::new(exec)),
         Arc::new(DebVersions),
         Arc::new(SystemClock),
     )?))

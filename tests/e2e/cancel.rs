@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::package::Package;
-use crate::support::{DEADLINE, Farm, processes_with, wait_for};
+use crate::support::process::processes_with;
+use crate::support::{Farm, outcomes, wait_for};
 
 #[test]
 #[ignore = "needs dpkg-dev, debhelper and the user pybit-build"]
@@ -20,15 +21,8 @@ fn a_cancelled_build_leaves_no_process_and_no_directory() {
         ))
         .gate(&gate);
     let tree = package.write(farm.path());
-    let reply = farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--json"]);
-    let submission = reply["submission"]["id"].to_string();
-    let job = wait_for("the build", DEADLINE, || {
-        let jobs = farm.json(&["jobs", "--submission", &submission, "--json"]);
-        let job =
-            jobs.as_array().unwrap().iter().find(|j| j["kind"] == "binary")?["id"].as_i64()?;
-        let status = farm.job(job)["job"]["status"].clone();
-        (status == "Building" && farm.log(job, 1).contains("building-now")).then_some(job)
-    });
+    let job = farm.binary_job(&farm.submit(&tree).0);
+    farm.wait_building(job, 1);
     let marker = gate.to_str().unwrap();
     assert!(!processes_with(marker).is_empty(), "the build runs");
     let asked = Instant::now();
@@ -39,8 +33,8 @@ fn a_cancelled_build_leaves_no_process_and_no_directory() {
     let detail = farm.wait_status(job, "Cancelled");
     assert!(asked.elapsed() < Duration::from_secs(10), "confirmed soon: {detail}");
     wait_for("the job's directory to be gone", Duration::from_secs(3), || {
-        let jobs = farm.path().join("one-work/jobs");
-        std::fs::read_dir(jobs).map_or(Some(()), |mut dir| dir.next().is_none().then_some(()))
+        std::fs::read_dir(farm.jobs_dir("one"))
+            .map_or(Some(()), |mut dir| dir.next().is_none().then_some(()))
     });
-    assert_eq!(detail["attempts"][0]["outcome"], "cancelled");
+    assert_eq!(outcomes(&detail), ["cancelled"]);
 }

@@ -1,25 +1,8 @@
 //! Uploads that people and tools drop into a directory.
 
-use std::path::Path;
-use std::process::Command;
-
 use crate::support::package::Package;
+use crate::support::upload::{built, drop_files, files_of};
 use crate::support::{DEADLINE, Farm, wait_for};
-
-/// Builds a package as a maintainer would, and returns the directory of the upload.
-fn built(farm: &Farm, name: &str) -> std::path::PathBuf {
-    let parent = farm.path().join("maintainer");
-    let tree = Package::new(name, "1.0").write(&parent);
-    let args = ["-us", "-uc", "--build=full", "--no-sign"];
-    let output = Command::new("dpkg-buildpackage").args(args).current_dir(tree).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    parent
-}
-
-fn files_of(dir: &Path) -> Vec<std::path::PathBuf> {
-    let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
-    files.filter(|p| p.is_file()).collect()
-}
 
 #[test]
 #[ignore = "needs dpkg-dev, debhelper and reprepro"]
@@ -29,12 +12,10 @@ fn a_drop_is_published_once_it_is_complete_and_not_before() {
     let _watcher = farm.watcher();
     let incoming = farm.path().join("incoming");
     wait_for("the drop directory", DEADLINE, || incoming.join("rejected").is_dir().then_some(()));
-    let upload = built(&farm, "pybit-drop");
+    let upload = built(farm.path(), &Package::new("pybit-drop", "1.0"));
     let files = files_of(&upload);
     let deb = files.iter().find(|p| p.extension().is_some_and(|e| e == "deb")).unwrap();
-    for file in files.iter().filter(|f| *f != deb) {
-        std::fs::copy(file, incoming.join(file.file_name().unwrap())).unwrap();
-    }
+    drop_files(files.iter().filter(|f| *f != deb), &incoming);
     let whole = std::fs::read(deb).unwrap();
     let arriving = incoming.join(deb.file_name().unwrap());
     std::fs::write(&arriving, &whole[..whole.len() / 2]).unwrap();
@@ -56,9 +37,8 @@ fn what_arrived_while_the_watcher_was_down_is_published_and_a_wrong_drop_is_refu
     let _web = farm.web();
     let incoming = farm.path().join("incoming");
     std::fs::create_dir_all(&incoming).unwrap();
-    for file in files_of(&built(&farm, "pybit-early")) {
-        std::fs::copy(&file, incoming.join(file.file_name().unwrap())).unwrap();
-    }
+    let early = built(farm.path(), &Package::new("pybit-early", "1.0"));
+    drop_files(&files_of(&early), &incoming);
     let evil = "Format: 1.8\nSource: evil\nVersion: 1\nFiles:\n 00 1 misc optional ../../evil\n";
     std::fs::write(incoming.join("evil_1_amd64.changes"), evil).unwrap();
     let _watcher = farm.watcher();

@@ -1,24 +1,7 @@
 //! What is killed, and what must not be lost by it.
 
 use crate::support::package::Package;
-use crate::support::{DEADLINE, Farm, wait_for};
-
-fn binary_job(farm: &Farm, submission: &str) -> i64 {
-    wait_for("the binary job", DEADLINE, || {
-        let jobs = farm.json(&["jobs", "--submission", submission, "--json"]);
-        jobs.as_array().unwrap().iter().find(|j| j["kind"] == "binary")?["id"].as_i64()
-    })
-}
-
-fn building(farm: &Farm, job: i64, attempt: u32) {
-    wait_for("the build to say something", DEADLINE, || {
-        let detail = farm.job(job);
-        let status = &detail["job"]["status"];
-        assert!(status != "Failed", "{detail}");
-        let running = status == "Building" && detail["job"]["attempt"] == attempt;
-        (running && farm.log(job, attempt).contains("building-now")).then_some(())
-    });
-}
+use crate::support::{Farm, outcomes};
 
 #[test]
 #[ignore = "needs dpkg-dev, debhelper, reprepro and the user pybit-build"]
@@ -29,17 +12,14 @@ fn a_client_killed_mid_build_loses_nothing() {
     let one = farm.client("one");
     let _watcher = farm.watcher();
     let tree = Package::new("pybit-kill", "1.0").gate(&gate).write(farm.path());
-    let reply = farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--json"]);
-    let job = binary_job(&farm, &reply["submission"]["id"].to_string());
-    building(&farm, job, 1);
+    let job = farm.binary_job(&farm.submit(&tree).0);
+    farm.wait_building(job, 1);
     one.kill();
     let _two = farm.client("two");
-    building(&farm, job, 2);
+    farm.wait_building(job, 2);
     std::fs::write(&gate, "").unwrap();
     let detail = farm.wait_status(job, "Done");
-    let outcomes: Vec<_> =
-        detail["attempts"].as_array().unwrap().iter().map(|a| a["outcome"].clone()).collect();
-    assert_eq!(outcomes, ["lost", "succeeded"]);
+    assert_eq!(outcomes(&detail), ["lost", "succeeded"]);
     assert!(farm.log(job, 1).contains("building-now"), "the first attempt's log is kept");
     assert!(farm.log(job, 2).contains("built"));
     assert_eq!(farm.published("pybit-kill"), ["1.0"], "the repository holds one copy");
@@ -56,9 +36,8 @@ fn a_server_killed_mid_build_leaves_no_gap() {
     let mut package = Package::new("pybit-gap", "1.0").gate(&gate);
     package = package.build("for i in $$(seq 1 2000); do echo line-$$i; done");
     let tree = package.write(farm.path());
-    let reply = farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--json"]);
-    let job = binary_job(&farm, &reply["submission"]["id"].to_string());
-    building(&farm, job, 1);
+    let job = farm.binary_job(&farm.submit(&tree).0);
+    farm.wait_building(job, 1);
     web.kill();
     std::fs::write(&gate, "").unwrap();
     let _web = farm.web();

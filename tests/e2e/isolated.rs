@@ -1,5 +1,6 @@
 //! Debian's own source, built in an isolated root, installed from the farm's repository.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -44,39 +45,46 @@ impl Drop for Up {
     }
 }
 
-/// Installs a package with an apt and dpkg of its own, which know nothing but the repository, and runs it.
-fn install(root: &Path, url: &str, key: &str, package: &str) {
-    for dir in
-        ["etc/apt", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"]
-    {
-        std::fs::create_dir_all(root.join(dir)).unwrap();
-    }
-    std::fs::write(root.join("var/lib/dpkg/status"), "").unwrap();
-    std::fs::write(root.join("key.asc"), key).unwrap();
-    let line = format!("deb [signed-by={}/key.asc] {url} bookworm main\n", root.display());
-    std::fs::write(root.join("etc/apt/sources.list"), line).unwrap();
-    let options = [
-        format!("Dir={}", root.display()),
-        format!("Dir::State::status={}/var/lib/dpkg/status", root.display()),
-        "Dir::Etc::parts=/dev/null".to_owned(),
-        "APT::Sandbox::User=root".to_owned(),
-        "APT::Update::Error-Mode=any".to_owned(),
+/// Runs a command as root: entering a root needs that.
+fn as_root(argv: &[&str]) -> String {
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let argv =
+        if is_root { argv.to_vec() } else { [&["sudo", "--non-interactive"], argv].concat() };
+    let output = Command::new(argv[0]).args(&argv[1..]).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{argv:?}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Installs a package into the clean root that the build client has made for itself, from the repository and nothing
+/// else, with the root's own apt and dpkg; what the package's program then says there.
+fn install(up: &Path, url: &str, key: &str, package: &str) -> String {
+    let roots = std::fs::read_dir(up.join("pybit-data/client/roots")).unwrap();
+    let root = roots.map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "tar"));
+    let clean = tempfile::tempdir().unwrap();
+    let place = clean.path().join("root");
+    std::fs::create_dir(&place).unwrap();
+    let (place, root) = (place.to_str().unwrap(), root.expect("a root"));
+    as_root(&["tar", "--extract", "--directory", place, "--file", root.to_str().unwrap()]);
+    let files = [
+        ("etc/apt/pybit.asc", key.to_owned()),
+        (
+            "etc/apt/sources.list",
+            format!("deb [signed-by=/etc/apt/pybit.asc] {url} bookworm main\n"),
+        ),
     ];
-    for words in [&["update"][..], &["download", package]] {
-        let mut apt = Command::new("apt-get");
-        for option in &options {
-            apt.args(["-o", option]);
-        }
-        let output = apt.args(words).current_dir(root).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    as_root(&["rm", "-rf", &format!("{place}/etc/apt/sources.list.d")]);
+    for (name, text) in files {
+        let written = clean.path().join("file");
+        std::fs::write(&written, text).unwrap();
+        let to = format!("{place}/{name}");
+        as_root(&["install", "--mode=644", written.to_str().unwrap(), &to]);
     }
-    let deb = std::fs::read_dir(root).unwrap().map(|e| e.unwrap().path());
-    let deb = deb.into_iter().find(|p| p.extension().is_some_and(|e| e == "deb")).unwrap();
-    let target = root.join("installed");
-    let status = Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(&target).status().unwrap();
-    assert!(status.success());
-    let said = Command::new(target.join("usr/bin/hello")).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&said.stdout), "Hello, world!\n");
+    as_root(&["chroot", place, "apt-get", "update", "--option=APT::Update::Error-Mode=any"]);
+    as_root(&["chroot", place, "apt-get", "install", "--yes", package]);
+    let said = as_root(&["chroot", place, package]);
+    as_root(&["rm", "-rf", "--one-file-system", place]);
+    said
 }
 
 #[test]
@@ -97,6 +105,5 @@ fn debians_hello_goes_from_the_archive_to_an_installed_package() {
     let address = url.trim().strip_prefix("http://").unwrap();
     let (fine, key) = Farm::get_from(address, "/repositories/bookworm/pybit.asc");
     assert!(fine);
-    let root = tempfile::tempdir().unwrap();
-    install(root.path(), &repository, &key, "hello");
+    assert_eq!(install(up.dir.path(), &repository, &key, "hello"), "Hello, world!\n");
 }

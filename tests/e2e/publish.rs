@@ -1,7 +1,7 @@
 //! From source to an installable package, by each way in.
 
-use crate::support::package::Package;
-use crate::support::{DEADLINE, Farm, wait_for};
+use crate::support::Farm;
+use crate::support::package::{Package, tagged};
 
 fn jobs_of(reply: &serde_json::Value) -> Vec<i64> {
     reply["jobs"].as_array().unwrap().iter().map(|j| j["id"].as_i64().unwrap()).collect()
@@ -30,21 +30,11 @@ fn a_git_tag_becomes_a_package() {
     let _web = farm.web();
     let (_client, _watcher) = (farm.client("one"), farm.watcher());
     let tree = Package::new("pybit-git", "2.0").write(farm.path());
-    git(&tree, &["init", "--quiet", "--initial-branch=main"]);
-    git(&tree, &["add", "--all"]);
-    git(&tree, &["commit", "--quiet", "--message=one"]);
-    git(&tree, &["tag", "debian/2.0"]);
+    tagged(&tree, "debian/2.0");
     let source = format!("git+file://{}#debian/2.0", tree.display());
     let done = farm.json(&["submit", &source, "--suite", "bookworm", "--wait", "--json"]);
     assert_eq!(jobs_of(&done).len(), 2, "{done}");
     assert_eq!(farm.published("pybit-git"), ["2.0"]);
-}
-
-fn git(tree: &std::path::Path, args: &[&str]) {
-    let user = ["-c", "user.name=A Tester", "-c", "user.email=tester@example.org"];
-    let status =
-        std::process::Command::new("git").args(user).args(args).current_dir(tree).status().unwrap();
-    assert!(status.success(), "git {args:?}");
 }
 
 #[test]
@@ -75,15 +65,9 @@ fn a_result_waits_for_a_watcher_that_is_away() {
     let _web = farm.web();
     let _client = farm.client("one");
     let tree = Package::new("pybit-late", "1.0").write(farm.path());
-    let reply = farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--json"]);
-    let source = jobs_of(&reply)[0];
+    let (submission, source) = farm.submit(&tree);
     farm.wait_status(source, "Done");
-    let submission = reply["submission"]["id"].to_string();
-    let binary = wait_for("the binary job", DEADLINE, || {
-        let jobs = farm.json(&["jobs", "--submission", &submission, "--json"]);
-        let found = jobs.as_array().unwrap().iter().find(|j| j["kind"] == "binary")?;
-        found["id"].as_i64()
-    });
+    let binary = farm.binary_job(&submission);
     farm.wait_status(binary, "Uploaded");
     let _watcher = farm.watcher();
     farm.wait_status(binary, "Done");

@@ -1,13 +1,17 @@
 //! A real farm of real processes for the end-to-end tests: every wait is for an event, with a deadline.
 
+pub(crate) mod http;
 pub(crate) mod package;
+pub(crate) mod process;
+pub(crate) mod upload;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+pub(crate) use process::Role;
 
 /// The program under test.
 pub(crate) const PYBIT: &str = env!("CARGO_BIN_EXE_pybit");
@@ -27,53 +31,6 @@ pub(crate) fn wait_for<T>(what: &str, longest: Duration, mut ask: impl FnMut() -
     }
 }
 
-/// A process of the farm, killed with the test.
-#[derive(Debug)]
-pub(crate) struct Role {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Role {
-    /// Starts `pybit` with these words, its output into a file.
-    pub(crate) fn start(name: &str, dir: &Path, args: &[&str]) -> Self {
-        let log = dir.join(format!("{name}.log"));
-        let out = std::fs::File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(PYBIT)
-            .args(args)
-            .current_dir(dir)
-            .env_remove("PYBIT_URL")
-            .env_remove("PYBIT_TOKEN")
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().unwrap())
-            .stderr(out)
-            .spawn()
-            .unwrap();
-        Self { child, log }
-    }
-
-    /// Ends it as a crash would: signal 9.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// What it has said.
-    pub(crate) fn said(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- {}\n{}", self.log.display(), self.said());
-        }
-    }
-}
-
 /// A farm in a directory of its own: a web server, build clients and a watcher as separate processes.
 #[derive(Debug)]
 pub(crate) struct Farm {
@@ -90,19 +47,24 @@ pub(crate) fn machine_arch() -> String {
 impl Farm {
     /// Writes the configuration of every role. Leases are short, so that lost clients are seen soon.
     pub(crate) fn new(extra: &str) -> Self {
+        Self::with_lease(Duration::from_secs(2), extra)
+    }
+
+    /// A farm whose leases lapse after `ttl`.
+    pub(crate) fn with_lease(ttl: Duration, extra: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("pybit-e2e-").tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let farm = Self { dir, port };
         let root = farm.path().display().to_string();
-        let arch = machine_arch();
+        let (arch, ttl) = (machine_arch(), ttl.as_millis());
         let config = format!(
             r#"
 data_dir = "{root}/data"
 
 [policy]
-lease_ttl_ms = 2000
+lease_ttl_ms = {ttl}
 heartbeat_ms = 300
 infra_backoff_ms = 200
 avoid_ms = 500
@@ -136,7 +98,18 @@ weight = 1
 
     /// The server's address.
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.address())
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The administrator's token.
+    pub(crate) fn admin_token(&self) -> String {
+        let file = self.path().join("data/admin.token");
+        std::fs::read_to_string(file).unwrap_or_default().trim().to_owned()
     }
 
     /// Starts the web server and waits until it answers.
@@ -164,6 +137,22 @@ weight = 1
 
     /// Starts a build client that builds on the machine itself.
     pub(crate) fn client(&self, name: &str) -> Role {
+        self.client_through(name, &self.url())
+    }
+
+    /// Starts a build client that reaches the server at another address.
+    pub(crate) fn client_through(&self, name: &str, url: &str) -> Role {
+        let config = self.client_config(name, url);
+        Role::start(name, self.path(), &["--config", config.to_str().unwrap(), "client"])
+    }
+
+    /// Where a build client keeps the jobs that it has in hand.
+    pub(crate) fn jobs_dir(&self, client: &str) -> PathBuf {
+        self.path().join(format!("{client}-work/jobs"))
+    }
+
+    /// Writes the configuration of a build client, where there is none yet.
+    pub(crate) fn client_config(&self, name: &str, url: &str) -> PathBuf {
         let config = self.path().join(format!("{name}.toml"));
         if !config.exists() {
             let token = self.token(name, &["--role", "client", "--client", name]);
@@ -171,7 +160,7 @@ weight = 1
                 r#"
 [client]
 name = "{name}"
-url = "{}"
+url = "{url}"
 token_file = "{}"
 work_dir = "{}/{name}-work"
 build_user = "pybit-build"
@@ -184,13 +173,12 @@ suite = "bookworm"
 format = "deb"
 envs = ["host"]
 "#,
-                self.url(),
                 token.display(),
                 self.path().display(),
             );
             std::fs::write(&config, text).unwrap();
         }
-        Role::start(name, self.path(), &["--config", config.to_str().unwrap(), "client"])
+        config
     }
 
     /// Starts the watcher.
@@ -231,16 +219,20 @@ refuse_after_secs = 1
 
     /// Runs a verb of the command to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
-        let token =
-            std::fs::read_to_string(self.path().join("data/admin.token")).unwrap_or_default();
-        Command::new(PYBIT)
+        self.command(args).output().unwrap()
+    }
+
+    /// A verb of the command as the administrator gives it, before it is started.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PYBIT);
+        command
             .args(args)
             .current_dir(self.path())
             .env("PYBIT_URL", self.url())
-            .env("PYBIT_TOKEN", token.trim())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .env("PYBIT_TOKEN", self.admin_token())
+            .env("XDG_CACHE_HOME", self.path().join("cache"))
+            .stdin(Stdio::null());
+        command
     }
 
     /// A verb that must succeed, its JSON read.
@@ -273,26 +265,38 @@ refuse_after_secs = 1
 
     /// A plain GET: whether it succeeded, and the body.
     pub(crate) fn get(&self, path: &str) -> (bool, String) {
-        Self::get_from(&format!("127.0.0.1:{}", self.port), path)
+        Self::get_from(&self.address(), path)
     }
 
     /// A plain GET from a server on this machine.
     pub(crate) fn get_from(address: &str, path: &str) -> (bool, String) {
-        use std::io::Write;
-        let Ok(mut stream) = std::net::TcpStream::connect(address) else {
-            return (false, String::new());
-        };
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
-        if stream.write_all(request.as_bytes()).is_err() {
-            return (false, String::new());
-        }
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        (head.starts_with("HTTP/1.1 200"), body.to_owned())
+        let answer = http::ask(address, "GET", path, &[], b"");
+        (answer.status == 200, answer.body)
+    }
+
+    /// Submits a source tree for `bookworm`; the number of the submission and of its first job.
+    pub(crate) fn submit(&self, tree: &Path) -> (String, i64) {
+        let reply = self.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--json"]);
+        (reply["submission"]["id"].to_string(), reply["jobs"][0]["id"].as_i64().unwrap())
+    }
+
+    /// Waits for the binary job of a submission.
+    pub(crate) fn binary_job(&self, submission: &str) -> i64 {
+        wait_for("the binary job", DEADLINE, || {
+            let jobs = self.json(&["jobs", "--submission", submission, "--json"]);
+            jobs.as_array().unwrap().iter().find(|j| j["kind"] == "binary")?["id"].as_i64()
+        })
+    }
+
+    /// Waits until the build of a [gated](package::Package::gate) package has begun.
+    pub(crate) fn wait_building(&self, job: i64, attempt: u32) {
+        wait_for("the build to say something", DEADLINE, || {
+            let detail = self.job(job);
+            let status = &detail["job"]["status"];
+            assert!(status != "Failed", "{detail}");
+            let running = status == "Building" && detail["job"]["attempt"] == attempt;
+            (running && self.log(job, attempt).contains("building-now")).then_some(())
+        });
     }
 
     /// Versions of a binary package that readers of the repository see, in `Packages`.
@@ -313,18 +317,8 @@ refuse_after_secs = 1
     }
 }
 
-/// Processes whose environment or command line holds `marker`.
-pub(crate) fn processes_with(marker: &str) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        let holds = |file: &str| {
-            std::fs::read(entry.path().join(file))
-                .is_ok_and(|b| String::from_utf8_lossy(&b).contains(marker))
-        };
-        if pid != std::process::id() && (holds("cmdline") || holds("environ")) {
-            found.push(pid);
-        }
-    }
-    found
+/// How the attempts of a job ended, oldest first.
+pub(crate) fn outcomes(detail: &Value) -> Vec<&str> {
+    let attempts = detail["attempts"].as_array().unwrap();
+    attempts.iter().map(|a| a["outcome"].as_str().unwrap_or("none")).collect()
 }

@@ -1,6 +1,7 @@
 //! Small real Debian source packages, each made for one test.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A native source package that builds in moments and does what its test asks.
 #[derive(Debug, Clone)]
@@ -76,5 +77,19 @@ impl Package {
         let run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(tree.join("debian/rules"), run).unwrap();
         tree
+    }
+}
+
+/// Makes a git repository of a source tree, with its one commit under a tag.
+pub(crate) fn tagged(tree: &Path, tag: &str) {
+    for words in [
+        &["init", "--quiet", "--initial-branch=main"][..],
+        &["add", "--all"],
+        &["commit", "--quiet", "--message=one"],
+        &["tag", tag],
+    ] {
+        let user = ["-c", "user.name=A Tester", "-c", "user.email=tester@example.org"];
+        let git = Command::new("git").args(user).args(words).current_dir(tree).status().unwrap();
+        assert!(git.success(), "git {words:?}");
     }
 }

@@ -13,6 +13,11 @@ use crate::exec::{Cmd, Exec};
 
 /// Builds on the machine itself, as the build user: nothing keeps a package from the machine's network, from what that
 /// user may read, or from what is installed. So a client offers it only where its configuration allows it.
+///
+/// A step's `network: false` is not held here. Cutting the network takes a network namespace, and that takes root or a user
+/// namespace: the one is not given where the client runs as an ordinary user, the other is forbidden on many machines and shows
+/// files under other owners. A build that would be cut off on one machine and not on the next is worse than one that never is:
+/// whoever wants it cut off builds in `sbuild`.
 #[derive(Debug, Clone)]
 pub struct HostEnvironment {
     exec: Exec,

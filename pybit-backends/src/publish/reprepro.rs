@@ -131,7 +131,7 @@ impl Reprepro {
             Ok(Ok((transaction, _))) => gpg.sign(&fingerprint, &transaction.dist()).await,
             _ => Ok(()),
         };
-        gpg.close().await?;
+        gpg.close()?;
         let (transaction, number) = match sealed? {
             Ok(sealed) => sealed,
             Err(refusal) => return Ok(Err(refusal)),
@@ -161,7 +161,7 @@ impl Reprepro {
         match opened.await {
             Ok((key, fingerprint)) => Ok((key, fingerprint, gpg)),
             Err(e) => {
-                gpg.close().await?;
+                gpg.close()?;
                 Err(e)
             }
         }
@@ -170,7 +170,7 @@ impl Reprepro {
     /// Makes `public.asc` the key that signs.
     async fn prepare_key(&self) -> Result<String> {
         let (key, _, gpg) = self.open_key().await?;
-        gpg.close().await?;
+        gpg.close()?;
         let public = self.layout.public_key();
         if files::text(&public)?.as_deref() != Some(&key) {
             let draft = public.with_extension("new");

@@ -123,7 +123,12 @@ async fn read_binary(
     let path = dir.join(name);
     let mut argv = vec!["dpkg-deb".to_owned(), "--field".to_owned(), path.display().to_string()];
     argv.extend(FIELDS.map(str::to_owned));
-    let done = tool.run(&argv, dir, &BTreeMap::new()).await?;
+    let done = match tool.run(&argv, dir, &BTreeMap::new()).await {
+        Err(e) if e.kind() == ErrorKind::TooLarge => {
+            return Ok(Err(Refusal(format!("{name} is described at unreasonable length"))));
+        }
+        done => done?,
+    };
     if done.code != 0 && done.trouble().is_some() {
         return Err(error::tool("dpkg-deb", &format!("read {name}"), &done));
     }

@@ -13,10 +13,11 @@ use super::config::KeyChoice;
 use super::tool::{Done, Tool};
 use super::{error, files};
 
-/// The one use of a key directory at a time: gpg, and an agent of its own.
+/// The one use of a key directory at a time.
 ///
-/// gpg works in a temporary home. For one, gpg-agent's socket lies in the home, and a socket's path holds at most 108
-/// bytes; for another, an agent that a killed publication has left is not asked again: it answers that there are no keys.
+/// gpg works in a temporary home: gpg-agent's socket lies in the home, and a socket's path holds at most 108 bytes. Each run
+/// of gpg starts an agent of its own, which ends with the run: the supervisor leaves no daemon. The next one finds a socket
+/// that nobody answers, and takes its place.
 #[derive(Debug)]
 pub(super) struct Gpg<'a> {
     tool: &'a dyn Tool,
@@ -36,7 +37,7 @@ impl<'a> Gpg<'a> {
             fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
                 .map_err(|e| error::io("protect", &dir, e))?;
         }
-        remove_abandoned_home(keys)?;
+        remove_home(keys)?;
         let home = tempfile::Builder::new()
             .prefix(PREFIX)
             .permissions(fs::Permissions::from_mode(0o700))
@@ -52,32 +53,20 @@ impl<'a> Gpg<'a> {
         Ok(Self { tool, home, keys: keys.to_owned() })
     }
 
-    async fn run(&self, program: &str, command: &[&str]) -> Result<Done> {
-        let home = self.home.path().display().to_string();
-        let mut argv = vec![program.to_owned(), "--homedir".to_owned(), home];
-        if program == "gpg" {
-            argv.extend(
-                ["--batch", "--no-tty", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""]
-                    .map(str::to_owned),
-            );
-            argv.extend(["--trust-model".to_owned(), "always".to_owned()]);
-        }
-        argv.extend(command.iter().map(ToString::to_string));
-        self.tool.run(&argv, self.home.path(), &BTreeMap::new()).await
-    }
-
     async fn gpg(&self, what: &str, args: &[&str]) -> Result<Done> {
-        let done = self.run("gpg", args).await?;
+        let home = self.home.path().display().to_string();
+        let fixed = ["gpg", "--homedir", &home, "--batch", "--no-tty", "--yes"];
+        let unattended =
+            ["--pinentry-mode", "loopback", "--passphrase", "", "--trust-model", "always"];
+        let words: Vec<_> =
+            fixed.iter().chain(&unattended).chain(args).map(ToString::to_string).collect();
+        let done = self.tool.run(&words, self.home.path(), &BTreeMap::new()).await?;
         if done.code == 0 { Ok(done) } else { Err(error::tool("gpg", what, &done)) }
     }
 
-    /// Ends the agent that gpg has left behind.
-    pub(super) async fn close(self) -> Result<()> {
-        let done = self.run("gpgconf", &["--kill", "gpg-agent"]).await?;
-        if done.code == 0 {
-            return remove_abandoned_home(&self.keys);
-        }
-        Err(error::tool("gpgconf", "end gpg-agent", &done))
+    /// Removes the temporary home.
+    pub(super) fn close(self) -> Result<()> {
+        remove_home(&self.keys)
     }
 
     /// The fingerprint of the key that signs. `public` is the public key that readers have been given, if any: then
@@ -163,8 +152,8 @@ fn session(keys: &Path) -> PathBuf {
     keys.join("session")
 }
 
-/// Removes the home of a killed publication; its agent ends when it sees that its socket is gone.
-fn remove_abandoned_home(keys: &Path) -> Result<()> {
+/// Removes the home that is in use or, at the start, the one of a killed publication.
+fn remove_home(keys: &Path) -> Result<()> {
     let Some(path) = files::text(&session(keys))? else {
         return Ok(());
     };
@@ -198,17 +187,34 @@ fn primary_fingerprints(listing: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tool::MachineTools;
+    use async_trait::async_trait;
+
     use super::*;
+
+    /// For what needs no program.
+    #[derive(Debug)]
+    struct NoTool;
+
+    #[async_trait]
+    impl Tool for NoTool {
+        async fn run(
+            &self,
+            argv: &[String],
+            _: &Path,
+            _: &BTreeMap<String, String>,
+        ) -> Result<Done> {
+            Err(Error::internal(format!("{argv:?} was not to be run")))
+        }
+    }
 
     #[test]
     fn the_home_is_its_owners_alone_and_an_abandoned_one_goes() {
         let keys = tempfile::tempdir().unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let first = Gpg::open(&MachineTools, keys.path()).unwrap();
+        let first = Gpg::open(&NoTool, keys.path()).unwrap();
         assert_eq!((mode(first.home.path()), mode(keys.path())), (0o700, 0o700));
         let abandoned = first.home.keep();
-        let second = Gpg::open(&MachineTools, keys.path()).unwrap();
+        let second = Gpg::open(&NoTool, keys.path()).unwrap();
         assert!(!abandoned.exists() && second.home.path().exists());
     }
 

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use pybit_core::format::Exit;
 use pybit_core::{Error, ErrorKind, Result};
+
+use crate::exec::{Cmd, Exec};
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
-    /// Its exit code; negative where a signal ended it.
+    /// Its exit code, or the negated number of the signal that ended it.
     pub code: i32,
     /// What it wrote to its standard output.
     pub stdout: String,
@@ -52,7 +56,8 @@ impl Done {
 /// Runs a program to its end.
 #[async_trait]
 pub trait Tool: Send + Sync + fmt::Debug {
-    /// Runs `argv` in `cwd` with these variables besides a minimal fixed set; fails where it cannot be started.
+    /// Runs `argv` in `cwd` with these variables besides a minimal fixed set; fails where it cannot be started. Nothing that
+    /// it started is left when it returns, nor when the run is given up.
     async fn run(
         &self,
         argv: &[String],
@@ -61,44 +66,47 @@ pub trait Tool: Send + Sync + fmt::Debug {
     ) -> Result<Done>;
 }
 
-/// The machine's own programs; a run that is given up ends its program.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct MachineTools;
+/// The machine's own programs, each under a supervisor, with `cwd` as their home.
+#[derive(Debug, Clone)]
+pub struct MachineTools {
+    exec: Exec,
+}
+
+impl MachineTools {
+    /// How long one run may take; the largest include copies and digests some gigabytes.
+    const LONGEST: Duration = Duration::from_hours(1);
+    /// Bytes that are kept of each output; a run that says more fails, [`ErrorKind::TooLarge`].
+    const MOST_SAID: usize = 16 << 20;
+
+    /// Programs started by `exec`, as its user, who must be able to write the repository.
+    pub fn new(exec: Exec) -> Self {
+        Self { exec }
+    }
+}
 
 #[async_trait]
 impl Tool for MachineTools {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "until the one place that starts processes is there"
-    )]
     async fn run(
         &self,
         argv: &[String],
         cwd: &Path,
         vars: &BTreeMap<String, String>,
     ) -> Result<Done> {
-        let (program, rest) =
-            argv.split_first().ok_or_else(|| Error::internal("a command needs a program"))?;
-        let output = tokio::process::Command::new(program)
-            .args(rest)
-            .current_dir(cwd)
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("LC_ALL", "C.UTF-8")
-            .env("HOME", cwd)
-            .envs(vars)
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await;
-        let output = output.map_err(|e| {
-            let message = format!("{program} cannot be started: {e}");
-            Error::new(ErrorKind::Unavailable, message).with_source(e)
-        })?;
-        Ok(Done {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        let mut cmd = Cmd::new(argv, cwd)
+            .var("HOME", cwd.display().to_string())
+            .var("LC_ALL", "C.UTF-8")
+            .within(Self::LONGEST);
+        cmd.vars.extend(vars.clone());
+        let output = self.exec.output(&cmd, Self::MOST_SAID).await?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        match output.exit {
+            Exit::Code(code) => Ok(Done { code, stdout, stderr }),
+            Exit::Signal(signal) => Ok(Done { code: -signal, stdout, stderr }),
+            other => {
+                let message = format!("{} was ended before it was done ({other:?})", argv[0]);
+                Err(Error::new(ErrorKind::Unavailable, message).with_op("publish"))
+            }
+        }
     }
 }

@@ -12,10 +12,12 @@ use async_trait::async_trait;
 use pybit_core::build::{FetchRequest, Fetched, FetchedKind, LogSink, SourceFetcher};
 use pybit_core::clock::{Clock, SystemClock, Timestamp};
 use pybit_core::format::Exit;
-use pybit_core::model::{Source, Target};
+use pybit_core::model::{PackageName, Source, Target, Version};
+use pybit_core::version::VersionOrder;
 use pybit_core::{Error, ErrorKind, Result};
 
 use super::{disk, make_dir, not_found, reaching};
+use crate::deb::DebVersions;
 use crate::env::apt_sources::{AptSources, reaching_options};
 use crate::exec::{Cmd, Exec, Tail, one_line};
 use crate::lock;
@@ -76,11 +78,17 @@ impl AptFetcher {
         cmd.var("APT_CONFIG", root.join("apt.conf").display().to_string())
     }
 
-    /// Fetches the indices where they are old; one job at a time.
-    async fn update(&self, root: &Path, target: &Target, log: &dyn LogSink) -> Result<()> {
+    /// Fetches the indices where they are older than `max_age`; one job at a time.
+    async fn update(
+        &self,
+        root: &Path,
+        target: &Target,
+        max_age: Duration,
+        log: &dyn LogSink,
+    ) -> Result<()> {
         let lock = root.join("lock");
         let _updating = lock::take(&lock, log).await?;
-        if self.is_fresh(root) {
+        if self.is_fresh(root, max_age) {
             return Ok(());
         }
         self.configure(root, target).await?;
@@ -94,10 +102,10 @@ impl AptFetcher {
         std::fs::write(&stamp, "").map_err(|e| disk("write", &stamp, e))
     }
 
-    fn is_fresh(&self, root: &Path) -> bool {
+    fn is_fresh(&self, root: &Path, max_age: Duration) -> bool {
         let Ok(meta) = std::fs::metadata(root.join("stamp")) else { return false };
         let made = Timestamp::from_micros(meta.mtime().saturating_mul(1_000_000));
-        self.clock.now().since(made) < self.config.max_age
+        self.clock.now().since(made) < max_age
     }
 
     async fn configure(&self, root: &Path, target: &Target) -> Result<()> {
@@ -108,7 +116,9 @@ impl AptFetcher {
             std::fs::write(&path, text).map_err(|e| disk("write", &path, e))
         };
         write("status", "")?;
-        write("sources.list", &(self.sources(target)?.join("\n") + "\n"))?;
+        // Of a `file:` archive apt would give links to its files; a job takes copies.
+        let lines = self.sources(target)?.into_iter().map(|l| l.replace(" file:", " copy:") + "\n");
+        write("sources.list", &lines.collect::<String>())?;
         write("apt.conf", &(configuration(root) + &reaching))
     }
 
@@ -158,21 +168,102 @@ impl SourceFetcher for AptFetcher {
             return Err(Error::internal("the apt fetcher was given another kind of source"));
         };
         let root = self.root(request.target)?;
-        if !self.is_fresh(&root) {
-            self.update(&root, request.target, log).await?;
+        if !self.is_fresh(&root, self.config.max_age) {
+            self.update(&root, request.target, self.config.max_age, log).await?;
         }
-        let _reading = lock::share(&root.join("lock"), log).await?;
-        let wanted = version.as_ref().map_or(package.to_string(), |v| format!("{package}={v}"));
-        let args = ["source", "--download-only", "--only-source", "--", &wanted];
-        let said = Tail::new(log);
-        match self.exec.run(&self.apt(&root, &args, request.into), &said).await? {
-            Exit::Code(0) => {}
-            exit => return Err(judge(exit, &said.text(), &format!("the source package {wanted}"))),
-        }
-        let main = description_in(request.into)?;
+        let download = Download { apt: self, root: &root, package, into: request.into, log };
+        let main = match download.version(version.as_ref()).await {
+            Err(e) if e.code() == NOT_IN_POOL => {
+                // An index that is older than the pool names files that are gone.
+                self.update(&root, request.target, JUST_NOW, log).await?;
+                match version {
+                    Some(version) => download.version(Some(version)).await?,
+                    None => download.newest_there().await?,
+                }
+            }
+            fetched => fetched?,
+        };
         let resolved = version_of(&main)?;
         Ok(Fetched { kind: FetchedKind::Package(main), resolved })
     }
+}
+
+/// The code of a source package that the index names and the pool does not have.
+const NOT_IN_POOL: &str = "source_not_in_pool";
+/// Indices that are younger than this are not fetched anew because of a file that is missing.
+const JUST_NOW: Duration = Duration::from_mins(1);
+/// What the list of a package's versions may be long; a version takes about 3 kB.
+const MOST_LISTED: usize = 4 << 20;
+
+/// One source package on its way from an archive.
+struct Download<'a> {
+    apt: &'a AptFetcher,
+    /// Where this apt's indices are.
+    root: &'a Path,
+    package: &'a PackageName,
+    into: &'a Path,
+    log: &'a dyn LogSink,
+}
+
+impl Download<'_> {
+    /// Fetches all files of a version, of the newest where none is named; its `.dsc`.
+    async fn version(&self, version: Option<&Version>) -> Result<PathBuf> {
+        empty(self.into)?;
+        let _reading = lock::share(&self.root.join("lock"), self.log).await?;
+        let wanted = version.map_or(self.package.to_string(), |v| format!("{}={v}", self.package));
+        let args = ["source", "--download-only", "--only-source", "--", &wanted];
+        let said = Tail::new(self.log);
+        match self.apt.exec.run(&self.apt.apt(self.root, &args, self.into), &said).await? {
+            Exit::Code(0) => description_in(self.into),
+            exit => Err(judge(exit, &said.text(), &format!("the source package {wanted}"))),
+        }
+    }
+
+    /// The newest version whose files are there: a mirror may carry the index of a security fix before, or without, its
+    /// files. The log says which versions were passed over.
+    async fn newest_there(&self) -> Result<PathBuf> {
+        let mut missing = None;
+        for version in self.versions().await? {
+            match self.version(Some(&version)).await {
+                Err(e) if e.code() == NOT_IN_POOL => {
+                    let note = format!(
+                        "W: the index of the archive names {}={version}, and the archive does not have its files; the next older version is tried\n",
+                        self.package
+                    );
+                    self.log.write(note.as_bytes()).await?;
+                    missing = missing.or(Some(e));
+                }
+                fetched => return fetched,
+            }
+        }
+        let none = || not_found(format!("the archive does not have {}", self.package));
+        Err(missing.unwrap_or_else(none))
+    }
+
+    /// The versions that the index names, the newest first.
+    async fn versions(&self) -> Result<Vec<Version>> {
+        let show = ["apt-cache", "showsrc", "--only-source", "--", self.package.as_str()];
+        let cmd = Cmd::new(show, self.root)
+            .within(self.apt.config.wall)
+            .var("APT_CONFIG", self.root.join("apt.conf").display().to_string());
+        let shown = self.apt.exec.check(&cmd, MOST_LISTED).await?;
+        let named = shown.lines().filter_map(|l| l.strip_prefix("Version: "));
+        let mut versions: Vec<(Vec<u8>, Version)> = named
+            .filter_map(|v| Some((DebVersions.key(v.trim()).ok()?, v.trim().parse().ok()?)))
+            .collect();
+        versions.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        versions.dedup();
+        Ok(versions.into_iter().map(|(_, version)| version).collect())
+    }
+}
+
+/// Removes what a download that failed has left.
+fn empty(dir: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(dir).map_err(|e| disk("read", dir, e))?.flatten() {
+        let path = entry.path();
+        std::fs::remove_file(&path).map_err(|e| disk("remove", &path, e))?;
+    }
+    Ok(())
 }
 
 /// What a failed apt means, from its words (in English: the locale is fixed).
@@ -182,13 +273,14 @@ fn judge(exit: Exit, said: &str, what: &str) -> Error {
     {
         return not_found(format!("the archive does not have {what}: {why}"));
     }
+    let missing = ["404  Not Found", "Failed to stat"].iter().any(|w| said.contains(w));
     let kind = if said.contains("No space left on device") || said.contains("enough free space") {
         ErrorKind::Full
     } else {
         ErrorKind::Unavailable
     };
-    Error::new(kind, format!("apt cannot fetch {what} ({exit:?}): {why}"))
-        .with_code("source_unavailable")
+    let code = if missing { NOT_IN_POOL } else { "source_unavailable" };
+    Error::new(kind, format!("apt cannot fetch {what} ({exit:?}): {why}")).with_code(code)
 }
 
 fn description_in(dir: &Path) -> Result<PathBuf> {

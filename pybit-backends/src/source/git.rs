@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use pybit_core::format::Exit;
 use pybit_core::model::Source;
 use pybit_core::{Error, ErrorKind, Result};
 
+use super::reach::{AllowedHost, Pin, check_host};
 use super::refs::{choose, is_commit_id, patterns};
 use super::{disk, not_found, reaching};
 use crate::exec::{Cmd, Exec, Tail, one_line};
@@ -24,6 +26,8 @@ use crate::exec::{Cmd, Exec, Tail, one_line};
 pub struct GitConfig {
     /// Whether `file://` repositories of this machine may be read, as the build user.
     pub allow_file: bool,
+    /// Hosts with private addresses that may be read from; of the public Internet every host may.
+    pub allow_hosts: Vec<AllowedHost>,
     /// Whether submodules are fetched; without, a tree that has some is built without them.
     pub submodules: bool,
     /// How long each step of a fetch may take.
@@ -32,7 +36,12 @@ pub struct GitConfig {
 
 impl Default for GitConfig {
     fn default() -> Self {
-        Self { allow_file: false, submodules: true, wall: Duration::from_hours(1) }
+        Self {
+            allow_file: false,
+            allow_hosts: Vec::new(),
+            submodules: true,
+            wall: Duration::from_hours(1),
+        }
     }
 }
 
@@ -90,6 +99,8 @@ pub(super) struct Checkout<'a> {
     /// Where the files go.
     pub(super) tree: PathBuf,
     pub(super) log: &'a dyn LogSink,
+    /// What the names of hosts were resolved to when they were checked.
+    pins: Mutex<Vec<Pin>>,
 }
 
 #[async_trait]
@@ -110,7 +121,9 @@ impl SourceFetcher for GitFetcher {
             into: request.into.to_owned(),
             tree: request.into.join("tree"),
             log,
+            pins: Mutex::default(),
         };
+        checkout.reach(url).await?;
         checkout.prepare()?;
         let resolved = checkout.get(url, reference.as_deref()).await?;
         let mut dirs = vec![checkout.tree.clone()];
@@ -140,6 +153,17 @@ impl Checkout<'_> {
             .map_err(|e| disk("write", &path, e))
     }
 
+    /// Refuses a host that may not be reached, and remembers its addresses.
+    pub(super) async fn reach(&self, url: &str) -> Result<()> {
+        let pin = check_host(url, &self.config.allow_hosts).await?;
+        self.pins().extend(pin);
+        Ok(())
+    }
+
+    fn pins(&self) -> MutexGuard<'_, Vec<Pin>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn config(&self) -> &GitConfig {
         self.config
     }
@@ -151,6 +175,13 @@ impl Checkout<'_> {
         let mut cmd = Cmd::new(["git"], dir).within(self.config.wall);
         cmd.argv.extend(args.iter().map(|&a| a.to_owned()));
         cmd.vars.extend(reaching());
+        let pins = self.pins();
+        cmd = cmd.var("GIT_CONFIG_COUNT", pins.len().to_string());
+        for (n, pin) in pins.iter().enumerate() {
+            cmd = cmd
+                .var(&format!("GIT_CONFIG_KEY_{n}"), "http.curloptResolve")
+                .var(&format!("GIT_CONFIG_VALUE_{n}"), pin);
+        }
         let home = self.into.display().to_string();
         cmd.var("HOME", &home)
             .var("GIT_CONFIG_NOSYSTEM", "1")

@@ -2,6 +2,7 @@
 
 mod apt;
 mod git;
+mod reach;
 mod refs;
 mod submodules;
 pub(crate) mod unpack;
@@ -9,6 +10,7 @@ mod upload;
 
 pub use apt::{AptConfig, AptFetcher};
 pub use git::{GitConfig, GitFetcher};
+pub use reach::AllowedHost;
 pub use upload::{UploadConfig, UploadFetcher};
 
 use std::path::Path;

@@ -34,6 +34,7 @@ impl Checkout<'_> {
                     return Err(refused("the submodules are too many or too deep"));
                 }
                 let address = checked(&url, &submodule.url, self.config())?;
+                self.reach(&address).await.map_err(as_submodule)?;
                 self.update(&dir, &submodule, &address).await?;
                 let place = dir.join(&submodule.path);
                 found.push(place.clone());
@@ -109,6 +110,14 @@ fn parse(listing: &str) -> Vec<Submodule> {
 
 fn refused(why: &str) -> Error {
     Error::invalid(why).with_code("submodule_refused")
+}
+
+/// The same failure, of a submodule where it is the source's own fault.
+fn as_submodule(e: Error) -> Error {
+    match e.code() {
+        "source_not_allowed" => refused(&format!("a submodule is refused: {}", e.message())),
+        _ => e,
+    }
 }
 
 /// The full URL of a submodule, held to the same rules as the source's own.

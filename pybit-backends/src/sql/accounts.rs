@@ -61,6 +61,14 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
         .await
     }
 
+    async fn farm_id(&self, fresh: &str) -> Result<String> {
+        let mut transaction = self.begin().await?;
+        Call::<D>::new(&sql::FARM_NAME).text(fresh).run(&mut transaction).await?;
+        let id = Call::<D>::new(&sql::FARM_ID).one(&mut transaction, |c| c.text("id")).await?;
+        commit(transaction).await?;
+        Ok(id)
+    }
+
     async fn health(&self) -> Result<()> {
         self.again(|| async {
             let mut reader = self.reader().await?;

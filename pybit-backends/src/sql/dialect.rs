@@ -4,8 +4,10 @@ use futures_util::future::BoxFuture;
 use pybit_core::ErrorKind;
 use pybit_core::clock::Timestamp;
 use sqlx::error::{BoxDynError, DatabaseError};
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Arguments, ColumnIndex, Database, Decode, Encode, Pool, Row, Transaction, Type};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{
+    Arguments, ColumnIndex, Database, Decode, Encode, Pool, Row, SqlSafeStr, Transaction, Type,
+};
 
 use super::statement::Statement;
 
@@ -86,7 +88,7 @@ pub trait Dialect:
     /// Begins a transaction that reads everything as of one moment.
     fn begin_read(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>>;
 
-    /// Makes this transaction wait for others that took the same number, until it ends ([`turns`](super::turns)). An
+    /// Makes this transaction wait for others that took the same number, until it ends (`turns`). An
     /// engine with one writer has nothing to do.
     fn take_turn(connection: &mut Self::Connection, number: i64)
     -> BoxFuture<'_, sqlx::Result<()>>;
@@ -104,4 +106,12 @@ pub trait Dialect:
         statement: &'static Statement,
         arguments: Self::Arguments,
     ) -> BoxFuture<'c, sqlx::Result<u64>>;
+}
+
+/// Migrations, each its number, its name and its text, in a transaction each.
+pub(super) fn migrator<const N: usize>(files: [(i64, &'static str, &'static str); N]) -> Migrator {
+    let migration = |(version, name, text): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(files.map(migration).to_vec())
 }

@@ -10,7 +10,7 @@
 //!   that a decision and its effect see the same rows. PostgreSQL has many, at `READ COMMITTED`, where each statement sees
 //!   what was committed before it: so whoever decides on a row locks it first, and whoever decides on rows that are not
 //!   there takes turns.
-//! - **Locks are taken in one order**, so that nobody waits in a circle: turns by number ([`turns`]), jobs by number, then
+//! - **Locks are taken in one order**, so that nobody waits in a circle: turns by number (`turns`), jobs by number, then
 //!   attempts, streams, uploads and parts, then clients, then the rest. Only `jobs/prepare.rs` and a heartbeat hold several
 //!   jobs, and each takes them in that order; a claim passes over what is held and waits for none.
 

@@ -17,7 +17,8 @@ use tokio::net::TcpListener;
 use crate::support::{self, MemoryLog, marked, open_dir, target, users_dir};
 
 fn allowing() -> GitConfig {
-    GitConfig { allow_file: true, ..GitConfig::default() }
+    let allow_hosts = vec!["127.0.0.0/8".parse().unwrap()];
+    GitConfig { allow_file: true, allow_hosts, ..GitConfig::default() }
 }
 
 /// Runs git as whoever owns the test's repositories; its answer.
@@ -211,6 +212,11 @@ async fn hostile_urls_and_references_start_nothing() {
     let log = MemoryLog::default();
     let error = fetch_by(GitConfig::default(), &file, &dir.path().join("into"), &log).await;
     assert_eq!(error.unwrap_err().code(), "source_not_allowed");
+    let inside = source("http://127.0.0.1:9/x.git".to_owned(), None);
+    let error = fetch_by(GitConfig::default(), &inside, &dir.path().join("into"), &log).await;
+    let error = error.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "source_not_allowed"));
+    assert!(error.message().contains("allow_hosts"), "{error}");
 }
 
 #[tokio::test]
@@ -236,7 +242,13 @@ async fn submodules_of_submodules_come_along_and_hostile_ones_are_refused() {
     assert!(!lib.join(".git").exists() && !lib.join("sub/.git").exists());
     assert!(inner.join(".git").exists());
 
-    for url in ["ext::touch /tmp/x", "-u./payload", "/etc", "../../../../../../etc"] {
+    for url in [
+        "http://10.0.0.1/x.git",
+        "ext::touch /tmp/x",
+        "-u./payload",
+        "/etc",
+        "../../../../../../etc",
+    ] {
         git(&outer, &["config", "--file", ".gitmodules", "submodule.lib/middle.url", url]);
         git(&outer, &["commit", "--quiet", "-am", "hostile"]);
         let error = fetch(&source, &dir.path().join("into")).await.unwrap_err();
@@ -276,7 +288,7 @@ async fn a_server_that_is_away_or_says_nothing_is_tried_again_later() {
 
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/mute-{}.git", mute.local_addr().unwrap(), std::process::id());
-    let config = GitConfig { wall: Duration::from_secs(2), ..GitConfig::default() };
+    let config = GitConfig { wall: Duration::from_secs(2), ..allowing() };
     let log = MemoryLog::default();
     let error = fetch_by(config, &source(url.clone(), None), &dir.path().join("into"), &log).await;
     let error = error.unwrap_err();

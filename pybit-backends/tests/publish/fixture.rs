@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::publish::{MachineTools, Reprepro, RepreproConfig, Tool};
 use pybit_core::clock::SystemClock;
 use pybit_core::model::FileSpec;
@@ -62,6 +63,12 @@ impl VersionOrder for Dpkg {
     }
 }
 
+/// The real tools.
+pub(crate) fn tools() -> MachineTools {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_pybit-supervise"));
+    MachineTools::new(Exec::new(Supervisor { program, args: vec![] }, None))
+}
+
 /// A repository in a temporary directory, and a place to build packages.
 pub(crate) struct Fixture {
     pub(crate) dir: TempDir,
@@ -78,7 +85,7 @@ impl Fixture {
     }
 
     pub(crate) fn open(&self) -> Reprepro {
-        self.open_with(Arc::new(MachineTools))
+        self.open_with(Arc::new(tools()))
     }
 
     pub(crate) fn open_with(&self, tool: Arc<dyn Tool>) -> Reprepro {

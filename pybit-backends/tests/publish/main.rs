@@ -7,3 +7,4 @@ mod lifecycle;
 mod reader;
 mod refusal;
 mod survival;
+mod tools;

@@ -114,3 +114,17 @@ async fn a_lost_signing_key_is_never_replaced_behind_the_readers_backs() {
     let error = fixture.open().prepare().await.unwrap_err();
     assert!(error.message().contains("--import"), "{error}");
 }
+
+#[tokio::test]
+#[ignore = "needs reprepro, gnupg and apt"]
+async fn a_package_that_describes_itself_without_end_is_rejected() {
+    let fixture = Fixture::new();
+    let repository = fixture.prepared().await;
+    let priority = "x".repeat(17 << 20);
+    let control =
+        format!("Package: x\nVersion: 1.0\nArchitecture: all\nSection: a\nPriority: {priority}\n");
+    let deb = fixture.deb(&control, "x", "x_1.0_all.deb");
+    let why = rejection(&repository, &set("x", "1.0", &[deb], &[])).await;
+    assert_eq!(why, "x_1.0_all.deb is described at unreasonable length");
+    assert!(listed(&repository).await.is_empty());
+}

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pybit_backends::publish::{Done, MachineTools, Tool};
+use pybit_backends::publish::{Done, Tool};
 use pybit_core::Result;
 use pybit_core::publish::{Publication, Publisher};
 
-use crate::fixture::{Fixture, listed, publish};
+use crate::fixture::{Fixture, listed, publish, tools};
 use crate::reader::{Apt, Watcher};
 
 /// The real tools, killed (`SIGKILL`) when a run of `program` takes longer than so many microseconds.
@@ -30,7 +30,8 @@ impl Tool for Killer {
         cwd: &Path,
         vars: &BTreeMap<String, String>,
     ) -> Result<Done> {
-        let run = MachineTools.run(argv, cwd, vars);
+        let tools = tools();
+        let run = tools.run(argv, cwd, vars);
         if argv[0] != self.program {
             return run.await;
         }
@@ -165,7 +166,7 @@ impl Tool for Liar {
         if argv.iter().any(|a| a == "includedeb") {
             return Ok(Done { code: 0, stdout: String::new(), stderr: String::new() });
         }
-        MachineTools.run(argv, cwd, vars).await
+        tools().run(argv, cwd, vars).await
     }
 }
 

@@ -181,7 +181,7 @@ impl fmt::Debug for Api {
     }
 }
 
-fn parse_base(url: &str) -> Result<Url> {
+pub(crate) fn parse_base(url: &str) -> Result<Url> {
     let refuse = |why: &str| {
         Error::invalid(format!("the server's address is refused: {why}"))
             .with_code("invalid_configuration")

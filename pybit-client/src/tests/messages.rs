@@ -74,6 +74,9 @@ impl Transport for Wire {
     fn capability(&self) -> Capability {
         Capability { durable: false, redelivers: false, queues: true }
     }
+    async fn serve_farm(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
     async fn publish(&self, hint: &Hint) -> Result<()> {
         self.hints.send(hint.clone()).await.unwrap();
         Ok(())

@@ -62,16 +62,10 @@ impl Farm {
             name: Some("builder1".parse().unwrap()),
             url: self.peer.url.clone(),
             token: Some(Secret::new(TOKEN)),
-            token_file: None,
             work_dir: self.dir.path().to_owned(),
-            slots: 1,
-            build_user: None,
             allow_host: true,
-            allow_file: false,
             offers: vec![offer],
-            sbuild: crate::config::SbuildConfig::default(),
-            drain_secs: 0,
-            status: None,
+            ..ClientConfig::default()
         }
     }
 

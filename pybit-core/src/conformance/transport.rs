@@ -6,9 +6,11 @@ use crate::transport::Transport;
 /// Every bullet of [`Transport`]; what a transport is not capable of is left out.
 pub const TRANSPORT: &[Case<dyn Transport>] = cases! {
     promises {
+        another_farm_is_refused,
         a_published_hint_reaches_a_consumer_of_its_route,
         a_hint_waits_for_a_consumer if |t| t.capability().queues,
         ok_means_held,
+        ok_of_many_means_each_is_held,
         credit_bounds_unacknowledged_hints if |t| t.capability().queues,
         a_wait_that_is_given_up_loses_no_hint,
         an_unacknowledged_hint_is_delivered_again if |t| t.capability().redelivers,
@@ -25,6 +27,7 @@ mod promises {
     use tokio::sync::mpsc;
 
     use crate::conformance::support::{client, route, within};
+    use crate::error::ErrorKind;
     use crate::model::{JobId, Route};
     use crate::transport::{Command, CommandInbox, Delivery, Hint, Inbox, Recipient, Transport};
 
@@ -52,6 +55,15 @@ mod promises {
         let job = delivery.hint.job.expect("it names a job");
         delivery.receipt.ack().await.expect("acknowledged");
         job.0
+    }
+
+    pub(super) async fn another_farm_is_refused(t: Wire) {
+        t.serve_farm("one").await.expect("the first farm");
+        t.serve_farm("one").await.expect("the same farm, another server of it");
+        let refused = t.serve_farm("two").await.expect_err("another farm");
+        assert_eq!((refused.kind(), refused.code()), (ErrorKind::Conflict, "foreign_farm"));
+        publish(&t, &route("amd64"), 1).await;
+        t.health().await.expect("the refused one changes nothing for the first");
     }
 
     pub(super) async fn a_published_hint_reaches_a_consumer_of_its_route(t: Wire) {
@@ -124,6 +136,29 @@ mod promises {
             }
             assert_eq!(jobs, (1..=30).collect(), "every one that was accepted is there");
         }
+    }
+
+    pub(super) async fn ok_of_many_means_each_is_held(t: Wire) {
+        let routes = [route("amd64"), route("arm64")];
+        let hint = |n: i64| {
+            let at = usize::try_from(n % 2).expect("0 or 1");
+            Hint::new(routes[at].clone(), Some(JobId(n)))
+        };
+        let hints: Vec<_> = (1..=100).map(hint).collect();
+        t.publish_all(&[]).await.expect("nothing is nothing");
+        if !t.capability().queues {
+            return t.publish_all(&hints).await.expect("published");
+        }
+        t.publish_all(&hints).await.expect("published");
+        for route in &routes {
+            assert_eq!(t.depth(route).await.expect("an answer"), 50);
+        }
+        let mut inbox = consume(&t, "c", &routes, 100).await;
+        let mut jobs = BTreeSet::new();
+        for _ in 0..100 {
+            jobs.insert(next_job(&mut *inbox).await);
+        }
+        assert_eq!(jobs, (1..=100).collect());
     }
 
     pub(super) async fn credit_bounds_unacknowledged_hints(t: Wire) {

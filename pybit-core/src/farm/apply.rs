@@ -1,9 +1,11 @@
 //! How a decision takes effect although others decide at the same time.
 
+use std::time::Duration;
+
 use super::Farm;
 use super::machine::{self, Command, Decision, Holder, Situation};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Job, JobId, JobStatus};
+use crate::model::{FailureClass, Job, JobId, JobStatus};
 use crate::storage::{Advance, Change};
 
 /// How often one command is decided anew before the caller is told to try again.
@@ -16,7 +18,7 @@ impl Farm {
         let mut job = self.job(id).await?;
         for _ in 0..MOST_RACES {
             let now = self.inner.clock.now();
-            let situation = self.situation(job).await?;
+            let situation = self.situation(job, command).await?;
             let (change, is_last) =
                 match machine::decide(&situation, command, &self.inner.policy, now)? {
                     Decision::Already => return Ok((situation.job, Vec::new())),
@@ -47,7 +49,7 @@ impl Farm {
         }
     }
 
-    async fn situation(&self, job: Job) -> Result<Situation> {
+    async fn situation(&self, job: Job, command: &Command) -> Result<Situation> {
         let storage = &self.inner.storage;
         let attempts =
             if job.status.is_held() { Vec::new() } else { storage.attempts(job.id).await? };
@@ -55,7 +57,27 @@ impl Farm {
             Some(name) => storage.client(name).await?.map_or(0, |c| c.infra_streak),
             None => 0,
         };
-        Ok(Situation { job, last_outcome: attempts.last().and_then(|a| a.outcome), client_streak })
+        let last_outcome = attempts.last().and_then(|a| a.outcome);
+        let may_wait_again = match command {
+            Command::Lapse { .. } => true,
+            Command::Fail(_, report) => report.failure.class == FailureClass::Infra,
+            _ => false,
+        };
+        let others = may_wait_again && self.others_offer(&job).await?;
+        Ok(Situation { job, last_outcome, client_streak, others })
+    }
+
+    /// Whether a live client besides the one that holds the job could be given it.
+    async fn others_offer(&self, job: &Job) -> Result<bool> {
+        let now = self.inner.clock.now();
+        let ttl = Duration::from_millis(self.inner.policy.lease_ttl_ms);
+        let clients = self.inner.storage.clients().await?;
+        Ok(clients.iter().filter(|c| job.client.as_ref() != Some(&c.name)).any(|c| {
+            c.offers.contains(&job.target)
+                && !c.draining
+                && c.quarantined_until <= now
+                && now.since(c.seen_at) <= ttl
+        }))
     }
 
     fn announce(&self, job: &Job, followed: &[Job]) {

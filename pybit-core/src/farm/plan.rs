@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::format::{PackageFormat, SourceInfo};
 use crate::model::{
-    Arch, BlockSubject, Catalogue, Dist, FormatName, JobId, JobKind, NewSubmission, PackageName,
-    Target, WeightedTarget,
+    Arch, BlockSubject, Catalogue, Dist, FormatName, JobId, JobKind, NewSubmission,
+    PRIORITY_OUT_OF_RANGE, PackageName, Target, WeightedTarget,
 };
 use crate::storage::PlannedJob;
 
@@ -36,8 +36,7 @@ pub struct Planned {
 /// `unknown_arch`; `ambiguous_dist` and `ambiguous_format` where several fit and none is named; `invalid_priority`.
 pub fn scope(catalogue: &Catalogue, request: &NewSubmission) -> Result<Scope> {
     if !(-1000..=1000).contains(&request.priority) {
-        return Err(Error::invalid("the priority must be between -1000 and 1000")
-            .with_code("invalid_priority"));
+        return Err(Error::invalid(PRIORITY_OUT_OF_RANGE).with_code("invalid_priority"));
     }
     let all: Vec<&WeightedTarget> = catalogue.targets.iter().collect();
     let of_suite =

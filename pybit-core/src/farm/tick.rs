@@ -6,6 +6,7 @@ use super::Farm;
 use super::machine::Command;
 use crate::error::Result;
 use crate::model::{JobStatus, Page};
+use crate::storage::OutboxRow;
 use crate::transport::Hint;
 
 impl Farm {
@@ -35,12 +36,14 @@ impl Farm {
             if rows.is_empty() {
                 return Ok(sent);
             }
-            for row in &rows {
-                self.inner.transport.publish(&Hint::new(row.route.clone(), Some(row.job))).await?;
-            }
+            let hint = |row: &OutboxRow| Hint::new(row.route.clone(), Some(row.job));
+            let hints: Vec<Hint> = rows.iter().map(hint).collect();
+            let published = self.inner.transport.publish_all(&hints).await;
+            // Claims that this server holds need no transport.
+            self.announce_work();
+            published?;
             let ids: Vec<i64> = rows.iter().map(|r| r.id).collect();
             self.inner.storage.mark_sent(&ids).await?;
-            self.announce_work();
             sent += rows.len();
         }
     }
@@ -52,9 +55,8 @@ impl Farm {
             return Ok(0);
         }
         self.announce_work();
-        for route in &routes {
-            self.inner.transport.publish(&Hint::new(route.clone(), None)).await?;
-        }
+        let hints: Vec<Hint> = routes.iter().map(|r| Hint::new(r.clone(), None)).collect();
+        self.inner.transport.publish_all(&hints).await?;
         Ok(routes.len())
     }
 

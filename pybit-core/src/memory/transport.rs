@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{ClientName, Route};
 use crate::transport::{
     Capability, Command, CommandInbox, Delivery, Hint, Inbox, Receipt, Recipient, Transport,
@@ -36,6 +36,7 @@ struct Shared {
 struct State {
     hints: BTreeMap<Route, VecDeque<Hint>>,
     listeners: Vec<(ClientName, mpsc::Sender<Command>)>,
+    farm: Option<String>,
     closed: bool,
 }
 
@@ -75,6 +76,15 @@ impl Drop for MemoryTransport {
 impl Transport for MemoryTransport {
     fn capability(&self) -> Capability {
         Capability { durable: false, redelivers: true, queues: true }
+    }
+
+    async fn serve_farm(&self, farm: &str) -> Result<()> {
+        let mut state = self.shared.state();
+        if *state.farm.get_or_insert_with(|| farm.to_owned()) == farm {
+            return Ok(());
+        }
+        let message = "another farm sends over this transport; give each its own";
+        Err(Error::conflict(message).with_code("foreign_farm").with_op("serve_farm"))
     }
 
     async fn publish(&self, hint: &Hint) -> Result<()> {

@@ -25,6 +25,7 @@ pub use query::{JobFilter, PackageSummary, Page, StatusCounts};
 pub use source::Source;
 pub use status::JobStatus;
 pub use stream::{Appended, FileSpec, NewPart, Part, Stream, StreamOwner, StreamRole, Upload};
+pub(crate) use submission::PRIORITY_OUT_OF_RANGE;
 pub use submission::{NewSubmission, Submission};
 pub use target::{Route, Target, WeightedTarget};
 pub use token::{Grant, Principal, Role, Token};

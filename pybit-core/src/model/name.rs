@@ -22,8 +22,16 @@ struct Alphabet {
 fn check(text: &str, a: &Alphabet) -> Result<()> {
     let first_ok = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
     let rest_ok = text.chars().all(|c| c.is_ascii_alphanumeric() || a.extra.contains(c));
-    if first_ok && rest_ok && text.len() <= a.longest {
+    let is_device = a.what == FILE_NAME && is_device(text);
+    if first_ok && rest_ok && text.len() <= a.longest && !is_device {
         return Ok(());
+    }
+    if is_device {
+        let message = format!(
+            "\"{text}\" is not a valid {}: it names a device where people may download it",
+            a.what
+        );
+        return Err(Error::invalid(message).with_code(a.code));
     }
     let extra = a.extra.chars().map(String::from).collect::<Vec<_>>().join(" ");
     let shown: String =
@@ -36,8 +44,20 @@ fn check(text: &str, a: &Alphabet) -> Result<()> {
     .with_code(a.code))
 }
 
+const FILE_NAME: &str = "file name";
+
+/// Names that Windows takes for devices, whatever follows the first dot (Win32, "Naming Files, Paths, and Namespaces").
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
+    let numbered = |device: &str| {
+        let number = stem.strip_prefix(device);
+        number.is_some_and(|n| n.len() == 1 && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str()) || numbered("COM") || numbered("LPT")
+}
+
 macro_rules! name {
-    ($name:ident, $what:literal, $code:literal, $extra:literal, $longest:literal, $doc:literal) => {
+    ($name:ident, $what:expr, $code:literal, $extra:literal, $longest:literal, $doc:literal) => {
         #[doc = $doc]
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
@@ -125,7 +145,7 @@ name!(
 );
 name!(
     FileName,
-    "file name",
+    FILE_NAME,
     "invalid_file_name",
     "+._~:^-",
     240,
@@ -218,6 +238,17 @@ mod tests {
             assert!(text.parse::<FileName>().is_err(), "{text:?} as a file name");
         }
         assert!("x".repeat(201).parse::<PackageName>().is_err());
+    }
+
+    #[test]
+    fn a_file_is_not_called_like_a_device() {
+        for text in ["CON", "con.dsc", "Aux.tar.gz", "lpt1", "COM9.deb"] {
+            assert_eq!(text.parse::<FileName>().expect_err(text).code(), "invalid_file_name");
+        }
+        for text in ["console_1.dsc", "con_1.0.dsc", "com10.deb", "lpt.c"] {
+            text.parse::<FileName>().unwrap();
+        }
+        "con".parse::<PackageName>().unwrap();
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! One request to build.
 
+use std::fmt;
+
+use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::id::SubmissionId;
@@ -29,12 +32,42 @@ pub struct NewSubmission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<EnvName>,
     /// Higher is built first, -1000 to 1000; 0 where left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "priority")]
     pub priority: i32,
     /// Build even what the suite already has in the same or a newer version.
     #[serde(default)]
     pub force: bool,
 }
+
+/// Reads a whole number of any size; one that no priority can be is out of range, not unreadable.
+fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    struct Whole;
+    impl Visitor<'_> for Whole {
+        type Value = i32;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number")
+        }
+
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<i32, E> {
+            value.try_into().map_err(|_| E::custom(PRIORITY_OUT_OF_RANGE))
+        }
+
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<i32, E> {
+            value.try_into().map_err(|_| E::custom(PRIORITY_OUT_OF_RANGE))
+        }
+
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<i32, E> {
+            let is_whole = value.fract() == 0.0;
+            let other = || E::invalid_type(Unexpected::Float(value), &self);
+            Err(if is_whole { E::custom(PRIORITY_OUT_OF_RANGE) } else { other() })
+        }
+    }
+    deserializer.deserialize_any(Whole)
+}
+
+/// What a priority is refused with.
+pub(crate) const PRIORITY_OUT_OF_RANGE: &str = "the priority must be between -1000 and 1000";
 
 /// A recorded submission.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

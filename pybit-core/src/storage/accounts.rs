@@ -1,4 +1,4 @@
-//! Access tokens.
+//! Access tokens, and the farm's own name.
 
 use async_trait::async_trait;
 
@@ -19,7 +19,7 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Tokens, and whether the storage answers at all.
+/// Tokens, the farm's name, and whether the storage answers at all.
 #[async_trait]
 pub trait AccountStore: Send + Sync + std::fmt::Debug {
     /// Keeps a token.
@@ -37,6 +37,12 @@ pub trait AccountStore: Send + Sync + std::fmt::Debug {
     ///
     /// - `revoking_twice_keeps_the_first_time`: and says again that there is one.
     async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool>;
+
+    /// The farm's own name, by which brokers tell it from another farm: `fresh`, 32 random hexadecimal digits, where it has
+    /// none yet, else the one that it got first.
+    ///
+    /// - `the_first_farm_id_stays`: also when several servers ask at once.
+    async fn farm_id(&self, fresh: &str) -> Result<String>;
 
     /// Whether the storage answers.
     async fn health(&self) -> Result<()>;

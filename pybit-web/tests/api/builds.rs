@@ -12,6 +12,8 @@ use pybit_core::protocol::{
     ClaimRequest, FinishRequest, HeartbeatRequest, Held, Input, LogDigest, Manifest,
     PublishedRequest, SourceReport, Verdict,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::{DEADLINE, Server, apt, claim, digest, on_disk, report, source_package, spec};
 
@@ -159,6 +161,31 @@ async fn a_held_claim_gets_the_job_that_comes_while_it_waits() {
     let reply = tokio::time::timeout(DEADLINE, held).await.unwrap().unwrap().unwrap();
     assert_eq!(reply.assignment.unwrap().job.id, job.id);
     assert!(start.elapsed() < Duration::from_secs(8), "it was woken, not polled");
+}
+
+#[tokio::test]
+async fn a_held_claim_ends_with_its_connection() {
+    let server = Server::start().await;
+    let request = ClaimRequest { wait_ms: 25_000, ..claim("one", "of-the-dead") };
+    let body = serde_json::to_string(&request).unwrap();
+    let head = format!(
+        "POST /api/v1/client/claim HTTP/1.1\r\nHost: farm\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        server.client,
+        body.len()
+    );
+    let mut dead = TcpStream::connect(server.address).await.unwrap();
+    dead.write_all((head + &body).as_bytes()).await.unwrap();
+    let people = server.api(&server.submit);
+    wait(async || !people.clients().await.unwrap().is_empty()).await;
+    dead.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    let gone = tokio::time::timeout(Duration::from_secs(5), dead.read_to_end(&mut answer)).await;
+    gone.expect("the server lets go of it").unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+    let job = server.source_job("hello").await;
+    let living = server.api(&server.client).claim(&claim("one", "of-the-living")).await.unwrap();
+    let got = living.assignment.expect("nobody else has taken it").job;
+    assert_eq!((got.id, got.attempt), (job.id, 1));
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ async fn an_upload_that_is_not_whole_is_not_built_from() {
     server.post("/api/v1/uploads", &server.submit, &body).await;
     let from = json!({"source": {"method": "upload", "upload": 1, "main": "a_1.dsc"}, "suite": "bookworm"});
     let mine = server.post("/api/v1/submissions", &server.submit, &from).await;
-    assert_eq!((mine.status, mine.code().as_str()), (409, "files_incomplete"));
+    assert_eq!((mine.status, mine.code().as_str()), (422, "files_incomplete"));
     let others = server.post("/api/v1/submissions", &server.admin, &from).await;
     assert_eq!((others.status, others.code().as_str()), (404, "unknown_upload"));
 }

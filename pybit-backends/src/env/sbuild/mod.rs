@@ -7,6 +7,7 @@
 mod namespace;
 mod prepared;
 mod roots;
+mod trash;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::exec::{Cmd, Exec};
 use namespace::Namespace;
 use prepared::SbuildRoot;
 use roots::Roots;
+use trash::Trash;
 
 /// How roots are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,7 @@ impl SbuildConfig {
 pub struct SbuildEnvironment {
     exec: Exec,
     roots: Arc<Roots>,
+    trash: Arc<Trash>,
 }
 
 impl SbuildEnvironment {
@@ -62,7 +65,8 @@ impl SbuildEnvironment {
 
     /// The same, by another clock.
     pub fn with_clock(config: SbuildConfig, exec: Exec, clock: Arc<dyn Clock>) -> Self {
-        Self { roots: Arc::new(Roots { config, exec: exec.clone(), clock }), exec }
+        let trash = Arc::new(Trash::new(config.cache_dir.join("trash")));
+        Self { roots: Arc::new(Roots { config, exec: exec.clone(), clock }), trash, exec }
     }
 
     fn user(&self) -> Result<BuildUser> {
@@ -101,7 +105,9 @@ impl BuildEnvironment for SbuildEnvironment {
         reachable(work)?;
         let arch = self.arch(target).await?;
         let tarball = self.roots.tarball(&namespace, target, &arch, log).await?;
-        let root = SbuildRoot::new(self.exec.clone(), namespace, tarball, work);
+        self.trash.empty(&self.exec, namespace);
+        let trash = Arc::clone(&self.trash);
+        let root = SbuildRoot::new(self.exec.clone(), namespace, tarball, work, trash);
         root.make_scratch().await?;
         Ok(Box::new(root))
     }

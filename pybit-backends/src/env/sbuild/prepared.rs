@@ -1,6 +1,7 @@
 //! The root of one job.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::namespace::{INSIDE, Namespace};
+use super::trash::Trash;
 use super::{disk, give, make_dir};
 use crate::env::host::on_machine;
 use crate::exec::enter::{Entry, FAILED};
@@ -24,6 +26,7 @@ pub(super) struct SbuildRoot {
     exec: Exec,
     namespace: Namespace,
     tarball: PathBuf,
+    trash: Arc<Trash>,
     work: PathBuf,
     scratch: PathBuf,
     stop: CancellationToken,
@@ -32,11 +35,18 @@ pub(super) struct SbuildRoot {
 }
 
 impl SbuildRoot {
-    pub(super) fn new(exec: Exec, namespace: Namespace, tarball: PathBuf, work: &Path) -> Self {
+    pub(super) fn new(
+        exec: Exec,
+        namespace: Namespace,
+        tarball: PathBuf,
+        work: &Path,
+        trash: Arc<Trash>,
+    ) -> Self {
         Self {
             exec,
             namespace,
             tarball,
+            trash,
             work: work.to_owned(),
             scratch: work.join("scratch"),
             stop: CancellationToken::new(),
@@ -46,7 +56,7 @@ impl SbuildRoot {
 
     /// Makes the directory that roots are unpacked in, without what a killed client has left there.
     pub(super) async fn make_scratch(&self) -> Result<()> {
-        self.namespace.remove(&self.exec, &self.scratch).await?;
+        self.trash.take(&self.exec, self.namespace, &self.scratch).await?;
         make_dir(&self.scratch)?;
         let config = self.sbuild_config();
         let template = self.scratch.join("root.XXXXXXXXXX").display().to_string();
@@ -164,7 +174,7 @@ impl Prepared for SbuildRoot {
 
     async fn destroy(&self) -> Result<()> {
         self.stop().await?;
-        self.namespace.remove(&self.exec, &self.scratch).await?;
+        self.trash.take(&self.exec, self.namespace, &self.scratch).await?;
         self.left()
     }
 }

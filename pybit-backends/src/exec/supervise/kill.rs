@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::SignalFd;
@@ -15,26 +16,26 @@ use nix::unistd::{Pid, getpid};
 /// Rounds of stopping before killing starts all the same.
 const ROUNDS: u32 = 64;
 
-/// Kills and reaps until none is left.
+/// Kills and reaps until none is left. Without children there are no descendants, and `/proc` need not be read.
 pub(super) fn descendants(wakeups: &SignalFd) -> nix::Result<()> {
+    if reap() == Left::Nobody {
+        return Ok(());
+    }
     freeze();
     loop {
-        let alive = list();
-        if alive.is_empty() {
-            return Ok(());
-        }
-        for pid in alive {
+        for pid in list() {
             // It may have died in the meantime.
             let _ = kill(pid, Signal::SIGKILL);
         }
-        reap();
+        if reap() == Left::Nobody {
+            return Ok(());
+        }
         let mut fds = [PollFd::new(wakeups.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, 5_u8) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(e),
         }
         while let Ok(Some(_)) = wakeups.read_signal() {}
-        reap();
     }
 }
 
@@ -52,10 +53,20 @@ fn freeze() {
     }
 }
 
-fn reap() {
-    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-        if status == WaitStatus::StillAlive {
-            return;
+/// Whether this process has children.
+#[derive(PartialEq, Eq)]
+enum Left {
+    Somebody,
+    Nobody,
+}
+
+/// Reaps every dead child, also one that asked for no `SIGCHLD` (`__WALL` in waitpid(2)).
+fn reap() -> Left {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
+            Err(Errno::ECHILD) => return Left::Nobody,
+            Ok(WaitStatus::StillAlive) | Err(_) => return Left::Somebody,
+            Ok(_) => {}
         }
     }
 }

@@ -10,6 +10,7 @@ use pybit_core::{Error, Result};
 use super::history::{Act, note};
 use super::prepare::Held;
 use super::rows;
+use crate::sql::statement::Statement;
 use crate::sql::{Call, Dialect, statements as sql};
 
 /// Plants every job of a plan that was prepared, in its order.
@@ -60,17 +61,19 @@ async fn plant<D: Dialect>(
     }
     note::<D>(connection, &job, None, act).await?;
     if planned.kind == JobKind::Binary {
-        let (package, target) = (&planned.package, &planned.target);
-        Call::<D>::new(&sql::PACKAGE_HEAD)
-            .text(package.as_str())
-            .text(target.dist.as_str())
-            .text(target.suite.as_str())
-            .text(target.format.as_str())
-            .int(job.id.0)
-            .run(connection)
-            .await?;
+        of_package::<D>(&sql::PACKAGE_HEAD, planned).int(job.id.0).run(connection).await?;
     }
     Ok(job)
+}
+
+/// A statement about the package in its suite: its first four parameters.
+fn of_package<D: Dialect>(statement: &'static Statement, planned: &PlannedJob) -> Call<D> {
+    let target = &planned.target;
+    Call::new(statement)
+        .text(planned.package.as_str())
+        .text(target.dist.as_str())
+        .text(target.suite.as_str())
+        .text(target.format.as_str())
 }
 
 async fn refuse_older<D: Dialect>(
@@ -81,11 +84,7 @@ async fn refuse_older<D: Dialect>(
     key: &[u8],
 ) -> Result<()> {
     let target = &planned.target;
-    let newer = Call::<D>::new(&sql::JOB_NEWER_VERSION)
-        .text(planned.package.as_str())
-        .text(target.dist.as_str())
-        .text(target.suite.as_str())
-        .text(target.format.as_str())
+    let newer = of_package::<D>(&sql::JOB_NEWER_VERSION, planned)
         .blob(Some(key))
         .int(submission.0)
         .first(connection, rows::job)
@@ -110,11 +109,7 @@ async fn refuse_equal<D: Dialect>(
     key: &[u8],
 ) -> Result<()> {
     let target = &planned.target;
-    let equal = Call::<D>::new(&sql::JOB_SAME_VERSION)
-        .text(planned.package.as_str())
-        .text(target.dist.as_str())
-        .text(target.suite.as_str())
-        .text(target.format.as_str())
+    let equal = of_package::<D>(&sql::JOB_SAME_VERSION, planned)
         .blob(Some(key))
         .int(submission.0)
         .text(target.arch.as_str())

@@ -19,14 +19,14 @@ use pybit_core::settings::{Factory, Settings};
 use pybit_core::storage::Storage;
 use pybit_core::{Error, ErrorKind, Result};
 use sqlx::error::DatabaseError;
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
-use sqlx::{Connection, Pool, Postgres, SqlSafeStr, Transaction, query_with};
+use sqlx::{Connection, Pool, Postgres, Transaction, query_with};
 
 pub use options::PostgresOptions;
 
 use super::call::Call;
-use super::dialect::{Dialect, Engine};
+use super::dialect::{Dialect, Engine, migrator};
 use super::{SqlStore, Statement, statements};
 
 /// The oldest major version that the tests have seen to work.
@@ -113,15 +113,10 @@ impl Dialect for Postgres {
     const ENGINE: Engine = Engine::Postgres;
 
     fn migrations() -> Migrator {
-        let farm = include_str!("../../../migrations/postgres/0001_farm.sql");
-        let simple = MigrationType::Simple;
-        Migrator::with_migrations(vec![Migration::new(
-            1,
-            "farm".into(),
-            simple,
-            farm.into_sql_str(),
-            false,
-        )])
+        migrator([
+            (1, "farm", include_str!("../../../migrations/postgres/0001_farm.sql")),
+            (2, "farm id", include_str!("../../../migrations/postgres/0002_farm_id.sql")),
+        ])
     }
 
     /// The driver holds an advisory lock meanwhile, so that of several servers one migrates and the others find it done;

@@ -15,18 +15,18 @@ use pybit_core::storage::Storage;
 use pybit_core::{Error, ErrorKind, Result};
 use sqlx::encode::IsNull;
 use sqlx::error::{BoxDynError, DatabaseError};
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteArguments, SqliteArgumentsBuffer, SqliteConnectOptions, SqliteConnection,
     SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous, SqliteTypeInfo,
     SqliteValueRef,
 };
-use sqlx::{Decode, Encode, Pool, SqlSafeStr, Sqlite, Transaction, Type, query_with};
+use sqlx::{Decode, Encode, Pool, Sqlite, Transaction, Type, query_with};
 
 pub use options::SqliteOptions;
 
 use super::call::Call;
-use super::dialect::{Dialect, Engine, Moment};
+use super::dialect::{Dialect, Engine, Moment, migrator};
 use super::error::failed;
 use super::{SqlStore, Statement, statements};
 
@@ -161,15 +161,10 @@ impl Dialect for Sqlite {
     const ENGINE: Engine = Engine::Sqlite;
 
     fn migrations() -> Migrator {
-        let farm = include_str!("../../../migrations/sqlite/0001_farm.sql");
-        let simple = MigrationType::Simple;
-        Migrator::with_migrations(vec![Migration::new(
-            1,
-            "farm".into(),
-            simple,
-            farm.into_sql_str(),
-            false,
-        )])
+        migrator([
+            (1, "farm", include_str!("../../../migrations/sqlite/0001_farm.sql")),
+            (2, "farm id", include_str!("../../../migrations/sqlite/0002_farm_id.sql")),
+        ])
     }
 
     fn migrate(pool: &Pool<Self>) -> BoxFuture<'_, Result<(), MigrateError>> {

@@ -1,4 +1,4 @@
-//! Tokens, and whether the database answers.
+//! Tokens, the farm's name, and whether the database answers.
 
 use crate::sql::statement::Statement;
 
@@ -10,6 +10,15 @@ macro_rules! token_columns {
 
 pub(in crate::sql) static HEALTH: Statement =
     Statement::shared("health", 0, "SELECT count(*) AS statuses FROM job_count");
+
+pub(in crate::sql) static FARM_NAME: Statement = Statement::shared(
+    "farm_name",
+    1,
+    "INSERT INTO farm (one, id) VALUES (1, $1) ON CONFLICT (one) DO NOTHING",
+);
+
+pub(in crate::sql) static FARM_ID: Statement =
+    Statement::shared("farm_id", 0, "SELECT id FROM farm WHERE one = 1");
 
 pub(in crate::sql) static TOKEN_ADD: Statement = Statement::shared(
     "token_add",

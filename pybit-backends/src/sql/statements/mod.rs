@@ -62,6 +62,8 @@ pub(super) static POSTGRES_SERVER: Statement = Statement::shared(
 pub static ALL: &[&Statement] = &[
     &SCHEMA_VERSION,
     &HEALTH,
+    &FARM_NAME,
+    &FARM_ID,
     &TOKEN_ADD,
     &TOKENS,
     &TOKEN_BY_DIGEST,

@@ -1,4 +1,6 @@
-//! Access tokens.
+//! Access tokens, and the farm's own name.
+
+use std::sync::Arc;
 
 use crate::conformance::support::{Store, at, name};
 use crate::error::ErrorKind;
@@ -55,4 +57,20 @@ pub(super) async fn revoking_twice_keeps_the_first_time(s: Store) {
         assert_eq!(s.tokens().await.expect("an answer"), [revoked, other.clone()]);
     }
     assert!(!s.revoke_token(TokenId(7_000_000), at(7)).await.expect("an answer"));
+}
+
+pub(super) async fn the_first_farm_id_stays(s: Store) {
+    let ask = |n: u8| {
+        let s = Arc::clone(&s);
+        tokio::spawn(async move { s.farm_id(&format!("{n:032x}")).await.expect("an answer") })
+    };
+    let asked: Vec<_> = (1..=8).map(ask).collect();
+    let mut answers = Vec::new();
+    for answer in asked {
+        answers.push(answer.await.expect("it ended"));
+    }
+    let first = answers[0].clone();
+    assert!(answers.iter().all(|a| *a == first), "{answers:?}");
+    assert!((1..=8).any(|n: u8| first == format!("{n:032x}")), "one that was offered: {first}");
+    assert_eq!(s.farm_id(&"f".repeat(32)).await.expect("an answer"), first);
 }

@@ -118,5 +118,6 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         a_digest_is_kept_once,
         a_token_is_found_by_its_digest_alone,
         revoking_twice_keeps_the_first_time,
+        the_first_farm_id_stays,
     }
 };

@@ -1,5 +1,7 @@
 //! What the client that holds a job, or that is not heard of any more, does to it.
 
+use std::time::Duration;
+
 use super::{Decision, Finished, Holder, Reported, Situation, apply, change, fence, not_building};
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -18,6 +20,17 @@ fn ended(outcome: Outcome, failure: Option<Failure>, log_sha256: Option<String>)
 /// A job that its client let lapse, and that nobody has claimed since.
 fn is_resumable(at: &Situation) -> bool {
     at.job.status == JobStatus::Waiting && at.last_outcome == Some(Outcome::Lost)
+}
+
+/// What a report that the attempt ended with `outcome` meets where the job is not building: it lapsed, or the report came
+/// before.
+fn unless_building(at: &Situation, outcome: Outcome) -> Result<Option<Decision>> {
+    match at.job.status {
+        JobStatus::Building => Ok(None),
+        JobStatus::Waiting if is_resumable(at) => Ok(Some(Decision::ResumeFirst)),
+        _ if at.last_outcome == Some(outcome) => Ok(Some(Decision::Already)),
+        _ => Err(not_building(&at.job)),
+    }
 }
 
 pub(super) fn resume(at: &Situation, holder: &Holder) -> Result<Decision> {
@@ -43,12 +56,11 @@ pub(super) fn resume(at: &Situation, holder: &Holder) -> Result<Decision> {
 
 pub(super) fn finish(at: &Situation, holder: &Holder, result: &Finished) -> Result<Decision> {
     fence(&at.job, holder)?;
-    match at.job.status {
-        JobStatus::Building => {}
-        JobStatus::Uploaded | JobStatus::Done => return Ok(Decision::Already),
-        JobStatus::Waiting if is_resumable(at) => return Ok(Decision::ResumeFirst),
-        _ if at.last_outcome == Some(Outcome::Succeeded) => return Ok(Decision::Already),
-        _ => return Err(not_building(&at.job)),
+    if matches!(at.job.status, JobStatus::Uploaded | JobStatus::Done) {
+        return Ok(Decision::Already);
+    }
+    if let Some(decided) = unless_building(at, Outcome::Succeeded)? {
+        return Ok(decided);
     }
     let mut change = by_client(&at.job, JobStatus::Uploaded, holder, "built");
     change.attempt_end = Some(ended(Outcome::Succeeded, None, Some(result.log_sha256.clone())));
@@ -72,11 +84,8 @@ pub(super) fn fail(
     now: Timestamp,
 ) -> Result<Decision> {
     fence(&at.job, holder)?;
-    match at.job.status {
-        JobStatus::Building => {}
-        JobStatus::Waiting if is_resumable(at) => return Ok(Decision::ResumeFirst),
-        _ if at.last_outcome == Some(Outcome::Failed) => return Ok(Decision::Already),
-        _ => return Err(not_building(&at.job)),
+    if let Some(decided) = unless_building(at, Outcome::Failed)? {
+        return Ok(decided);
     }
     let failure = &report.failure;
     let mut change = match failure.class {
@@ -110,7 +119,7 @@ fn infra(at: &Situation, actor: &str, message: &str, policy: &Policy, now: Times
     } else {
         let pause = policy.infra_backoff(count, job.id.0 ^ i64::from(count));
         change.after.not_before = now.plus(pause);
-        change.after.avoid = avoid(job, pause, policy, now);
+        change.after.avoid = at.others.then(|| avoid(job, pause, policy, now)).flatten();
     }
     let quarantine = policy.quarantine(at.client_streak + 1);
     change.health = Some(HealthMark::Ill {
@@ -120,8 +129,8 @@ fn infra(at: &Situation, actor: &str, message: &str, policy: &Policy, now: Times
 }
 
 /// Another client is preferred for a while after the job may run again.
-fn avoid(job: &Job, pause: std::time::Duration, policy: &Policy, now: Timestamp) -> Option<Avoid> {
-    let until = now.plus(pause).plus(std::time::Duration::from_millis(policy.avoid_ms));
+fn avoid(job: &Job, pause: Duration, policy: &Policy, now: Timestamp) -> Option<Avoid> {
+    let until = now.plus(pause).plus(Duration::from_millis(policy.avoid_ms));
     job.client.clone().map(|client| Avoid { client, until })
 }
 
@@ -148,16 +157,14 @@ pub(super) fn refuse(
     now: Timestamp,
 ) -> Result<Decision> {
     fence(&at.job, holder)?;
-    match at.job.status {
-        JobStatus::Building => {}
-        JobStatus::Waiting if is_resumable(at) => return Ok(Decision::ResumeFirst),
-        _ if at.last_outcome == Some(Outcome::Refused) => return Ok(Decision::Already),
-        _ => return Err(not_building(&at.job)),
+    if let Some(decided) = unless_building(at, Outcome::Refused)? {
+        return Ok(decided);
     }
     let mut change =
         by_client(&at.job, JobStatus::Waiting, holder, format!("given back: {reason}"));
     change.attempt_end = Some(ended(Outcome::Refused, None, None));
-    change.after.avoid = avoid(&at.job, std::time::Duration::ZERO, policy, now);
+    // Also where there is no other: what it refuses it would claim and refuse again at once.
+    change.after.avoid = avoid(&at.job, Duration::ZERO, policy, now);
     Ok(apply(change))
 }
 
@@ -215,7 +222,7 @@ fn lost(at: &Situation, cause: &str, policy: &Policy, now: Timestamp) -> Change 
         after.failure = Some(Failure { class: FailureClass::Poison, message });
     } else if after.status == JobStatus::Waiting {
         after.not_before = now;
-        after.avoid = avoid(&at.job, std::time::Duration::ZERO, policy, now);
+        after.avoid = at.others.then(|| avoid(&at.job, Duration::ZERO, policy, now)).flatten();
     }
     change
 }

@@ -21,6 +21,8 @@ pub struct Situation {
     pub last_outcome: Option<Outcome>,
     /// Infrastructure failures in a row of the client that holds it.
     pub client_streak: u32,
+    /// Whether another client, live and willing, offers its target. Where none does, there is nobody to prefer.
+    pub others: bool,
 }
 
 /// Who speaks for an attempt: the fencing token and its owner.

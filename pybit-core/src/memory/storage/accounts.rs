@@ -45,6 +45,10 @@ impl AccountStore for MemoryStorage {
         Ok(true)
     }
 
+    async fn farm_id(&self, fresh: &str) -> Result<String> {
+        Ok(self.state().farm_id.get_or_insert_with(|| fresh.to_owned()).clone())
+    }
+
     async fn health(&self) -> Result<()> {
         Ok(())
     }

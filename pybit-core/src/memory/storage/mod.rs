@@ -57,6 +57,7 @@ struct State {
     clients: BTreeMap<ClientName, BuildClient>,
     /// With the digest of the secret.
     tokens: Vec<(Token, String)>,
+    farm_id: Option<String>,
 }
 
 #[derive(Debug)]

@@ -11,7 +11,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pybit::roles::SUPERVISE;
 use pybit_backends::deb::DebVersions;
+use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::publish::{MachineTools, Reprepro, RepreproConfig};
 use pybit_core::clock::SystemClock;
 use pybit_core::publish::Publisher;
@@ -35,9 +37,11 @@ impl Watching {
         let (dist, suite) = ("Debian".parse().unwrap(), "bookworm".parse().unwrap());
         let arches = vec!["amd64".parse().unwrap()];
         let config = RepreproConfig::new(dir.path().join("repository"), dist, suite, arches);
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_pybit"));
+        let supervisor = Supervisor { program, args: vec![SUPERVISE.to_owned()] };
         let publisher = Reprepro::new(
             config,
-            Arc::new(MachineTools),
+            Arc::new(MachineTools::new(Exec::new(supervisor, None))),
             Arc::new(DebVersions),
             Arc::new(SystemClock),
         )

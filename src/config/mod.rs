@@ -1,22 +1,29 @@
 //! `pybit.toml`: one file for every role, then `PYBIT_*` variables, then flags.
 
+mod table;
+
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
+use figment::value::UncasedStr;
 use pybit_client::Secret;
-use pybit_client::config::ClientConfig;
+use pybit_client::config::{ClientConfig, optional_address};
 use pybit_core::settings::Settings;
 use pybit_core::{Error, ErrorKind, Policy, Result};
 use pybit_watch::WatchConfig;
 use pybit_web::config::{SuiteConfig, WebConfig};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+pub use table::Table;
 
 /// Everything that `pybit.toml` may say. A role reads its own table; what is left out has a default.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The server that the command talks to.
+    #[serde(deserialize_with = "optional_address")]
     pub url: Option<String>,
     /// The command's access token; better kept in a file.
     pub token: Option<Secret>,
@@ -37,17 +44,21 @@ pub struct Config {
     /// The web server.
     pub web: WebConfig,
     /// The build client.
-    pub client: Option<ClientConfig>,
+    #[serde(deserialize_with = "table::later")]
+    pub client: Table<ClientConfig>,
     /// The watcher.
-    pub watch: Option<WatchConfig>,
+    #[serde(deserialize_with = "table::later")]
+    pub watch: Table<WatchConfig>,
+    /// The file that was read, for messages.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// The file that is read where none is named, if it is there.
 const USUAL: [&str; 2] = ["pybit.toml", "/etc/pybit/pybit.toml"];
 
-/// Variables that are not configuration keys.
+/// Variables that are not configuration keys; those of `tools/services` and the tests are none either.
 const NOT_KEYS: [&str; 3] = ["CONFIG", "LOG", "SUPERVISE"];
-/// The tests' own variables and those of `tools/services`.
 const NOT_OURS: [&str; 2] = ["TEST_", "SERVICES_"];
 
 impl Config {
@@ -61,23 +72,73 @@ impl Config {
             None => USUAL.iter().map(PathBuf::from).find(|f| f.is_file()),
         };
         let mut figment = Figment::new();
-        if let Some(file) = file {
-            check_file(&file)?;
-            figment = figment.merge(Toml::file_exact(&file));
+        if let Some(file) = &file {
+            check_file(file)?;
+            figment = figment.merge(Toml::file_exact(file));
         }
-        let variables = Env::prefixed("PYBIT_").ignore(&NOT_KEYS);
-        let variables = variables
-            .filter(|key| !NOT_OURS.iter().any(|not| key.as_str().to_uppercase().starts_with(not)))
-            .split("__");
-        figment.merge(variables).extract().map_err(|e| refuse(describe(&e)))
+        let ours = |key: &UncasedStr| !NOT_OURS.iter().any(|begin| key.starts_with(begin));
+        let variables = Env::prefixed("PYBIT_").filter(ours).ignore(&NOT_KEYS).split("__");
+        figment = figment.merge(variables);
+        let mut config: Self = figment.extract().map_err(|e| refuse(describe(&e)))?;
+        config.client = Table::read(&figment, file.as_deref(), |part: ClientPart| part.client)?;
+        config.watch = Table::read(&figment, file.as_deref(), |part: WatchPart| part.watch)?;
+        config.file = file;
+        Ok(config)
     }
+
+    /// What a build client needs; refuses what is missing in its table.
+    pub fn client_role(&self) -> Result<ClientConfig> {
+        let client = self.client.given()?.ok_or_else(|| self.no_table("client"))?;
+        self.whole(client, &client.missing())
+    }
+
+    /// What a watcher needs; refuses what is missing in its table.
+    pub fn watch_role(&self) -> Result<WatchConfig> {
+        let watch = self.watch.given()?.ok_or_else(|| self.no_table("watch"))?;
+        self.whole(watch, &watch.missing())
+    }
+
+    fn no_table(&self, name: &str) -> Error {
+        let place = place(self.file.as_deref());
+        refuse(format!("{place} has no [{name}] table; docs/configuration.md shows one"))
+    }
+
+    fn whole<T: Clone>(&self, table: &T, missing: &[&str]) -> Result<T> {
+        if missing.is_empty() {
+            return Ok(table.clone());
+        }
+        Err(lacking(self.file.as_deref(), &missing.join(", ")))
+    }
+}
+
+/// What is asked of `[client]`, by the one verb that needs it.
+#[derive(Deserialize)]
+struct ClientPart {
+    #[serde(default)]
+    client: Option<ClientConfig>,
+}
+
+/// What is asked of `[watch]`.
+#[derive(Deserialize)]
+struct WatchPart {
+    #[serde(default)]
+    watch: Option<WatchConfig>,
+}
+
+fn place(file: Option<&Path>) -> String {
+    file.map_or_else(|| "the configuration".to_owned(), |f| f.display().to_string())
+}
+
+/// Keys without a default that nobody has given.
+fn lacking(file: Option<&Path>, keys: &str) -> Error {
+    refuse(format!("missing in {}: {keys}; docs/configuration.md shows them", place(file)))
 }
 
 fn refuse(message: String) -> Error {
     Error::invalid(message).with_code("invalid_configuration")
 }
 
-/// Reads the file by itself first: the TOML reader knows the line of a fault, the layered one does not. A key that is
+/// Reads the file by itself first, part by part: the TOML reader knows the line of a fault, the layered one does not. A key that is
 /// missing may still come from the environment.
 fn check_file(file: &Path) -> Result<()> {
     let text = std::fs::read_to_string(file).map_err(|e| {
@@ -89,7 +150,13 @@ fn check_file(file: &Path) -> Result<()> {
         Error::new(kind, format!("cannot read the configuration {}: {e}", file.display()))
             .with_code("invalid_configuration")
     })?;
-    let Err(error) = toml::from_str::<Config>(&text) else { return Ok(()) };
+    check_part::<Config>(file, &text)?;
+    check_part::<ClientPart>(file, &text)?;
+    check_part::<WatchPart>(file, &text)
+}
+
+fn check_part<T: DeserializeOwned>(file: &Path, text: &str) -> Result<()> {
+    let Err(error) = toml::from_str::<T>(text) else { return Ok(()) };
     if error.message().starts_with("missing field") {
         return Ok(());
     }

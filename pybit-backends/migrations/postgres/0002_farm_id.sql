@@ -1,0 +1,5 @@
+-- The farm's own name, by which brokers tell it from another farm. One row.
+CREATE TABLE farm (
+    one BIGINT PRIMARY KEY CHECK (one = 1),
+    id  TEXT COLLATE "C" NOT NULL
+);

@@ -1,0 +1,3 @@
+//! What both ends know, tested without sockets.
+
+mod book;

@@ -1,0 +1,85 @@
+//! Messages that are not pybit's, and hints that are too many.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use pybit_core::conformance::support::{client, route, within};
+use pybit_core::model::JobId;
+use pybit_core::transport::{Hint, Transport};
+
+use super::{broker, open};
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn count(&self, words: &str) -> usize {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).matches(words).count()
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ"]
+async fn foreign_messages_are_counted_logged_once_and_dead_lettered() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let settings = broker::farm();
+    let name = broker::name(&settings);
+    let transport = open(&settings).await;
+    let mut inbox = transport.consume(&client("tahr"), &[route("amd64")], 2).await.unwrap();
+    let (_connection, channel) = broker::look().await;
+    let good = Hint::new(route("amd64"), Some(JobId(7))).encode();
+    let elsewhere = Hint::new(route("arm64"), Some(JobId(8))).encode();
+    let newer = String::from_utf8(good.clone()).unwrap().replace("\"version\":1", "\"version\":99");
+    let foreign: [&[u8]; 7] = [
+        b"",
+        b"(i__main__\nEvil\np0\n.",
+        b"{\"py/object\": \"os.system\"}",
+        &good[..good.len() - 3],
+        newer.as_bytes(),
+        &vec![b' '; 3 << 20],
+        &elsewhere,
+    ];
+    for bytes in foreign {
+        broker::put(&channel, &name, "Debian.amd64.bookworm.deb", bytes).await;
+    }
+    transport.publish(&Hint::new(route("amd64"), Some(JobId(7)))).await.unwrap();
+    let found = within("the hint behind them", inbox.next()).await.unwrap().unwrap();
+    assert_eq!(found.hint.job, Some(JobId(7)));
+    found.receipt.ack().await.unwrap();
+    let dead = format!("{name}.dead");
+    broker::until_ready(&channel, &dead, 7).await;
+    assert_eq!(transport.foreign(), 7);
+    for bytes in foreign {
+        assert_eq!(broker::take(&channel, &dead).await, bytes, "they are kept as they were");
+    }
+    assert_eq!(log.count("a message that is not pybit's"), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ"]
+async fn hints_never_pile_up_and_forgotten_ones_are_no_dead_letters() {
+    let settings = broker::farm();
+    let transport = open(&settings).await;
+    let hints: Vec<_> = (1..=1010).map(|n| Hint::new(route("amd64"), Some(JobId(n)))).collect();
+    transport.publish_all(&hints).await.unwrap();
+    assert_eq!(transport.depth(&route("amd64")).await.unwrap(), 1000);
+    let mut inbox = transport.consume(&client("tahr"), &[route("amd64")], 1).await.unwrap();
+    let oldest = within("a hint", inbox.next()).await.unwrap().unwrap();
+    assert_eq!(oldest.hint.job, Some(JobId(11)), "the oldest are forgotten");
+    let (_connection, channel) = broker::look().await;
+    assert_eq!(broker::ready(&channel, &format!("{}.dead", broker::name(&settings))).await, 0);
+}

@@ -1,0 +1,70 @@
+//! Processes of a farm: started, ended, looked for.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::PYBIT;
+
+/// A process of the farm, killed with the test.
+#[derive(Debug)]
+pub(crate) struct Role {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Role {
+    /// Starts `pybit` with these words, its output into a file.
+    pub(crate) fn start(name: &str, dir: &Path, args: &[&str]) -> Self {
+        let log = dir.join(format!("{name}.log"));
+        let out = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        let child = Command::new(PYBIT)
+            .args(args)
+            .current_dir(dir)
+            .env_remove("PYBIT_URL")
+            .env_remove("PYBIT_TOKEN")
+            .env("PYBIT_LOG", "info,sqlx=warn,lapin=off,pybit_core::traced=trace")
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// Ends it as a crash would: signal 9.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// What it has said.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {}\n{}", self.log.display(), self.said());
+        }
+    }
+}
+
+/// Processes whose environment or command line holds `marker`.
+pub(crate) fn processes_with(marker: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let holds = |file: &str| {
+            std::fs::read(entry.path().join(file))
+                .is_ok_and(|b| String::from_utf8_lossy(&b).contains(marker))
+        };
+        if pid != std::process::id() && (holds("cmdline") || holds("environ")) {
+            found.push(pid);
+        }
+    }
+    found
+}
