@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use pybit_core::Result;
-use sqlx::{AssertSqlSafe, Row, query, query_with, raw_sql};
+use sqlx::{AssertSqlSafe, Row, query_with, raw_sql};
 
 use crate::sql::Dialect;
 use crate::sql::error::failed;

@@ -16,7 +16,7 @@ use sqlx::Sqlite;
 
 use super::SqlStore;
 use super::call::Call;
-use super::error::{failed, too_new};
+use super::error::too_new;
 use super::statements;
 use engine::{Upkeep, number};
 
