@@ -1,6 +1,7 @@
 //! The `pybit` command.
 
 mod cli;
+mod load;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ mod doctor;
 mod follow;
 mod job;
 mod jobs;
+mod load;
 mod log;
 mod output;
 mod roles;
@@ -61,6 +62,8 @@ enum Verb {
     Token(token::Args),
     Doctor(doctor::Args),
     Vercmp(vercmp::Args),
+    #[command(hide = true)]
+    Load(load::Args),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -119,6 +122,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Client => roles::client(&place).await?,
         Verb::Watch => roles::watch(&place).await?,
         Verb::Vercmp(args) => return vercmp::run(&args),
+        Verb::Load(args) => return or_interrupted(load::run(args, &place)).await,
         Verb::Doctor(args) => return doctor::run(&args, &place).await,
         Verb::Completions { shell } => completions(shell),
         Verb::Man { verb } => usage::man(Cli::command(), verb.as_deref())?,
