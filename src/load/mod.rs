@@ -104,7 +104,7 @@ impl Scale {
             queues: [1000, 500_000],
             pgbench_secs: 8,
             samples: 400,
-            jobs: 4000,
+            jobs: 2000,
             builders: 48,
             waiting: [2_000, 200_000],
             clients: 1000,
