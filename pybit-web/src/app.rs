@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
 use crate::config::WebConfig;
+use crate::known::KnownTokens;
 use crate::metrics::Metrics;
 use crate::streams::{Completions, LogHub};
 
@@ -22,6 +23,8 @@ pub(crate) struct AppState {
     pub(crate) logs: LogHub,
     /// Files that are being made whole.
     pub(crate) completions: Completions,
+    /// Tokens that were shown lately.
+    pub(crate) tokens: KnownTokens,
     /// Counted for `/metrics`.
     pub(crate) metrics: Arc<Metrics>,
     /// The `[web]` table.
@@ -45,6 +48,7 @@ impl AppState {
             blobs,
             logs: LogHub::default(),
             completions: Completions::default(),
+            tokens: KnownTokens::default(),
             metrics: Arc::default(),
             config: Arc::new(config),
             followers,

@@ -85,7 +85,7 @@ pub(crate) async fn admit(
 ) -> ApiResult<Option<Principal>> {
     let Access::Roles(roles) = access else { return Ok(None) };
     let secret = bearer(request).ok_or_else(ApiError::unauthenticated)?;
-    let token = state.farm.storage().token(&digest(secret)).await?;
+    let token = state.tokens.find(state.farm.storage().as_ref(), &digest(secret)).await?;
     let now = state.farm.clock().now();
     let valid = |t: &Token| t.revoked_at.is_none() && t.expires_at.is_none_or(|end| end > now);
     let token = token.filter(valid).ok_or_else(ApiError::unauthenticated)?;

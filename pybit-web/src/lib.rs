@@ -24,6 +24,7 @@ mod error;
 mod follow;
 mod front;
 mod json;
+mod known;
 mod metrics;
 mod openapi;
 mod operation;

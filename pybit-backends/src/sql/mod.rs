@@ -26,6 +26,7 @@ mod news;
 mod packages;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod remembered;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
@@ -37,6 +38,7 @@ pub mod upkeep;
 use std::time::Duration;
 
 use pybit_core::Result;
+use pybit_core::model::Catalogue;
 use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Transaction};
 
@@ -50,6 +52,7 @@ pub use statement::Statement;
 use call::{Call, Cells};
 use error::{failed, not_migrated, too_new};
 use news::News;
+use remembered::Remembered;
 
 /// The operation of the error of a commit: whether it took effect is not known.
 const COMMIT: &str = "commit";
@@ -62,11 +65,12 @@ pub struct SqlStore<D: Dialect> {
     /// How long one method may take; an engine in this process needs no such limit.
     patience: Option<Duration>,
     news: News,
+    catalogue: Remembered<Catalogue>,
 }
 
 impl<D: Dialect> SqlStore<D> {
     fn new(write: Pool<D>, read: Pool<D>, patience: Option<Duration>) -> Self {
-        Self { write, read, patience, news: News::default() }
+        Self { write, read, patience, news: News::default(), catalogue: Remembered::default() }
     }
 
     /// The schema version that this program makes.

@@ -6,7 +6,7 @@ use super::submit::check_files;
 use crate::error::{Error, Result};
 use crate::model::{
     ClientName, Failure, FailureClass, Job, JobId, JobKind, JobStatus, Produced, Repository,
-    StreamOwner, StreamRole,
+    Stream, StreamOwner, StreamRole,
 };
 use crate::protocol::{FailRequest, FinishRequest, LogDigest, UploadedSet};
 
@@ -31,39 +31,26 @@ impl Farm {
         fence(&job, &holder)?;
         if !matches!(job.status, JobStatus::Building | JobStatus::Waiting) {
             let command = Command::Finish(holder, Box::new(finished(request)));
-            return self.apply(id, &command).await.map(|(job, _)| job);
+            return self.apply_to(job, &command).await.map(|(job, _)| job);
         }
-        self.check_log(id, request.attempt, &request.log).await?;
-        self.check_result_files(id, request).await?;
+        let owner = StreamOwner::Attempt { job: id, attempt: request.attempt };
+        let streams = self.inner.storage.streams(owner).await?;
+        check_log(&streams, &request.log)?;
+        check_result_files(&streams, request)?;
         let mut result = finished(request);
         if job.kind == JobKind::Source
             && let Err(error) = self.read_source_result(&job, request, main, &mut result).await
         {
             return self.fail_source(&job, holder, request, error).await;
         }
-        match self.apply(id, &Command::Finish(holder.clone(), Box::new(result))).await {
+        let command = Command::Finish(holder.clone(), Box::new(result));
+        match self.apply_to(job.clone(), &command).await {
             Ok((job, _)) => self.settle(job).await,
             Err(error) if job.kind == JobKind::Source && is_version_refusal(&error) => {
                 self.fail_source(&job, holder, request, error).await
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Every file of the result is complete on the server, as it was declared.
-    async fn check_result_files(&self, id: JobId, request: &FinishRequest) -> Result<()> {
-        let owner = StreamOwner::Attempt { job: id, attempt: request.attempt };
-        let streams = self.inner.storage.streams(owner).await?;
-        let complete =
-            |name: &str| streams.iter().find(|s| s.name.as_str() == name && s.object.is_some());
-        if let Some(missing) = request.files.iter().find(|f| complete(f.name.as_str()).is_none()) {
-            let message = format!("{} has not arrived whole; send it first", missing.name);
-            return Err(Error::conflict(message).with_code("files_incomplete"));
-        }
-        check_files(&request.files, |name| {
-            let found = complete(name)?;
-            Some((found.length, found.sha256.clone().unwrap_or_default()))
-        })
     }
 
     async fn read_source_result(
@@ -132,7 +119,7 @@ impl Farm {
             "complete; the suite has no repository to publish into".to_owned()
         };
         let command = Command::Published { attempt: job.attempt, actor: FARM.to_owned(), cause };
-        let (job, _) = self.apply(job.id, &command).await?;
+        let (job, _) = self.apply_to(job, &command).await?;
         self.free_blocked(&job).await?;
         Ok(job)
     }
@@ -141,7 +128,8 @@ impl Farm {
     pub async fn fail(&self, client: &ClientName, id: JobId, request: &FailRequest) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt: request.attempt };
         fence(&self.job(id).await?, &holder)?;
-        self.check_log(id, request.attempt, &request.log).await?;
+        let owner = StreamOwner::Attempt { job: id, attempt: request.attempt };
+        check_log(&self.inner.storage.streams(owner).await?, &request.log)?;
         let class = request.failure.class;
         if class == FailureClass::Poison {
             return Err(Error::invalid("a client cannot call a job poison")
@@ -176,20 +164,6 @@ impl Farm {
         let holder = Holder { client: client.clone(), attempt };
         let command = Command::Stopped(holder, Some(log.sha256.clone()));
         self.apply(id, &command).await.map(|(job, _)| job)
-    }
-
-    /// The log on the server is as long as the client's.
-    async fn check_log(&self, job: JobId, attempt: u32, log: &LogDigest) -> Result<()> {
-        let streams = self.inner.storage.streams(StreamOwner::Attempt { job, attempt }).await?;
-        let length = streams.iter().find(|s| s.role == StreamRole::Log).map_or(0, |s| s.length);
-        if length == log.length {
-            return Ok(());
-        }
-        let message = format!(
-            "the server has {length} of the log's {} bytes; send the rest first",
-            log.length
-        );
-        Err(Error::conflict(message).with_code("log_incomplete"))
     }
 
     /// The results that a repository has to publish, oldest first.
@@ -254,6 +228,31 @@ impl Farm {
         }
         Ok(freed)
     }
+}
+
+/// The log on the server is as long as the client's.
+fn check_log(streams: &[Stream], log: &LogDigest) -> Result<()> {
+    let length = streams.iter().find(|s| s.role == StreamRole::Log).map_or(0, |s| s.length);
+    if length == log.length {
+        return Ok(());
+    }
+    let message =
+        format!("the server has {length} of the log's {} bytes; send the rest first", log.length);
+    Err(Error::conflict(message).with_code("log_incomplete"))
+}
+
+/// Every file of the result is complete on the server, as it was declared.
+fn check_result_files(streams: &[Stream], request: &FinishRequest) -> Result<()> {
+    let complete =
+        |name: &str| streams.iter().find(|s| s.name.as_str() == name && s.object.is_some());
+    if let Some(missing) = request.files.iter().find(|f| complete(f.name.as_str()).is_none()) {
+        let message = format!("{} has not arrived whole; send it first", missing.name);
+        return Err(Error::conflict(message).with_code("files_incomplete"));
+    }
+    check_files(&request.files, |name| {
+        let found = complete(name)?;
+        Some((found.length, found.sha256.clone().unwrap_or_default()))
+    })
 }
 
 fn finished(request: &FinishRequest) -> Finished {

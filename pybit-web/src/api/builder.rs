@@ -30,14 +30,18 @@ pub(crate) async fn claim(mut call: Call) -> ApiResult<Response> {
     let request: ClaimRequest = call.json().await?;
     check_report(&call, &request.client)?;
     let (state, farm) = (&call.state, &call.state.farm);
-    // Listening starts before the first try, so that no job comes between the two.
-    let mut work = farm.work();
+    // Lined up before the first try, so that no job comes between the two.
+    let mut place = farm.line_up(&request.client.offers);
     let deadline = tokio::time::Instant::now() + Farm::longest_wait(request.wait_ms);
     let assignment = loop {
-        work.borrow_and_update();
         let assignment = farm.claim(&request.client, &request.claim_id).await?;
-        if assignment.is_some() || !changed(state, &mut work, deadline, POLL).await {
+        if assignment.is_some() {
+            place.got_one();
             break assignment;
+        }
+        place.got_nothing();
+        if !changed(state, place.called(), deadline, POLL).await {
+            break None;
         }
     };
     if assignment.is_some() {
