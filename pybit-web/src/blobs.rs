@@ -23,6 +23,9 @@ use pybit_core::clock::Timestamp;
 use pybit_core::settings::Settings;
 use pybit_core::{Error, ErrorKind, Result};
 
+/// How often an object is stored anew because its folder went away.
+const MOST_RACES: usize = 10;
+
 /// Where a farm's bytes lie. Cheap to clone.
 #[derive(Clone)]
 pub struct Blobs {
@@ -71,7 +74,15 @@ impl Blobs {
 
     /// Stores an object; it is durable when this returns.
     pub(crate) async fn put(&self, object: &str, bytes: Bytes) -> Result<()> {
-        let stored = self.store.put(&Path::from(object), PutPayload::from_bytes(bytes)).await;
+        let (path, bytes) = (Path::from(object), PutPayload::from_bytes(bytes));
+        let mut stored = self.store.put(&path, bytes.clone()).await;
+        for _ in 0..MOST_RACES {
+            // The folder's last object went just now, and the folder with it.
+            if !stored.as_ref().is_err_and(is_without_folder) {
+                break;
+            }
+            stored = self.store.put(&path, bytes.clone()).await;
+        }
         stored.map(|_| ()).map_err(|e| failure("store", object, e))
     }
 
@@ -195,6 +206,18 @@ fn failure(verb: &str, object: &str, error: object_store::Error) -> Error {
     }
     let message = format!("cannot {verb} the object {object}");
     Error::new(ErrorKind::Unavailable, message).with_source(error)
+}
+
+fn is_without_folder(error: &object_store::Error) -> bool {
+    let absent = |e: &std::io::Error| e.kind() == std::io::ErrorKind::NotFound;
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(absent) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {

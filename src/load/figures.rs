@@ -97,7 +97,10 @@ mod tests {
     fn percentiles_are_times_that_were_measured() {
         let mut times: Vec<_> = (1..=200).rev().map(Duration::from_millis).collect();
         let at = |times: &mut [Duration], share| percentile(times, share).round();
-        assert_eq!([at(&mut times, 50), at(&mut times, 99), at(&mut times, 100)], [100., 198., 200.]);
+        assert_eq!(
+            [at(&mut times, 50), at(&mut times, 99), at(&mut times, 100)],
+            [100., 198., 200.]
+        );
         assert!(percentile(&mut [], 99).abs() < f64::EPSILON);
     }
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use pybit::backends::exec::{Cmd, Exec, Supervisor};
 use pybit::roles::{SUPERVISE, transports};
 use pybit_client::{Api, Secret};
+use pybit_core::Result;
 use pybit_core::build::LogSink;
 use pybit_core::model::{ClientName, RepositoryName, Role, Target};
 use pybit_core::protocol::NewTokenRequest;
 use pybit_core::settings::Settings;
 use pybit_core::transport::Transport;
-use pybit_core::Result;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -122,8 +122,10 @@ impl Site {
             None => None,
         };
         let (transport, hints) = transport(servers, kind, &name)?;
-        let storage =
-            database.as_ref().map(|d| format!("[storage]\nurl = \"{}\"\n", d.url)).unwrap_or_default();
+        let storage = database
+            .as_ref()
+            .map(|d| format!("[storage]\nurl = \"{}\"\n", d.url))
+            .unwrap_or_default();
         let text = configuration(dir.path(), port, kind, &storage, &transport);
         let config = dir.path().join("pybit.toml");
         std::fs::write(&config, text).map_err(|e| broken("no configuration").with_source(e))?;
@@ -230,7 +232,8 @@ fn configuration(dir: &Path, port: u16, kind: Kind, storage: &str, transport: &s
          [policy]\nlog_bytes = 4294967296\n{lease}\n[web]\nlisten = \"127.0.0.1:{port}\"\n"
     );
     for (place, suite) in SUITES.iter().enumerate() {
-        let repository = if place == 0 { format!("repository = \"{suite}\"\n") } else { String::new() };
+        let repository =
+            if place == 0 { format!("repository = \"{suite}\"\n") } else { String::new() };
         text += &format!(
             "[[suites]]\ndist = \"Debian\"\nname = \"{suite}\"\nformat = \"deb\"\n\
              arches = [\"amd64\", \"arm64\"]\n{repository}[[suites.envs]]\nname = \"host\"\n"
@@ -258,7 +261,9 @@ async fn until_ready(
             return Ok(api);
         }
         if server.running.is_finished() || start.elapsed() > patience {
-            return Err(broken("the server does not start; PYBIT_LOAD_SERVER_LOG names a file for its log"));
+            return Err(broken(
+                "the server does not start; PYBIT_LOAD_SERVER_LOG names a file for its log",
+            ));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -275,7 +280,12 @@ impl Server {
     async fn start(dir: &Path) -> Result<Self> {
         let supervisor = Supervisor::this_program(SUPERVISE)?;
         let config = dir.join("pybit.toml").display().to_string();
-        let argv = [supervisor.program.display().to_string(), "--config".to_owned(), config, "web".to_owned()];
+        let argv = [
+            supervisor.program.display().to_string(),
+            "--config".to_owned(),
+            config,
+            "web".to_owned(),
+        ];
         let mut cmd = Cmd::new(argv, dir).within(Duration::from_hours(2));
         cmd.limits.log_bytes = u64::MAX;
         let log = std::env::var("PYBIT_LOG").unwrap_or_else(|_| "warn,lapin=off".to_owned());
@@ -333,6 +343,13 @@ fn resident(config: &Path) -> Option<f64> {
     };
     let server = std::fs::read_dir("/proc").ok()?.flatten().find(|e| mine(&e.path()))?;
     let status = std::fs::read_to_string(server.path().join("status")).ok()?;
-    let kib: f64 = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?.trim().split(' ').next()?.parse().ok()?;
+    let kib: f64 = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmRSS:"))?
+        .trim()
+        .split(' ')
+        .next()?
+        .parse()
+        .ok()?;
     Some(kib * 1024.0 / 1e6)
 }

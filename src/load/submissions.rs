@@ -80,19 +80,22 @@ async fn submit_all(
     let all = Arc::new(all.into_iter().take(scale.submissions).collect::<Vec<_>>());
     let next = Arc::new(AtomicUsize::new(0));
     let started = Instant::now();
-    let tasks = (0..scale.connections).map(|_| {
-        let (all, next, api) = (Arc::clone(&all), Arc::clone(&next), api.clone());
-        let submitting = tokio::spawn(async move {
-            while let Some(request) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let reply = api.submit(request, None).await?;
-                if reply.jobs.len() != 2 {
-                    return Err(broken("a submission did not become two jobs"));
+    let tasks =
+        (0..scale.connections).map(|_| {
+            let (all, next, api) = (Arc::clone(&all), Arc::clone(&next), api.clone());
+            let submitting = tokio::spawn(async move {
+                while let Some(request) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let reply = api.submit(request, None).await?;
+                    if reply.jobs.len() != 2 {
+                        return Err(broken("a submission did not become two jobs"));
+                    }
                 }
+                Ok(())
+            });
+            async move {
+                submitting.await.unwrap_or_else(|e| Err(Error::internal("a task").with_source(e)))
             }
-            Ok(())
         });
-        async move { submitting.await.unwrap_or_else(|e| Err(Error::internal("a task").with_source(e))) }
-    });
     try_join_all(tasks).await?;
     Ok((all.len() as u64, started.elapsed()))
 }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use pybit_client::Api;
 use pybit_core::model::{ClientName, Job, JobId, JobStatus, RepositoryName, Role, Target};
 use pybit_core::protocol::{
-    Assignment, ClaimRequest, FinishRequest, Held, HeartbeatRequest, LogDigest, PublishedRequest,
+    Assignment, ClaimRequest, FinishRequest, HeartbeatRequest, Held, LogDigest, PublishedRequest,
 };
 use pybit_core::storage::ClientReport;
 use pybit_core::{Error, Result};

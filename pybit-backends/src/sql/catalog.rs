@@ -16,19 +16,19 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
     async fn put_target(&self, target: &WeightedTarget) -> Result<()> {
         let done = self
             .again(|| async {
-            let mut transaction = self.begin().await?;
-            Call::<D>::new(&sql::TARGET_PUT)
-                .text(target.target.dist.as_str())
-                .text(target.target.suite.as_str())
-                .text(target.target.arch.as_str())
-                .text(target.target.format.as_str())
-                .text(target.target.env.as_str())
-                .int(target.weight)
-                .run_one(&mut transaction)
-                .await?;
-            commit(transaction).await
-        })
-        .await;
+                let mut transaction = self.begin().await?;
+                Call::<D>::new(&sql::TARGET_PUT)
+                    .text(target.target.dist.as_str())
+                    .text(target.target.suite.as_str())
+                    .text(target.target.arch.as_str())
+                    .text(target.target.format.as_str())
+                    .text(target.target.env.as_str())
+                    .int(target.weight)
+                    .run_one(&mut transaction)
+                    .await?;
+                commit(transaction).await
+            })
+            .await;
         // Whatever became of it: it may have taken effect.
         self.catalogue.forget();
         done
@@ -37,19 +37,19 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
     async fn put_repository(&self, repository: &Repository) -> Result<()> {
         let done = self
             .again(|| async {
-            let mut transaction = self.begin().await?;
-            Call::<D>::new(&sql::REPOSITORY_PUT)
-                .text(repository.name.as_str())
-                .text(repository.dist.as_str())
-                .text(repository.suite.as_str())
-                .text(repository.format.as_str())
-                .maybe_text(repository.url.as_deref())
-                .maybe_text(repository.public_key.as_deref())
-                .run_one(&mut transaction)
-                .await?;
-            commit(transaction).await
-        })
-        .await;
+                let mut transaction = self.begin().await?;
+                Call::<D>::new(&sql::REPOSITORY_PUT)
+                    .text(repository.name.as_str())
+                    .text(repository.dist.as_str())
+                    .text(repository.suite.as_str())
+                    .text(repository.format.as_str())
+                    .maybe_text(repository.url.as_deref())
+                    .maybe_text(repository.public_key.as_deref())
+                    .run_one(&mut transaction)
+                    .await?;
+                commit(transaction).await
+            })
+            .await;
         // Whatever became of it: it may have taken effect.
         self.catalogue.forget();
         done
@@ -58,18 +58,18 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
     async fn add_rule(&self, new: &BlockRule) -> Result<BlockRule> {
         let done = self
             .again(|| async {
-            new.check()?;
-            let mut transaction = self.begin().await?;
-            let added = Call::<D>::new(&sql::RULE_ADD)
-                .text(new.subject.as_str())
-                .text(&new.pattern)
-                .text(&new.reason)
-                .one(&mut transaction, rule)
-                .await?;
-            commit(transaction).await?;
-            Ok(added)
-        })
-        .await;
+                new.check()?;
+                let mut transaction = self.begin().await?;
+                let added = Call::<D>::new(&sql::RULE_ADD)
+                    .text(new.subject.as_str())
+                    .text(&new.pattern)
+                    .text(&new.reason)
+                    .one(&mut transaction, rule)
+                    .await?;
+                commit(transaction).await?;
+                Ok(added)
+            })
+            .await;
         // Whatever became of it: it may have taken effect.
         self.catalogue.forget();
         done
@@ -78,12 +78,13 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
     async fn remove_rule(&self, id: RuleId) -> Result<bool> {
         let done = self
             .again(|| async {
-            let mut transaction = self.begin().await?;
-            let removed = Call::<D>::new(&sql::RULE_REMOVE).int(id.0).run(&mut transaction).await?;
-            commit(transaction).await?;
-            Ok(removed > 0)
-        })
-        .await;
+                let mut transaction = self.begin().await?;
+                let removed =
+                    Call::<D>::new(&sql::RULE_REMOVE).int(id.0).run(&mut transaction).await?;
+                commit(transaction).await?;
+                Ok(removed > 0)
+            })
+            .await;
         // Whatever became of it: it may have taken effect.
         self.catalogue.forget();
         done

@@ -21,6 +21,7 @@ mod catalog;
 mod clients;
 mod dialect;
 mod error;
+mod group;
 mod jobs;
 mod news;
 mod packages;
@@ -39,6 +40,7 @@ use std::time::Duration;
 
 use pybit_core::Result;
 use pybit_core::model::Catalogue;
+use pybit_core::storage::{Advance, Recorded};
 use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Transaction};
 
@@ -51,6 +53,7 @@ pub use statement::Statement;
 
 use call::{Call, Cells};
 use error::{failed, not_migrated, too_new};
+use group::Group;
 use news::News;
 use remembered::Remembered;
 
@@ -58,7 +61,7 @@ use remembered::Remembered;
 const COMMIT: &str = "commit";
 
 /// The farm's state in a SQL database.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct SqlStore<D: Dialect> {
     write: Pool<D>,
     read: Pool<D>,
@@ -66,11 +69,35 @@ pub struct SqlStore<D: Dialect> {
     patience: Option<Duration>,
     news: News,
     catalogue: Remembered<Catalogue>,
+    records: Group<jobs::Wish, Recorded>,
+    advances: Group<jobs::Step, Advance>,
+}
+
+impl<D: Dialect> Clone for SqlStore<D> {
+    fn clone(&self) -> Self {
+        Self {
+            write: self.write.clone(),
+            read: self.read.clone(),
+            patience: self.patience,
+            news: self.news.clone(),
+            catalogue: self.catalogue.clone(),
+            records: self.records.clone(),
+            advances: self.advances.clone(),
+        }
+    }
 }
 
 impl<D: Dialect> SqlStore<D> {
     fn new(write: Pool<D>, read: Pool<D>, patience: Option<Duration>) -> Self {
-        Self { write, read, patience, news: News::default(), catalogue: Remembered::default() }
+        Self {
+            write,
+            read,
+            patience,
+            news: News::default(),
+            catalogue: Remembered::default(),
+            records: Group::default(),
+            advances: Group::default(),
+        }
     }
 
     /// The schema version that this program makes.

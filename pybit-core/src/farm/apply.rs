@@ -19,7 +19,11 @@ impl Farm {
     }
 
     /// The same for a job as it was just read.
-    pub(super) async fn apply_to(&self, mut job: Job, command: &Command) -> Result<(Job, Vec<Job>)> {
+    pub(super) async fn apply_to(
+        &self,
+        mut job: Job,
+        command: &Command,
+    ) -> Result<(Job, Vec<Job>)> {
         let id = job.id;
         for _ in 0..MOST_RACES {
             let now = self.inner.clock.now();

@@ -38,8 +38,12 @@ impl Lines {
 
     /// Joins the line of these offers.
     pub(super) fn join(&self, offers: &[Offer]) -> Place {
-        let place =
-            Place { lines: self.clone(), offers: offers.into(), seat: Arc::default(), passes: None };
+        let place = Place {
+            lines: self.clone(),
+            offers: offers.into(),
+            seat: Arc::default(),
+            passes: None,
+        };
         place.line_up();
         place
     }
@@ -78,7 +82,10 @@ pub struct Place {
 impl Place {
     fn line_up(&self) {
         let mut lines = self.lines.lines();
-        lines.entry(Arc::clone(&self.offers)).or_default().push_back(Waiter(Arc::clone(&self.seat)));
+        lines
+            .entry(Arc::clone(&self.offers))
+            .or_default()
+            .push_back(Waiter(Arc::clone(&self.seat)));
     }
 
     /// Waits to be called, and lines up again: what comes from now on is called out again. The future may be dropped at
@@ -158,7 +165,10 @@ mod tests {
         lines.call();
         assert!(is_called(&mut all[0]));
         all[0].got_one();
-        assert_eq!(all.iter_mut().map(is_called).collect::<Vec<_>>(), [false, true, true, false, false]);
+        assert_eq!(
+            all.iter_mut().map(is_called).collect::<Vec<_>>(),
+            [false, true, true, false, false]
+        );
         all[1].got_nothing();
         assert!(!is_called(&mut all[3]), "what a job called is not passed on");
         lines.call();

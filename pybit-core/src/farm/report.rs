@@ -1,5 +1,7 @@
 //! What build clients and the watcher report.
 
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+
 use super::Farm;
 use super::machine::{Command, FARM, Finished, Holder, Reported, fence};
 use super::submit::check_files;
@@ -10,6 +12,8 @@ use crate::model::{
 };
 use crate::protocol::{FailRequest, FinishRequest, LogDigest, UploadedSet};
 
+/// Results whose files are looked up at once.
+const SETS_AT_ONCE: usize = 4;
 /// The most text that is kept of a message from a client.
 const LONGEST_MESSAGE: usize = 2000;
 
@@ -170,14 +174,15 @@ impl Farm {
     pub async fn uploaded_sets(&self, repository: &Repository) -> Result<Vec<UploadedSet>> {
         let Repository { dist, suite, format, .. } = repository;
         let jobs = self.inner.storage.uploaded(dist, suite, format, 50).await?;
-        let mut sets = Vec::with_capacity(jobs.len());
-        for job in jobs.into_iter().filter(|j| j.kind == JobKind::Binary) {
-            let files =
-                self.files_of(StreamOwner::Attempt { job: job.id, attempt: job.attempt }).await?;
-            let source_files = self.source_files(&job).await?;
-            sets.push(UploadedSet { job, files, source_files });
-        }
-        Ok(sets)
+        let sets = jobs.into_iter().filter(|j| j.kind == JobKind::Binary).map(|j| self.set_of(j));
+        stream::iter(sets).buffered(SETS_AT_ONCE).try_collect().await
+    }
+
+    async fn set_of(&self, job: Job) -> Result<UploadedSet> {
+        let owner = StreamOwner::Attempt { job: job.id, attempt: job.attempt };
+        let (files, source_files) =
+            future::try_join(self.files_of(owner), self.source_files(&job)).await?;
+        Ok(UploadedSet { job, files, source_files })
     }
 
     /// The repository holds the result: `Uploaded` becomes `Done`, and jobs that waited for it are freed.

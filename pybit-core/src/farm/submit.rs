@@ -5,8 +5,8 @@ use super::plan::{self, Planned};
 use crate::error::{Error, Result};
 use crate::format::SourceInfo;
 use crate::model::{
-    Catalogue, FileSpec, Job, JobId, JobKind, JobStatus, NewSubmission, Principal, Source,
-    Stream, StreamOwner, UploadId,
+    Catalogue, FileSpec, Job, JobId, JobKind, JobStatus, NewSubmission, Principal, Source, Stream,
+    StreamOwner, UploadId,
 };
 use crate::storage::{PlannedJob, Recorded, SubmissionRecord};
 

@@ -53,7 +53,7 @@ async fn hold<D: Dialect>(connection: &mut D::Connection, change: &Change) -> Re
     Ok((job, held))
 }
 
-fn still_stands(job: &Job, change: &Change) -> bool {
+pub(super) fn still_stands(job: &Job, change: &Change) -> bool {
     job.row_version == change.expected
         && change.expected_lease.is_none_or(|epoch| epoch == job.lease_epoch)
 }

@@ -46,14 +46,18 @@ pub(super) async fn record<D: Dialect>(
     Ok(Recorded { submission, jobs, repeated: false })
 }
 
+/// Requests with one key are decided on one after the other.
+pub(super) fn turn(record: &SubmissionRecord, key: &str) -> String {
+    format!("idempotency {} {key}", record.principal)
+}
+
 /// What an earlier request with this key became, if there was one.
 async fn first_result<D: Dialect>(
     connection: &mut D::Connection,
     record: &SubmissionRecord,
     key: &str,
 ) -> Result<Option<Recorded>> {
-    let name = format!("idempotency {} {key}", record.principal);
-    turns::take::<D>(connection, [name]).await?;
+    turns::take::<D>(connection, [turn(record, key)]).await?;
     let found: Option<(Submission, i64)> = Call::<D>::new(&sql::SUBMISSION_BY_KEY)
         .text(&record.principal)
         .text(key)

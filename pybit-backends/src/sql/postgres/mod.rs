@@ -111,6 +111,8 @@ async fn reach(connect: &PgConnectOptions, patience: Duration, shown: &str) -> R
 
 impl Dialect for Postgres {
     const ENGINE: Engine = Engine::Postgres;
+    // While one waits for the disk another one works.
+    const AT_ONCE: usize = 3;
 
     fn migrations() -> Migrator {
         migrator([
@@ -148,12 +150,16 @@ impl Dialect for Postgres {
         pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").boxed()
     }
 
-    fn take_turn(connection: &mut PgConnection, number: i64) -> BoxFuture<'_, sqlx::Result<()>> {
+    fn take_turns(
+        connection: &mut PgConnection,
+        numbers: Vec<i64>,
+    ) -> BoxFuture<'_, sqlx::Result<()>> {
         async move {
             let mut arguments = PgArguments::default();
-            <Self as super::Value<i64>>::bind(&mut arguments, number)
+            let list = serde_json::Value::from(numbers).to_string();
+            <Self as super::Value<String>>::bind(&mut arguments, list)
                 .map_err(sqlx::Error::Encode)?;
-            Self::fetch(connection, &statements::POSTGRES_TAKE_TURN, arguments).await.map(drop)
+            Self::fetch(connection, &statements::POSTGRES_TAKE_TURNS, arguments).await.map(drop)
         }
         .boxed()
     }

@@ -159,6 +159,7 @@ async fn quick_check(pool: &Pool<Sqlite>, shown: &str) -> Result<()> {
 
 impl Dialect for Sqlite {
     const ENGINE: Engine = Engine::Sqlite;
+    const AT_ONCE: usize = 1;
 
     fn migrations() -> Migrator {
         migrator([
@@ -199,7 +200,7 @@ impl Dialect for Sqlite {
         begin_with(pool, "BEGIN DEFERRED").boxed()
     }
 
-    fn take_turn(_: &mut SqliteConnection, _: i64) -> BoxFuture<'_, sqlx::Result<()>> {
+    fn take_turns(_: &mut SqliteConnection, _: Vec<i64>) -> BoxFuture<'_, sqlx::Result<()>> {
         std::future::ready(Ok(())).boxed()
     }
 
