@@ -188,8 +188,10 @@ mod tests {
         let file = FileSpec { name: "a".parse().unwrap(), size: 2, sha256: "0".repeat(64) };
         let storage = state.farm.storage();
         let upload = storage.new_upload("ann", &[file], now).await.unwrap();
-        let stream = storage.streams(StreamOwner::Upload(upload.id)).await.unwrap().remove(0).id;
+        let stream = storage.streams(StreamOwner::Upload(upload.id)).await.unwrap().remove(0);
+        let (id, stream) = (stream.id, stream);
         streams::append(&state, stream, 0, &Bytes::from_static(b"x")).await.unwrap();
+        let stream = id;
         for orphan in [format!("parts/{stream}/0-lost"), "parts/999/0-lost".to_owned()] {
             state.blobs.put(&orphan, Bytes::from_static(b"y")).await.unwrap();
         }

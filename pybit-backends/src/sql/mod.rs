@@ -39,7 +39,7 @@ pub mod upkeep;
 use std::time::Duration;
 
 use pybit_core::Result;
-use pybit_core::model::Catalogue;
+use pybit_core::model::{Catalogue, Job};
 use pybit_core::storage::{Advance, Recorded};
 use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Transaction};
@@ -70,6 +70,7 @@ pub struct SqlStore<D: Dialect> {
     news: News,
     catalogue: Remembered<Catalogue>,
     records: Group<jobs::Wish, Recorded>,
+    claims: Group<jobs::Ask, Option<Job>>,
     advances: Group<jobs::Step, Advance>,
 }
 
@@ -82,6 +83,7 @@ impl<D: Dialect> Clone for SqlStore<D> {
             news: self.news.clone(),
             catalogue: self.catalogue.clone(),
             records: self.records.clone(),
+            claims: self.claims.clone(),
             advances: self.advances.clone(),
         }
     }
@@ -96,6 +98,7 @@ impl<D: Dialect> SqlStore<D> {
             news: News::default(),
             catalogue: Remembered::default(),
             records: Group::default(),
+            claims: Group::default(),
             advances: Group::default(),
         }
     }

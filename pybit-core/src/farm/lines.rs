@@ -1,6 +1,6 @@
 //! Held claims wait in lines, one for each set of offers, so that one new job wakes one of them and not all.
 //!
-//! Whoever is called and gets a job calls two others, as there may be more: many jobs at once wake many soon. Whoever is
+//! Whoever is called and gets a job calls the next, as there may be more. Whoever is
 //! called and gets nothing calls one other, once, because the job may be one that this client is passed over for. A claim
 //! that gets nothing by this asks again after a while by itself.
 
@@ -13,8 +13,6 @@ use crate::model::Offer;
 
 /// How often in a row a call is passed on without a job.
 const PASSES: u32 = 1;
-/// How many are called by one that got a job.
-const MORE: usize = 2;
 
 type Offers = Arc<[Offer]>;
 
@@ -51,19 +49,19 @@ impl Lines {
     /// There may be a job of any kind: calls the first of each line.
     pub(super) fn call(&self) {
         for line in self.lines().values_mut() {
-            call_from(line, 1, PASSES);
+            call_first(line, PASSES);
         }
     }
 
-    fn call_more(&self, offers: &Offers, count: usize, passes: u32) {
+    fn call_next(&self, offers: &Offers, passes: u32) {
         if let Some(line) = self.lines().get_mut(offers) {
-            call_from(line, count, passes);
+            call_first(line, passes);
         }
     }
 }
 
-fn call_from(line: &mut VecDeque<Waiter>, count: usize, passes: u32) {
-    for Waiter(seat) in line.drain(..count.min(line.len())) {
+fn call_first(line: &mut VecDeque<Waiter>, passes: u32) {
+    if let Some(Waiter(seat)) = line.pop_front() {
         *seat.passes.lock().unwrap_or_else(PoisonError::into_inner) = Some(passes);
         seat.called.notify_one();
     }
@@ -99,14 +97,14 @@ impl Place {
     /// A job was got: there may be more.
     pub fn got_one(&mut self) {
         if self.passes.take().is_some() {
-            self.lines.call_more(&self.offers, MORE, 0);
+            self.lines.call_next(&self.offers, 0);
         }
     }
 
     /// Nothing was got: perhaps somebody else gets it.
     pub fn got_nothing(&mut self) {
         if let Some(passes) = self.passes.take().and_then(|n| n.checked_sub(1)) {
-            self.lines.call_more(&self.offers, 1, passes);
+            self.lines.call_next(&self.offers, passes);
         }
     }
 }
@@ -125,7 +123,7 @@ impl Drop for Place {
         }
         let unheard = self.seat.passes.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(passes) = unheard.or(self.passes.take()) {
-            self.lines.call_more(&self.offers, 1, passes);
+            self.lines.call_next(&self.offers, passes);
         }
     }
 }
@@ -159,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gets_a_job_calls_two_and_who_gets_none_calls_one_once() {
+    fn who_gets_a_job_calls_the_next_and_who_gets_none_calls_one_once() {
         let lines = Lines::default();
         let mut all: Vec<_> = (0..5).map(|_| lines.join(&offer("amd64"))).collect();
         lines.call();
@@ -167,15 +165,15 @@ mod tests {
         all[0].got_one();
         assert_eq!(
             all.iter_mut().map(is_called).collect::<Vec<_>>(),
-            [false, true, true, false, false]
+            [false, true, false, false, false]
         );
         all[1].got_nothing();
-        assert!(!is_called(&mut all[3]), "what a job called is not passed on");
+        assert!(!is_called(&mut all[2]), "what a job called is not passed on");
         lines.call();
+        assert!(is_called(&mut all[2]));
+        all[2].got_nothing();
         assert!(is_called(&mut all[3]));
         all[3].got_nothing();
-        assert!(is_called(&mut all[4]));
-        all[4].got_nothing();
         assert!(!all.iter_mut().any(is_called));
     }
 

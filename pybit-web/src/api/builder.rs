@@ -71,7 +71,7 @@ pub(crate) async fn append_log(mut call: Call) -> ApiResult<Response> {
     let log = streams::log_of(&call.state, owner).await?;
     let log = log.ok_or_else(|| Error::internal(format!("attempt {attempt} has no log")))?;
     let bytes = call.bytes(body::LOG_PIECE).await?;
-    let length = streams::append(&call.state, log.id, offset, &bytes).await?;
+    let length = streams::append(&call.state, log, offset, &bytes).await?;
     ok(&Length { length })
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn append_file(mut call: Call) -> ApiResult<Response> {
     let stream = streams::file_of(&call.state, owner, name.as_str()).await?;
     let stream = stream.ok_or_else(|| unknown_file(&name))?;
     let bytes = call.bytes(body::PIECE).await?;
-    let length = streams::append(&call.state, stream.id, offset, &bytes).await?;
+    let length = streams::append(&call.state, stream, offset, &bytes).await?;
     ok(&Length { length })
 }
 

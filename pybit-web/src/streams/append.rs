@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use poem::http::StatusCode;
-use pybit_core::model::{Appended, NewPart, Stream, StreamId, StreamOwner, StreamRole};
+use pybit_core::model::{Appended, NewPart, Stream, StreamOwner, StreamRole};
 use pybit_core::{Error, ErrorKind};
 
 use super::{complete, current, merge, nonce, read_range};
@@ -15,16 +15,16 @@ const MOST_RACES: usize = 10;
 /// What a log may be longer than the build's own limit: the client says at its end why it stopped the build.
 const LOG_SLACK: u64 = 1 << 20;
 
-/// Appends `bytes` at `offset` and returns the length that is durable then. Bytes that are there already must be equal;
+/// Appends `bytes` at `offset` of a stream that was just read, and returns the length that is durable then. Bytes that are there already must be equal;
 /// the piece that fills a file makes it whole.
 pub(crate) async fn append(
     state: &AppState,
-    id: StreamId,
+    stream: Stream,
     offset: u64,
     bytes: &Bytes,
 ) -> ApiResult<u64> {
+    let mut stream = stream;
     for _ in 0..MOST_RACES {
-        let stream = current(state, id).await?;
         let fresh = check(state, &stream, offset, bytes).await?;
         if fresh.is_empty() {
             return whole(state, &stream).await;
@@ -33,6 +33,7 @@ pub(crate) async fn append(
             grown(state, &stream).await;
             return whole(state, &Stream { length, ..stream }).await;
         }
+        stream = current(state, stream.id).await?;
     }
     let message = "others append to this all the time; try again";
     Err(Error::new(ErrorKind::Busy, message).into())

@@ -2,12 +2,13 @@
 //!
 //! `prepare` waits for what a transaction decides on, `plant` puts one planned job in the ground: version rules, supersede,
 //! row, event, hint. `record`, `claim` and `advance`
-//! are the three ways in which a job's status moves; `history` and `rows` are their common ground. `record_many` and
-//! `advance_many` do the same for callers that come at the same time, as far as theirs is the usual case.
+//! are the three ways in which a job's status moves; `history` and `rows` are their common ground. `record_many`,
+//! `claim_many` and `advance_many` do the same for callers that come at the same time, as far as theirs is the usual case.
 
 mod advance;
 mod advance_many;
 mod claim;
+mod claim_many;
 mod history;
 mod many;
 mod plant;
@@ -30,6 +31,7 @@ use pybit_core::storage::{
 use tokio::sync::watch;
 
 pub(super) use advance_many::Step;
+pub(super) use claim_many::Ask;
 pub(super) use record_many::Wish;
 pub(super) use rows::{job, target};
 
@@ -44,7 +46,7 @@ impl<D: Dialect> JobStore for SqlStore<D> {
         at: Timestamp,
     ) -> Result<Recorded> {
         let store = self.clone();
-        let together = move |wishes: Vec<record_many::Wish>| {
+        let together = move |wishes: Vec<Wish>| {
             let store = store.clone();
             async move {
                 let recorded = store.in_time(record_many::record(&store, &wishes)).await;
@@ -89,12 +91,25 @@ impl<D: Dialect> JobStore for SqlStore<D> {
     }
 
     async fn claim(&self, claim: &Claim, at: Timestamp) -> Result<Option<Job>> {
+        let store = self.clone();
+        let together = move |asks: Vec<Ask>| {
+            let store = store.clone();
+            async move {
+                let claimed = store.in_time(claim_many::claim(&store, &asks)).await;
+                many::answers(asks.len(), claimed)
+            }
+        };
+        if let Answer::Done(claimed) =
+            self.claims.join((claim.clone(), at), D::AT_ONCE, together).await
+        {
+            return claimed;
+        }
         self.again(|| claim::claim(self, claim, at)).await
     }
 
     async fn advance(&self, change: &Change, at: Timestamp) -> Result<Advance> {
         let store = self.clone();
-        let together = move |steps: Vec<advance_many::Step>| {
+        let together = move |steps: Vec<Step>| {
             let store = store.clone();
             async move {
                 let advanced = store.in_time(advance_many::advance(&store, &steps)).await;

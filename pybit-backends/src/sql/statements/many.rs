@@ -263,3 +263,91 @@ macro_rules! clients_ailing {
 
 /// Those of the clients that have a streak or a quarantine to end, by name.
 pub(in crate::sql) static CLIENTS_AILING: Statement = by_rows!("clients_ailing", 2, clients_ailing);
+
+macro_rules! claims_known {
+    ($rows:literal, $b:literal, $ytes:literal, $t:literal, $ime:literal) => {
+        concat!(
+            "SELECT CAST(r.value ->> 'n' AS BIGINT) AS n FROM ", $rows,
+            " WHERE EXISTS (SELECT 1 FROM attempt a
+                            WHERE a.claim_id = r.value ->> 'claim' AND a.client = r.value ->> 'client'
+                            LIMIT 1)"
+        )
+    };
+}
+
+/// Which of the claims were asked before.
+pub(in crate::sql) static CLAIMS_KNOWN: Statement = by_rows!("claims_known", 1, claims_known);
+
+/// The best `$7` jobs of one target as they look now, those that some client is passed over for among them.
+pub(in crate::sql) static JOBS_PEEK: Statement = Statement::shared(
+    "jobs_peek",
+    7,
+    "SELECT id, priority, weight, not_before, avoid_client, avoid_until FROM job
+     WHERE status = 'Waiting' AND dist = $1 AND suite = $2 AND arch = $3 AND format = $4
+       AND env = $5 AND not_before <= $6
+     ORDER BY priority DESC, weight DESC, id LIMIT $7",
+);
+
+/// Jobs by their numbers, held until the transaction ends; those that another transaction holds are passed over.
+pub(in crate::sql) static JOBS_HOLD: Statement = Statement::split(
+    "jobs_hold",
+    1,
+    concat!(
+        "SELECT ", job_columns!(), " FROM job
+         WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY id"
+    ),
+    concat!(
+        "SELECT ", job_columns!(), " FROM job
+         WHERE id = ANY (ARRAY(SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST($1 AS JSON))))
+         ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
+    ),
+);
+
+macro_rules! jobs_claim {
+    ($rows:literal, $b:literal, $ytes:literal, $t:literal, $ime:literal) => {
+        concat!(
+            "UPDATE job
+             SET status = 'Building', row_version = row_version + 1, attempt = attempt + 1,
+                 lease_epoch = lease_epoch + 1, client = r.value ->> 'client', changed_at = ",
+            $t,
+            "r.value ->> 'at'",
+            $ime,
+            " FROM ",
+            $rows,
+            " WHERE job.id = CAST(r.value ->> 'job' AS BIGINT) AND status = 'Waiting' RETURNING ",
+            job_columns!()
+        )
+    };
+}
+
+pub(in crate::sql) static JOBS_CLAIM: Statement = by_rows!("jobs_claim", 1, jobs_claim);
+
+macro_rules! attempts_add {
+    ($rows:literal, $b:literal, $ytes:literal, $t:literal, $ime:literal) => {
+        concat!(
+            "INSERT INTO attempt (job, number, claim_id, client, boot, started_at)
+             SELECT CAST(r.value ->> 'job' AS BIGINT), CAST(r.value ->> 'attempt' AS BIGINT),
+                    r.value ->> 'claim', r.value ->> 'client', r.value ->> 'boot', ",
+            $t,
+            "r.value ->> 'at'",
+            $ime,
+            " FROM ",
+            $rows
+        )
+    };
+}
+
+pub(in crate::sql) static ATTEMPTS_ADD: Statement = by_rows!("attempts_add", 1, attempts_add);
+
+macro_rules! logs_add {
+    ($rows:literal, $b:literal, $ytes:literal, $t:literal, $ime:literal) => {
+        concat!(
+            "INSERT INTO stream (job, attempt, role, name, length)
+             SELECT CAST(r.value ->> 'job' AS BIGINT), CAST(r.value ->> 'attempt' AS BIGINT), 'log', 'log', 0
+             FROM ", $rows
+        )
+    };
+}
+
+/// The empty logs of attempts.
+pub(in crate::sql) static LOGS_ADD: Statement = by_rows!("logs_add", 1, logs_add);

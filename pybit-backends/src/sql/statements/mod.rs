@@ -164,4 +164,10 @@ pub static ALL: &[&Statement] = &[
     &STREAMS_INCOMPLETE,
     &ATTEMPTS_END,
     &CLIENTS_AILING,
+    &CLAIMS_KNOWN,
+    &JOBS_PEEK,
+    &JOBS_HOLD,
+    &JOBS_CLAIM,
+    &ATTEMPTS_ADD,
+    &LOGS_ADD,
 ];
