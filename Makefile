@@ -21,7 +21,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) libdpkg-perl
 BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev
 DENY_VERSION := 0.20.2
 
-.PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test deps-services build-user
+.PHONY: help demo clean-demo test check bench load services deps-build deps-demo deps-test deps-services build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
@@ -30,6 +30,7 @@ help:
 	@echo 'make services       private PostgreSQL and RabbitMQ servers until Ctrl-C, and the variables that tests read'
 	@echo 'make check          formatting, lints, documentation, dependencies'
 	@echo 'make bench          the benchmarks'
+	@echo 'make load           how quick a farm is, by simulated clients; MEASURE=submissions,done selects'
 
 # Installs Debian packages that are missing; says what to do elsewhere.
 define install
@@ -87,6 +88,12 @@ check:
 bench:
 	$(call install,$(BENCH_PACKAGES))
 	$(CARGO) bench
+
+# Ten minutes with servers of its own, which really wait for the disk; everything ends with it.
+load: deps-build deps-services
+	$(CARGO) build --quiet --release
+	PYBIT_SERVICES_DURABLE=1 timeout 1200 tools/services run -- \
+	  $(or $(CARGO_TARGET_DIR),target)/release/pybit load $(if $(MEASURE),--measure $(MEASURE))
 
 services: deps-services
 	@tools/services show

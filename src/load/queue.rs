@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::figures::{Figure, Figures};
 use super::site::Site;
-use super::submissions::fill;
+use super::submissions::{can_fill, fill};
 use super::worker::Worker;
 use super::{Scale, broken, sources};
 
@@ -33,6 +33,9 @@ pub(super) async fn measure(site: &mut Site, scale: &Scale) -> Result<Vec<Figure
         // What the clients take meanwhile is there beforehand.
         let rounds = (scale.build + scale.claiming).as_millis() / scale.build.as_millis().max(1);
         let spare = scale.clients as u64 * (u64::try_from(rounds).unwrap_or(0) + 2);
+        if !can_fill(site, waiting + spare) {
+            break;
+        }
         fill(site, &uploads, waiting + spare).await?;
         let mut times = claiming(&clients, scale).await?;
         let wanted = [None, Some("≤ 20 ms, at both lengths")];

@@ -27,7 +27,7 @@ pub(super) async fn measure(site: &mut Site, scale: &Scale) -> Result<Vec<Figure
     let suites = site.targets.len() / 2;
     let mut rates = Vec::new();
     for (place, unfinished) in scale.queues.into_iter().enumerate() {
-        if place > 0 && site.database().is_none() {
+        if place > 0 && !can_fill(site, unfinished) {
             break;
         }
         let uploads = sources::upload(&api, scale.submissions.div_ceil(suites)).await?;
@@ -54,9 +54,24 @@ pub(super) async fn measure(site: &mut Site, scale: &Scale) -> Result<Vec<Figure
     Ok(figures.done())
 }
 
+/// Jobs that are submitted one by one, where there is no database to put them into.
+const SUBMITTED: u64 = 2000;
+
+/// Whether the farm can be brought to so many unfinished jobs in reasonable time.
+pub(super) fn can_fill(site: &Site, unfinished: u64) -> bool {
+    site.database().is_some() || unfinished <= SUBMITTED
+}
+
 /// Brings the farm to so many unfinished jobs.
 pub(super) async fn fill(site: &Site, uploads: &[Uploaded], unfinished: u64) -> Result<()> {
-    let (Some(database), Some(source)) = (site.database(), uploads.first()) else { return Ok(()) };
+    let (Some(database), Some(source)) = (site.database(), uploads.first()) else {
+        let api = site.caller(Role::Submit, None).await?;
+        let count = usize::try_from(unfinished.min(SUBMITTED) / 2).unwrap_or(0);
+        for upload in sources::upload(&api, count).await? {
+            api.submit(&upload.submission(&site.targets[0], &[]), None).await?;
+        }
+        return Ok(());
+    };
     let key = DebFormat::new().versions().key(VERSION)?;
     let variables = [
         ("jobs", unfinished.to_string()),
