@@ -1,5 +1,8 @@
 //! `pybit load` measures what it says, and every simulated build is a real one to the farm. How quick it is, no test says.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+#![expect(clippy::disallowed_methods, reason = "the tests start the program that people start")]
+
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 

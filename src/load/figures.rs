@@ -12,7 +12,8 @@ pub(crate) struct Figure {
     /// The farm: storage and transport.
     pub(crate) farm: String,
     /// What was measured.
-    pub(crate) figure: String,
+    #[serde(rename = "figure")]
+    pub(crate) what: String,
     /// The number.
     pub(crate) value: f64,
     /// Its unit.
@@ -31,7 +32,7 @@ impl Figure {
             unit => format!("{:.0} {unit}", self.value),
         };
         let wanted = self.wanted.unwrap_or_default().to_owned();
-        vec![self.measure.to_owned(), self.farm.clone(), self.figure.clone(), value, wanted]
+        vec![self.measure.to_owned(), self.farm.clone(), self.what.clone(), value, wanted]
     }
 }
 
@@ -50,13 +51,13 @@ impl Figures {
 
     pub(super) fn add(
         &mut self,
-        figure: impl Into<String>,
+        what: impl Into<String>,
         value: f64,
         unit: &'static str,
         wanted: Option<&'static str>,
     ) {
         let (measure, farm) = (self.measure, self.farm.clone());
-        self.all.push(Figure { measure, farm, figure: figure.into(), value, unit, wanted });
+        self.all.push(Figure { measure, farm, what: what.into(), value, unit, wanted });
     }
 
     /// The middle one and the slowest but one in a hundred, in milliseconds.
@@ -98,8 +99,8 @@ mod tests {
         let mut times: Vec<_> = (1..=200).rev().map(Duration::from_millis).collect();
         let at = |times: &mut [Duration], share| percentile(times, share).round();
         assert_eq!(
-            [at(&mut times, 50), at(&mut times, 99), at(&mut times, 100)],
-            [100., 198., 200.]
+            [50, 99, 100].map(|share| format!("{}", at(&mut times, share))),
+            ["100", "198", "200"]
         );
         assert!(percentile(&mut [], 99).abs() < f64::EPSILON);
     }

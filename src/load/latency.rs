@@ -19,7 +19,7 @@ use super::worker::Worker;
 use super::{Scale, broken};
 
 /// Within this a claim follows a submission, or something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause in which a client becomes idle again before the next job comes.
 const REST: Duration = Duration::from_millis(10);
 

@@ -77,12 +77,12 @@ async fn claiming(clients: &[Worker], scale: &Scale) -> Result<Vec<Duration>> {
                 };
                 let took = asked.elapsed();
                 times.lock().unwrap_or_else(PoisonError::into_inner).push(took);
-                let building = worker.build(&assignment.job, build, &silence);
-                let mut building = std::pin::pin!(building);
+                let done = worker.build(&assignment.job, build, &silence);
+                let mut done = std::pin::pin!(done);
                 let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + BEAT, BEAT);
                 loop {
                     tokio::select! {
-                        built = &mut building => { built?; break }
+                        reported = &mut done => { reported?; break }
                         _ = beat.tick() => worker.beat(&[&assignment.job]).await?,
                     }
                 }

@@ -71,13 +71,13 @@ impl Database {
         let host = self.url.host_str().unwrap_or("localhost");
         let port = self.url.port().unwrap_or(5432).to_string();
         let name = self.url.path().trim_start_matches('/');
-        let mut argv = vec![program, "-h", host, "-p", &port, "-U", self.url.username()];
-        argv.extend(args.iter().map(AsRef::as_ref));
-        argv.push(name);
-        let cmd = Cmd::new(argv, Path::new("/"))
+        let mut words = vec![program, "-h", host, "-p", &port, "-U", self.url.username()];
+        words.extend(args.iter().map(AsRef::as_ref));
+        words.push(name);
+        let tool = Cmd::new(words, Path::new("/"))
             .var("PGPASSWORD", self.url.password().unwrap_or_default())
             .within(Duration::from_mins(10));
-        self.exec.check(&cmd, WORDS).await
+        self.exec.check(&tool, WORDS).await
     }
 }
 

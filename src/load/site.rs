@@ -231,13 +231,14 @@ fn configuration(dir: &Path, port: u16, kind: Kind, storage: &str, transport: &s
         "data_dir = \"{dir}/data\"\n{storage}{transport}\
          [policy]\nlog_bytes = 4294967296\n{lease}\n[web]\nlisten = \"127.0.0.1:{port}\"\n"
     );
+    let first = format!("repository = \"{}\"\n", SUITES[0]);
     for (place, suite) in SUITES.iter().enumerate() {
-        let repository =
-            if place == 0 { format!("repository = \"{suite}\"\n") } else { String::new() };
-        text += &format!(
+        let repository = if place == 0 { first.as_str() } else { "" };
+        let table = format!(
             "[[suites]]\ndist = \"Debian\"\nname = \"{suite}\"\nformat = \"deb\"\n\
              arches = [\"amd64\", \"arm64\"]\n{repository}[[suites.envs]]\nname = \"host\"\n"
         );
+        text.push_str(&table);
     }
     text
 }
