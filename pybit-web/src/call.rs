@@ -85,6 +85,11 @@ impl Call {
         if body::is_absent(self.request.headers()) { Ok(T::default()) } else { self.json().await }
     }
 
+    /// The fields of a form.
+    pub(crate) async fn form<T: DeserializeOwned>(&mut self) -> ApiResult<T> {
+        body::form(&mut self.request).await
+    }
+
     /// The body as it is, at most `most` bytes.
     pub(crate) async fn bytes(&mut self, most: usize) -> ApiResult<Bytes> {
         body::bytes(&mut self.request, most).await

@@ -12,6 +12,7 @@ pub(crate) mod packages;
 pub(crate) mod reports;
 pub(crate) mod submissions;
 pub(crate) mod uploads;
+pub(crate) mod vcshook;
 pub(crate) mod watcher;
 
 use std::time::Duration;

@@ -13,4 +13,5 @@ mod logs;
 mod server;
 mod submissions;
 mod tokens;
+mod vcshook;
 mod watcher;
