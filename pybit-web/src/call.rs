@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
-use poem::http::StatusCode;
+use poem::http::{HeaderMap, StatusCode};
 use poem::{Request, Response};
 use pybit_core::Error;
 use pybit_core::model::{ClientName, Principal};
@@ -65,6 +65,11 @@ impl Call {
     /// Every value of a header, printable or not.
     pub(crate) fn headers(&self, name: &str) -> usize {
         self.request.headers().get_all(name).iter().count()
+    }
+
+    /// Every header.
+    pub(crate) fn all_headers(&self) -> &HeaderMap {
+        self.request.headers()
     }
 
     /// The query; 400 for an unknown parameter, one given twice, or a bad number.

@@ -67,7 +67,7 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> Described {
         described = described.request_body(Some(body.build()));
     }
     let (roles, schemes): (_, &[&str]) = match operation.access {
-        Access::All => (&[][..], &[]),
+        Access::All | Access::Signed => (&[][..], &[]),
         Access::Roles(roles) => (roles, &[BEARER]),
         Access::Hook(roles) => (roles, &[BEARER, BASIC]),
     };
@@ -213,7 +213,8 @@ mod tests {
             let path = operation.path.replace("...}", "}");
             let described = &value["paths"][&path][operation.method.to_lowercase()];
             let secured = described["security"].is_array();
-            assert_eq!(secured, operation.access != Access::All, "{} {path}", operation.method);
+            let open = matches!(operation.access, Access::All | Access::Signed);
+            assert_eq!(secured, !open, "{} {path}", operation.method);
         }
     }
 

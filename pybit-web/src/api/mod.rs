@@ -14,6 +14,7 @@ pub(crate) mod submissions;
 pub(crate) mod uploads;
 pub(crate) mod vcshook;
 pub(crate) mod watcher;
+pub(crate) mod webhook;
 
 use std::time::Duration;
 

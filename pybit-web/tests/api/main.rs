@@ -15,3 +15,4 @@ mod submissions;
 mod tokens;
 mod vcshook;
 mod watcher;
+mod webhook;
