@@ -11,7 +11,6 @@ mod jobs;
 mod log;
 mod output;
 mod roles;
-mod source;
 mod submit;
 mod token;
 mod up;

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use pybit::source;
 use pybit_client::{Api, Backoff, Retry};
 use pybit_core::model::{Arch, Dist, EnvName, FormatName, NewSubmission, Source, Suite};
 use pybit_core::protocol::{PlannedView, SubmissionReply};
 use pybit_core::{Error, Result};
 
 use super::context::{Context, patiently};
-use super::{follow, output, source, upload};
+use super::{follow, output, upload};
 
 /// Build a source for a suite
 #[derive(Debug, clap::Args)]

@@ -1,11 +1,12 @@
 //! The build client.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pybit_backends::deb::DebFormat;
 use pybit_backends::env::{BuildUser, HostEnvironment, SbuildConfig, SbuildEnvironment};
-use pybit_backends::exec::{Exec, Supervisor};
+use pybit_backends::exec::{Exec, Supervisor, supervise};
 use pybit_backends::source::{
     AllowedHost, AptConfig, AptFetcher, GitConfig, GitFetcher, SvnConfig, SvnFetcher, UploadConfig,
     UploadFetcher,
@@ -16,6 +17,17 @@ use pybit_core::transport::Transport;
 
 /// The hidden verb of the `pybit` command that every build and every publisher's tool runs under.
 pub const SUPERVISE: &str = "supervise";
+
+/// Runs the supervisor of a build where that is what this process was started for; `None` in every other process.
+///
+/// Builds and publishers' tools run under a process that dies with its whole tree: the program itself, started once more
+/// with the verb [`SUPERVISE`]. So a program that runs a build client or a watcher asks this first in its `main`, before it
+/// starts any thread, and returns the exit code that it gets.
+pub fn supervised() -> Option<ExitCode> {
+    let mut args = std::env::args().skip(1);
+    let asked = args.next().as_deref() == Some(SUPERVISE);
+    asked.then(|| supervise::main(args))
+}
 
 /// What this machine can build with: Debian packages from git, svn, apt and uploads, in isolated roots and on the host.
 pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {

@@ -22,8 +22,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::DataDir;
 use super::transport::server_transport;
+use super::{Backends, DataDir};
 use crate::config::Config;
 
 /// The storages that this program knows, by URL scheme.
@@ -45,10 +45,10 @@ pub fn data_dir(config: &Config) -> Result<DataDir> {
 }
 
 /// Opens storage and transport, puts the configured suites into the catalogue, and makes a farm of it all.
-pub async fn open_farm(config: &Config, dir: &DataDir) -> Result<Farm> {
+pub async fn open_farm(config: &Config, dir: &DataDir, backends: &Backends) -> Result<Farm> {
     let storage = config.storage.clone().unwrap_or_else(|| Settings::url(dir.storage_url()));
-    let storage = storages().open(&storage).await?;
-    let transport = server_transport(config, storage.as_ref()).await?;
+    let storage = backends.storages.open(&storage).await?;
+    let transport = server_transport(config, backends, storage.as_ref()).await?;
     pybit_web::seed(storage.as_ref(), &config.suites).await?;
     let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
     Ok(Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), config.policy.clone()))
@@ -94,11 +94,15 @@ pub(super) async fn start_web(
 }
 
 /// Runs the web server until `shutdown`. The administrator's token is made at the first start and shown once, in the log.
-pub async fn run_web(config: &Config, shutdown: CancellationToken) -> Result<()> {
+pub async fn run_web(
+    config: &Config,
+    backends: &Backends,
+    shutdown: CancellationToken,
+) -> Result<()> {
     let dir = data_dir(config)?;
     let mut config = config.clone();
     config.web.repositories.get_or_insert_with(|| dir.repositories());
-    let farm = open_farm(&config, &dir).await?;
+    let farm = open_farm(&config, &dir, backends).await?;
     if admin_token(&farm, &dir).await?.is_some() {
         tracing::info!(file = %dir.admin_token().display(), "made the administrator's token; it is in this file");
     }
