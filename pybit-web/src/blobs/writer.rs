@@ -63,12 +63,11 @@ impl Writer {
         if self.upload.is_some() && !self.held.is_empty() {
             self.send().await?;
         }
-        let done = match &mut self.upload {
-            Some(upload) => upload.complete().await,
-            None => {
-                let whole = PutPayload::from(std::mem::take(&mut self.held));
-                self.blobs.store.put(&Path::from(self.object.as_str()), whole).await
-            }
+        let done = if let Some(upload) = &mut self.upload {
+            upload.complete().await
+        } else {
+            let whole = PutPayload::from(std::mem::take(&mut self.held));
+            self.blobs.store.put(&Path::from(self.object.as_str()), whole).await
         };
         done.map(drop).map_err(|e| self.blobs.failure("store", &self.object, e))
     }
