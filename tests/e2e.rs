@@ -6,6 +6,8 @@
 
 mod support;
 
+#[path = "e2e/blobs.rs"]
+mod blobs;
 #[path = "e2e/cancel.rs"]
 mod cancel;
 #[path = "e2e/cluster.rs"]

@@ -58,7 +58,7 @@ fn the_server() -> Vec<Operation> {
     use Access as A;
     vec![
         get("/healthz", A::All, run!(farm::alive), "Whether the process is alive").gives_raw("text/plain"),
-        get("/readyz", A::All, run!(farm::ready), "Whether storage and transport answer").gives::<farm::Readiness>(200),
+        get("/readyz", A::All, run!(farm::ready), "Whether storage, transport and blob store work").gives::<farm::Readiness>(200),
         get("/metrics", A::All, run!(farm::metrics), "Counters, as OpenMetrics").gives_raw("application/openmetrics-text"),
         get("/api/v1/openapi.json", A::All, run!(farm::description), "This description").gives_raw("application/json"),
     ]

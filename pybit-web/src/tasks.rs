@@ -165,6 +165,7 @@ mod tests {
     use pybit_core::clock::{Clock, ManualClock, SystemClock};
     use pybit_core::memory::{MemoryStorage, MemoryTransport};
     use pybit_core::model::{FileSpec, StreamOwner};
+    use pybit_core::settings::Settings;
     use pybit_core::{Farm, Policy};
 
     use super::*;
@@ -182,7 +183,7 @@ mod tests {
             Arc::clone(&clock) as Arc<dyn Clock>,
             Policy::default(),
         );
-        let blobs = Blobs::new(Arc::new(object_store::memory::InMemory::new()));
+        let blobs = Blobs::open(&Settings::url("memory:")).unwrap();
         let stopping = tokio_util::sync::CancellationToken::new();
         let state = AppState::new(farm, blobs, WebConfig::default(), stopping).unwrap();
         let file = FileSpec { name: "a".parse().unwrap(), size: 2, sha256: "0".repeat(64) };

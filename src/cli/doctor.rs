@@ -54,6 +54,17 @@ struct Report {
     no_server: Option<String>,
     /// How hints travel, where that is configured.
     transports: Vec<TransportReport>,
+    /// Where logs and files are kept, where that is configured.
+    blobs: Option<BlobsReport>,
+}
+
+/// The blob store, tried by writing, reading and removing a small object.
+#[derive(Debug, Serialize)]
+struct BlobsReport {
+    /// Without options.
+    url: String,
+    /// Why it does not work.
+    trouble: Option<String>,
 }
 
 /// One end of a transport.
@@ -114,9 +125,10 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let (server, no_server) = server(place).await;
     let transports =
         transports(&config, |role| args.role.is_empty() || args.role.contains(&role)).await;
+    let blobs = blobs(&config, args.role.is_empty() || args.role.contains(&Role::Web)).await;
     let fine = checks.iter().all(|c| c.fine);
     let install = install(&checks);
-    let report = Report { fine, checks, install, server, no_server, transports };
+    let report = Report { fine, checks, install, server, no_server, transports, blobs };
     if args.json {
         output::json(&report)?;
     } else {
@@ -248,6 +260,17 @@ async fn transport_trouble(settings: &Settings) -> Option<Error> {
     trouble
 }
 
+/// The configured blob store, tried.
+async fn blobs(config: &Config, wanted: bool) -> Option<BlobsReport> {
+    let settings = config.blobs.as_ref().filter(|_| wanted)?;
+    let tried = async {
+        let blobs = pybit::roles::open_blobs(config, Path::new(USUAL_DATA_DIR))?;
+        blobs.check().await
+    };
+    let trouble = tried.await.err().map(|e| e.to_string());
+    Some(BlobsReport { url: settings.shown(), trouble })
+}
+
 fn show(report: &Report) {
     for check in &report.checks {
         output::line(format!("{} {}", if check.fine { "ok     " } else { "missing" }, check.what));
@@ -266,6 +289,12 @@ fn show(report: &Report) {
         output::line(match trouble {
             None => format!("ok      {who} over {url}"),
             Some(why) => format!("note    {who}: {}", output::tame(why)),
+        });
+    }
+    if let Some(BlobsReport { url, trouble }) = &report.blobs {
+        output::line(match trouble {
+            None => format!("ok      logs and files in {url}: written, read, removed"),
+            Some(why) => format!("note    logs and files: {}", output::tame(why)),
         });
     }
     if let Some(command) = &report.install {

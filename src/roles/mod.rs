@@ -12,6 +12,6 @@ pub mod up;
 pub use backends::Backends;
 pub use builder::{SUPERVISE, run_client, supervised, toolbox};
 pub use data_dir::DataDir;
-pub use server::{data_dir, open_farm, run_web, storages};
+pub use server::{data_dir, open_blobs, open_farm, run_web, storages};
 pub use transport::{client_settings, client_transport, transports};
 pub use watcher::{publishers, run_watch};

@@ -16,7 +16,7 @@ use pybit_core::memory::MemoryStorageFactory;
 use pybit_core::model::Grant;
 use pybit_core::settings::{Registry, Settings};
 use pybit_core::storage::Storage;
-use pybit_core::{Error, Farm, Result};
+use pybit_core::{Error, ErrorKind, Farm, Result};
 use pybit_web::{Blobs, WebParts};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -54,12 +54,28 @@ pub async fn open_farm(config: &Config, dir: &DataDir, backends: &Backends) -> R
     Ok(Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), config.policy.clone()))
 }
 
-/// Where the configured logs and files lie.
-fn blobs(config: &Config, dir: &DataDir) -> Result<Blobs> {
-    match &config.blobs {
-        Some(settings) => Blobs::open(settings),
-        None => Blobs::folder(&dir.blobs()),
+/// Where the configured logs and files lie; `folder` where none is configured. Nothing is asked of the store yet.
+///
+/// A scheme, key or value that is not known is refused with the configuration's file.
+pub fn open_blobs(config: &Config, folder: &Path) -> Result<Blobs> {
+    let Some(settings) = &config.blobs else { return Blobs::folder(folder) };
+    Blobs::open(settings).map_err(|error| match (&config.file, error.kind()) {
+        (Some(file), ErrorKind::Invalid | ErrorKind::Unsupported) => {
+            let message = format!("{}, [blobs]: {}", file.display(), error.message());
+            Error::new(error.kind(), message).with_code(error.code())
+        }
+        _ => error,
+    })
+}
+
+/// Opens the blob store and tries it: one that cannot be used ends the start. A full one can still be read.
+async fn working_blobs(config: &Config, dir: &DataDir) -> Result<Blobs> {
+    let blobs = open_blobs(config, &dir.blobs())?;
+    match blobs.check().await {
+        Err(error) if error.kind() == ErrorKind::Full => tracing::warn!(%error, "the blob store"),
+        tried => tried?,
     }
+    Ok(blobs)
 }
 
 /// Makes the administrator's token at the first start, and returns it then.
@@ -82,7 +98,7 @@ pub(super) async fn start_web(
     shutdown: CancellationToken,
 ) -> Result<SocketAddr> {
     let (tell, told) = oneshot::channel();
-    let stands_on = WebParts { farm, blobs: blobs(config, dir)? };
+    let stands_on = WebParts { farm, blobs: working_blobs(config, dir).await? };
     parts.spawn(pybit_web::serve(config.web.clone(), stands_on, tell, shutdown));
     match told.await {
         Ok(address) => Ok(address),

@@ -46,7 +46,7 @@ async fn archive(state: &AppState, log: &Stream) -> Result<bool> {
     let storage = state.farm.storage();
     let parts = storage.parts(log.id, 0, 100_000).await?;
     let object = format!("logs/{job}/{attempt}-{}.zst", nonce());
-    let mut writer = state.blobs.writer(&object).await?;
+    let mut writer = state.blobs.writer(&object);
     let sha256 = match write(state, log, &mut writer).await {
         Ok(sha256) => sha256,
         Err(error) => {
