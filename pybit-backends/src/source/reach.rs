@@ -143,7 +143,11 @@ fn is_public(address: IpAddr) -> bool {
             };
             match embedded {
                 Some((a, b)) => is_public_v4(Ipv4Addr::from((u32::from(a) << 16) | u32::from(b))),
-                None => (s[0] & 0xe000) == 0x2000 && !(s[0] == 0x2001 && s[1] < 0x200),
+                None => {
+                    let special = s[0] == 0x2001 && (s[1] < 0x200 || s[1] == 0xdb8)
+                        || s[0] == 0x3fff && s[1] < 0x1000;
+                    (s[0] & 0xe000) == 0x2000 && !special
+                }
             }
         }
     }
@@ -185,7 +189,12 @@ mod tests {
             "https://[fd00::1]/x",
             "https://[64:ff9b::7f00:1]/x",
             "https://[2002:7f00:1::]/x",
+            "https://[2001:db8::1]/x",
+            "https://[3fff::1]/x",
+            "https://[::127.0.0.1]/x",
+            "https://[64:ff9b:1::7f00:1]/x",
             "https://localhost/x",
+            "http://LOCALHOST./x",
             "git://127.1/x",
             "ssh://git@192.168.1.1/x",
             "ssh://localhost/x",
