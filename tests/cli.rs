@@ -11,6 +11,8 @@ mod support;
 mod config;
 #[path = "cli/served.rs"]
 mod served;
+#[path = "cli/services.rs"]
+mod services;
 #[path = "cli/sources.rs"]
 mod sources;
 #[path = "cli/usage.rs"]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pybit_backends::deb::DebFormat;
 #[cfg(feature = "postgres")]
@@ -54,6 +55,39 @@ pub async fn open_farm(config: &Config, dir: &DataDir) -> Result<Farm> {
     Ok(Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), config.policy.clone()))
 }
 
+/// Failures of a database that may be there in a moment, by their codes; any other is the configuration's.
+const PASSING: [&str; 3] = ["storage_unreachable", "storage_starting", "storage_full"];
+/// The first pause before a database is tried again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause, before chance.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Opens the farm as soon as its database is there: after a power cut the server may be up first. Says once what it waits
+/// for. `None` where it was told to end before.
+async fn open_farm_in_time(
+    config: &Config,
+    dir: &DataDir,
+    shutdown: &CancellationToken,
+) -> Result<Option<Farm>> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let Some(opened) = shutdown.run_until_cancelled(open_farm(config, dir)).await else {
+            return Ok(None);
+        };
+        match opened {
+            Err(error) if PASSING.contains(&error.code()) => {
+                if pause == FIRST_PAUSE {
+                    tracing::warn!("{error}; trying again until it is there");
+                }
+            }
+            opened => return opened.map(Some),
+        }
+        let wait = pause.mul_f64(rand::random_range(1.0..2.0));
+        let _ = shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// Where the configured logs and files lie.
 fn blobs(config: &Config, dir: &DataDir) -> Result<Blobs> {
     match &config.blobs {
@@ -93,12 +127,12 @@ pub(super) async fn start_web(
     }
 }
 
-/// Runs the web server until `shutdown`. The administrator's token is made at the first start and shown once, in the log.
+/// Runs the web server until `shutdown`; waits for a database server that is not there yet. The administrator's token is made at the first start and shown once, in the log.
 pub async fn run_web(config: &Config, shutdown: CancellationToken) -> Result<()> {
     let dir = data_dir(config)?;
     let mut config = config.clone();
     config.web.repositories.get_or_insert_with(|| dir.repositories());
-    let farm = open_farm(&config, &dir).await?;
+    let Some(farm) = open_farm_in_time(&config, &dir, &shutdown).await? else { return Ok(()) };
     if admin_token(&farm, &dir).await?.is_some() {
         tracing::info!(file = %dir.admin_token().display(), "made the administrator's token; it is in this file");
     }
