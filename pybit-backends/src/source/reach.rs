@@ -141,14 +141,12 @@ fn is_public(address: IpAddr) -> bool {
                 | [0x2002, a, b, ..] => Some((a, b)),
                 _ => None,
             };
-            match embedded {
-                Some((a, b)) => is_public_v4(Ipv4Addr::from((u32::from(a) << 16) | u32::from(b))),
-                None => {
-                    let special = s[0] == 0x2001 && (s[1] < 0x200 || s[1] == 0xdb8)
-                        || s[0] == 0x3fff && s[1] < 0x1000;
-                    (s[0] & 0xe000) == 0x2000 && !special
-                }
+            if let Some((a, b)) = embedded {
+                return is_public_v4(Ipv4Addr::from((u32::from(a) << 16) | u32::from(b)));
             }
+            let special = s[0] == 0x2001 && (s[1] < 0x200 || s[1] == 0xdb8)
+                || s[0] == 0x3fff && s[1] < 0x1000;
+            (s[0] & 0xe000) == 0x2000 && !special
         }
     }
 }

@@ -129,15 +129,12 @@ fn check_git_url(url: &str) -> Result<()> {
 /// Nothing else passes, because git, ssh, curl and the URL standard read the rest each in their own way: of
 /// `ssh://a?@b/x` the standard says that the host is `a`, git connects to `b`, and git decodes `%` signs.
 fn is_host(host: &str) -> bool {
-    let (ok, rest) = match host.strip_prefix('[') {
-        Some(inner) => match inner.split_once(']') {
-            Some((v6, rest)) => (v6.parse::<std::net::Ipv6Addr>().is_ok(), rest),
-            None => (false, ""),
-        },
-        None => {
-            let end = host.find(':').unwrap_or(host.len());
-            (is_plain(&host[..end]), &host[end..])
-        }
+    let (ok, rest) = if let Some(inner) = host.strip_prefix('[') {
+        let (v6, rest) = inner.split_once(']').unwrap_or_default();
+        (v6.parse::<std::net::Ipv6Addr>().is_ok(), rest)
+    } else {
+        let end = host.find(':').unwrap_or(host.len());
+        (is_plain(&host[..end]), &host[end..])
     };
     let port = rest.strip_prefix(':').map(|port| {
         port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0)
