@@ -9,6 +9,8 @@ mod support;
 
 #[path = "cli/config.rs"]
 mod config;
+#[path = "cli/crowd.rs"]
+mod crowd;
 #[path = "cli/served.rs"]
 mod served;
 #[path = "cli/services.rs"]

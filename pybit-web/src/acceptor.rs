@@ -43,7 +43,7 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(listener: TcpListener, most: usize, idle: Duration) -> io::Result<Self> {
         let local = LocalAddr(listener.local_addr()?.into());
-        Ok(Self { listener, local, seats: Arc::new(Semaphore::new(most.max(1))), idle })
+        Ok(Self { listener, local, seats: Arc::new(Semaphore::new(most)), idle })
     }
 
     async fn next(&self) -> (TcpStream, SocketAddr) {

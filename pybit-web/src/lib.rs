@@ -25,6 +25,7 @@ mod follow;
 mod front;
 mod json;
 mod metrics;
+mod open_files;
 mod openapi;
 mod operation;
 mod pages;
@@ -38,5 +39,6 @@ mod tokens;
 
 pub use blobs::Blobs;
 pub use config::{SuiteConfig, WebConfig, seed};
+pub use open_files::raise_open_files;
 pub use serve::{WebParts, serve};
 pub use tokens::{ensure_admin_token, ensure_role_token};

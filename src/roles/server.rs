@@ -129,6 +129,7 @@ pub(super) async fn start_web(
 
 /// Runs the web server until `shutdown`; waits for a database server that is not there yet. The administrator's token is made at the first start and shown once, in the log.
 pub async fn run_web(config: &Config, shutdown: CancellationToken) -> Result<()> {
+    pybit_web::raise_open_files();
     let dir = data_dir(config)?;
     let mut config = config.clone();
     config.web.repositories.get_or_insert_with(|| dir.repositories());
