@@ -69,7 +69,11 @@ pub(super) async fn a_claim_that_was_given_up_gives_the_same_job_again(servers: 
         }
         let held = JobFilter { status: Some(JobStatus::Building), ..JobFilter::default() };
         let held = server.jobs(&held, &Page::first(9)).await.unwrap();
-        assert_eq!(held, [job.clone()], "after {polls}: no job is lost with its answer");
+        assert_eq!(
+            held,
+            std::slice::from_ref(&job),
+            "after {polls}: no job is lost with its answer"
+        );
         let attempts = server.attempts(job.id).await.unwrap();
         assert_eq!((job.attempt, attempts.len()), (1, 1), "after {polls}");
 
