@@ -2,7 +2,7 @@
 //!
 //! Who may submit chooses the URL, and the build client stands inside somebody's network: addresses that are not the
 //! public Internet's are refused unless the client's configuration names them. What a name was resolved to is pinned for
-//! HTTP, so that it cannot mean another address a moment later.
+//! HTTP and ssh, so that it cannot mean another address a moment later; git's own protocol has nothing to pin it with.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -54,10 +54,16 @@ impl TryFrom<String> for AllowedHost {
     }
 }
 
-/// A name of a host with the addresses that were looked at: `host:port:address,…`, as curl's `--resolve` takes it.
-pub(super) type Pin = String;
+/// What the name of a host may mean, after its addresses were looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pin {
+    /// `host:port:address,…`, as curl's `--resolve` takes it.
+    Http(String),
+    /// Options of ssh: it connects to the address, and knows the server by its name.
+    Ssh(String),
+}
 
-/// Refuses a URL whose host has an address that is neither public nor allowed; what to pin it to, for HTTP.
+/// Refuses a URL whose host has an address that is neither public nor allowed; what to pin it to, for HTTP and ssh.
 pub(super) async fn check_host(url: &str, allowed: &[AllowedHost]) -> Result<Option<Pin>> {
     let parsed =
         Url::parse(url).map_err(|e| refused(format!("the source's URL cannot be read: {e}")))?;
@@ -83,12 +89,23 @@ pub(super) async fn check_host(url: &str, allowed: &[AllowedHost]) -> Result<Opt
             )));
         }
     }
-    let is_http = matches!(parsed.scheme(), "http" | "https");
-    let is_name = matches!(parsed.host(), Some(Host::Domain(_)));
-    Ok((is_http && is_name).then(|| {
-        let list: Vec<_> = addresses.iter().map(bracketed).collect();
-        format!("{host}:{port}:{}", list.join(","))
-    }))
+    Ok(match parsed.scheme() {
+        "http" | "https" if matches!(parsed.host(), Some(Host::Domain(_))) => {
+            let list: Vec<_> = addresses.iter().map(bracketed).collect();
+            Some(Pin::Http(format!("{host}:{port}:{}", list.join(","))))
+        }
+        "ssh" if host.parse::<IpAddr>().is_err() && !host.starts_with('[') => {
+            addresses.first().map(|address| Pin::Ssh(ssh_options(host, port, *address)))
+        }
+        _ => None,
+    })
+}
+
+/// ssh writes a server with another port as `[host]:port` into its list of known hosts, and an alias as it is.
+fn ssh_options(host: &str, port: u16, address: IpAddr) -> String {
+    let known = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
+    // git gives them to a shell; of names nothing passes that means something there (`Source::check`) but the brackets.
+    format!("-oHostName={address} '-oHostKeyAlias={known}'")
 }
 
 fn is_proxied(scheme: &str) -> bool {
@@ -192,7 +209,7 @@ mod tests {
             "https://[::127.0.0.1]/x",
             "https://[64:ff9b:1::7f00:1]/x",
             "https://localhost/x",
-            "http://LOCALHOST./x",
+            "http://LOCALHOST/x",
             "git://127.1/x",
             "ssh://git@192.168.1.1/x",
             "ssh://localhost/x",
@@ -209,7 +226,15 @@ mod tests {
         assert_eq!(refused_as("http://127.0.0.1/x", &[network]).await, None);
         let loopback = ["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
         let pin = check_host("http://localhost:8000/x", &loopback).await.unwrap().unwrap();
+        let Pin::Http(pin) = pin else { panic!("{pin:?}") };
         assert!(pin.starts_with("localhost:8000:127.0.0.1"), "{pin}");
+        let pin = check_host("ssh://git@localhost/x", &loopback).await.unwrap();
+        let ssh = |address: &str| {
+            Some(Pin::Ssh(format!("-oHostName={address} '-oHostKeyAlias=localhost'")))
+        };
+        assert!(pin == ssh("127.0.0.1") || pin == ssh("::1"), "{pin:?}");
+        assert_eq!(check_host("ssh://8.8.8.8/x", &[]).await.unwrap(), None);
+        assert_eq!(check_host("ssh://[2a00:1450::1]/x", &[]).await.unwrap(), None);
         let name: AllowedHost = "LocalHost".parse().unwrap();
         assert_eq!(check_host("https://localhost/x", &[name]).await.unwrap(), None);
     }
