@@ -9,8 +9,12 @@ mod support;
 
 #[path = "cli/config.rs"]
 mod config;
+#[path = "cli/crowd.rs"]
+mod crowd;
 #[path = "cli/served.rs"]
 mod served;
+#[path = "cli/services.rs"]
+mod services;
 #[path = "cli/sources.rs"]
 mod sources;
 #[path = "cli/usage.rs"]

@@ -20,7 +20,7 @@ pub struct WebConfig {
     pub listen: SocketAddr,
     /// The directory that holds the repositories to serve, each as `NAME/current/…`; none where left out.
     pub repositories: Option<PathBuf>,
-    /// Connections that may be open at once; further ones wait.
+    /// Connections that may be open at once, at most half of the files that the process may open; further ones wait.
     pub most_connections: usize,
     /// Logs that may be followed at once; further followers are told to come later.
     pub most_followers: usize,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pybit_backends::deb::DebFormat;
 #[cfg(feature = "postgres")]
@@ -52,6 +53,41 @@ pub async fn open_farm(config: &Config, dir: &DataDir, backends: &Backends) -> R
     pybit_web::seed(storage.as_ref(), &config.suites).await?;
     let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
     Ok(Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), config.policy.clone()))
+}
+
+/// Failures of a database that may be there in a moment, by their codes; any other is the configuration's.
+const PASSING: [&str; 3] = ["storage_unreachable", "storage_starting", "storage_full"];
+/// The first pause before a database is tried again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause, before chance.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Opens the farm as soon as its database is there: after a power cut the server may be up first. Says once what it waits
+/// for. `None` where it was told to end before.
+async fn open_farm_in_time(
+    config: &Config,
+    dir: &DataDir,
+    backends: &Backends,
+    shutdown: &CancellationToken,
+) -> Result<Option<Farm>> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let Some(opened) = shutdown.run_until_cancelled(open_farm(config, dir, backends)).await
+        else {
+            return Ok(None);
+        };
+        match opened {
+            Err(error) if PASSING.contains(&error.code()) => {
+                if pause == FIRST_PAUSE {
+                    tracing::warn!("{error}; trying again until it is there");
+                }
+            }
+            opened => return opened.map(Some),
+        }
+        let wait = pause.mul_f64(rand::random_range(1.0..2.0));
+        let _ = shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// Where the configured logs and files lie; `folder` where none is configured. Nothing is asked of the store yet.
@@ -109,16 +145,19 @@ pub(super) async fn start_web(
     }
 }
 
-/// Runs the web server until `shutdown`. The administrator's token is made at the first start and shown once, in the log.
+/// Runs the web server until `shutdown`; waits for a database server that is not there yet. The administrator's token is made at the
+/// first start and shown once, in the log.
 pub async fn run_web(
     config: &Config,
     backends: &Backends,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    pybit_web::raise_open_files();
     let dir = data_dir(config)?;
     let mut config = config.clone();
     config.web.repositories.get_or_insert_with(|| dir.repositories());
-    let farm = open_farm(&config, &dir, backends).await?;
+    let opened = open_farm_in_time(&config, &dir, backends, &shutdown).await?;
+    let Some(farm) = opened else { return Ok(()) };
     if admin_token(&farm, &dir).await?.is_some() {
         tracing::info!(file = %dir.admin_token().display(), "made the administrator's token; it is in this file");
     }

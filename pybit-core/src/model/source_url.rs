@@ -71,21 +71,19 @@ fn check(url: &str, kind: &Kind) -> Result<()> {
         return refuse(&format!("it must start with one of {}", known()));
     }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if authority.contains('@')
-        && (scheme != kind.with_user
-            || authority.split('@').next().is_some_and(|u| u.contains(':')))
-    {
+    if (scheme == "file") != authority.is_empty() || path.is_empty() {
+        return refuse("it must name a host and a path (for file:// a path only)");
+    }
+    let (user, host) = authority.split_once('@').map_or((None, authority), |(u, h)| (Some(u), h));
+    if user.is_some_and(|user| scheme != kind.with_user || user.contains(':')) {
         return refuse(
             "it must not hold a user name or password; configure credentials on the build client",
         );
     }
-    if authority.matches('@').count() > 1
-        || authority.rsplit('@').next().is_some_and(|h| h.starts_with('-'))
-    {
-        return refuse("its host must not start with \"-\"");
-    }
-    if authority.starts_with('-') || (scheme == "file") != authority.is_empty() || path.is_empty() {
-        return refuse("it must name a host and a path (for file:// a path only)");
+    if !user.is_none_or(is_plain) || !(scheme == "file" || is_host(host)) {
+        return refuse(
+            "its host must be a name or an address, with a port in digits where it needs one, and neither host nor user may start with \"-\"",
+        );
     }
     let decoded =
         path.to_ascii_lowercase().replace("%25", "%").replace("%2e", ".").replace("%2f", "/");
@@ -93,6 +91,30 @@ fn check(url: &str, kind: &Kind) -> Result<()> {
         return refuse("its path must not hold \"..\", \".\" or a part that starts with \"-\"");
     }
     Ok(())
+}
+
+/// A name or an IPv4 address, or an IPv6 address in brackets; a port or none.
+///
+/// Nothing else passes, because git, ssh, curl and the URL standard read the rest each in their own way: of
+/// `ssh://a?@b/x` the standard says that the host is `a`, git connects to `b`, and git decodes `%` signs.
+fn is_host(host: &str) -> bool {
+    let (ok, rest) = if let Some(inner) = host.strip_prefix('[') {
+        let (v6, rest) = inner.split_once(']').unwrap_or_default();
+        (v6.parse::<std::net::Ipv6Addr>().is_ok(), rest)
+    } else {
+        let end = host.find(':').unwrap_or(host.len());
+        (is_plain(&host[..end]), &host[end..])
+    };
+    let port = rest.strip_prefix(':').map(|port| {
+        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0)
+    });
+    ok && port.unwrap_or(rest.is_empty())
+}
+
+/// Letters, digits, `.`, `_` and `-`, and no option.
+fn is_plain(word: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !word.is_empty() && !word.starts_with('-') && word.chars().all(fits)
 }
 
 /// The grammar of `git check-ref-format`, narrowed to ASCII, or a full commit id.
@@ -145,6 +167,7 @@ mod tests {
             "https://host/a\nb",
             "https:///x",
             "svn+ssh://-o/x",
+            "ssh://-oProxyCommand=id@host/x",
         ];
         for url in urls {
             assert!(check_git(url).is_err(), "{url:?}");
@@ -164,6 +187,43 @@ mod tests {
             "a/",
         ] {
             assert!(check_git_reference(reference).is_err(), "{reference:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_two_programs_could_read_in_two_ways_is_refused() {
+        let hosts = [
+            "public.example?x@inner",
+            "public.example#x@inner",
+            "public.example%40inner",
+            "public.example%2f",
+            "%69nner",
+            "public.example;x@inner",
+            "a@b@inner",
+            "@inner",
+            "inner:",
+            "inner:0",
+            "inner:+22",
+            "inner:99999",
+            "inner:22:23",
+            "[::1",
+            "[::1]x",
+            "[fe80::1%eth0]",
+            "[inner:22]",
+            "[u@inner]",
+            "a,b",
+            "a*b",
+        ];
+        for host in hosts {
+            for scheme in ["https", "http", "ssh", "git"] {
+                assert!(check_git(&format!("{scheme}://{host}/x")).is_err(), "{scheme} {host}");
+            }
+            for scheme in ["https", "http", "svn", "svn+ssh"] {
+                assert!(check_svn(&format!("{scheme}://{host}/x")).is_err(), "{scheme} {host}");
+            }
+        }
+        for url in ["https://[::1]:8080/x", "ssh://git_1@a-b.example.:22/x", "git://10.0.0.1/x"] {
+            assert!(check_git(url).is_ok(), "{url}");
         }
     }
 
