@@ -38,7 +38,7 @@ pub(super) async fn copy<S: Upkeep, T: Upkeep>(
         telling.tell(table, Step::Compared);
         compare::<T>(&mut to, table, before).await?;
     }
-    commit(from).await?;
+    drop(from);
     commit(to).await?;
     settle(target).await;
     Ok(copied)
