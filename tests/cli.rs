@@ -13,6 +13,8 @@ mod config;
 mod served;
 #[path = "cli/sources.rs"]
 mod sources;
+#[path = "cli/storage.rs"]
+mod storage;
 #[path = "cli/usage.rs"]
 mod usage;
 #[path = "cli/vercmp.rs"]

@@ -12,7 +12,7 @@ use pybit_core::{Error, Result};
 use serde::Serialize;
 
 use super::context::{Context, USUAL_DATA_DIR, Where};
-use super::output;
+use super::{output, storage};
 
 /// Check what the roles need on this machine
 ///
@@ -52,6 +52,8 @@ struct Report {
     server: Option<String>,
     /// Why no server is known or answers.
     no_server: Option<String>,
+    /// The farm's database, where the server is among the roles.
+    storage: Option<storage::State>,
     /// How hints travel, where that is configured.
     transports: Vec<TransportReport>,
 }
@@ -112,11 +114,13 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let config = place.load()?;
     let checks = checks(&config, |role| args.role.is_empty() || args.role.contains(&role));
     let (server, no_server) = server(place).await;
+    let wanted = args.role.is_empty() || args.role.contains(&Role::Web);
+    let storage = if wanted { Some(storage::State::of(&config).await?) } else { None };
     let transports =
         transports(&config, |role| args.role.is_empty() || args.role.contains(&role)).await;
     let fine = checks.iter().all(|c| c.fine);
     let install = install(&checks);
-    let report = Report { fine, checks, install, server, no_server, transports };
+    let report = Report { fine, checks, install, server, no_server, storage, transports };
     if args.json {
         output::json(&report)?;
     } else {
@@ -260,6 +264,9 @@ fn show(report: &Report) {
                 output::tame(why.as_deref().unwrap_or("unknown"))
             ));
         }
+    }
+    if let Some(storage) = &report.storage {
+        output::line(storage.line());
     }
     for TransportReport { role, url, trouble } in &report.transports {
         let who = if *role == Role::Web { "the server's hints" } else { "the client's hints" };

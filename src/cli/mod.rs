@@ -12,6 +12,7 @@ mod log;
 mod output;
 mod roles;
 mod source;
+mod storage;
 mod submit;
 mod token;
 mod up;
@@ -59,6 +60,7 @@ enum Verb {
     Why(job::WhyArgs),
     Clients(clients::Args),
     Token(token::Args),
+    Storage(storage::Args),
     Doctor(doctor::Args),
     Vercmp(vercmp::Args),
     /// Print a completion script for a shell
@@ -119,6 +121,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Client => roles::client(&place).await?,
         Verb::Watch => roles::watch(&place).await?,
         Verb::Vercmp(args) => return vercmp::run(&args),
+        Verb::Storage(args) => return or_interrupted(storage::run(args, &place)).await,
         Verb::Doctor(args) => return doctor::run(&args, &place).await,
         Verb::Completions { shell } => completions(shell),
         Verb::Man { verb } => usage::man(Cli::command(), verb.as_deref())?,

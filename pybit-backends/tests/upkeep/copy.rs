@@ -206,3 +206,35 @@ async fn what_a_target_cannot_hold_leaves_it_empty() {
     run(&file, "UPDATE block_rule SET reason = 'ab'").await;
     copy(&settings(&file), &postgres.settings()).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_killed_copy_leaves_is_an_empty_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = made(folder.path()).await;
+    // More than the engine holds in memory before it writes to the disk.
+    run(&file, "UPDATE submission SET principal = printf('%.*c', 1000000, 'x') WHERE id < 9").await;
+    let (from, to) = (Database::open(&settings(&file)).await.unwrap(), other(&file));
+    let target = Database::open_or_make(&to).await.unwrap();
+    target.migrate().await.unwrap();
+    let killed = tempfile::tempdir().unwrap();
+    // What lies on the disk at this moment is what a killed process leaves.
+    let kill = |progress: Progress| {
+        if progress.table == "event" && progress.step == Step::Copied {
+            for name in ["farm.db", "farm.db-wal"] {
+                std::fs::copy(folder.path().join("back").join(name), killed.path().join(name))
+                    .unwrap();
+            }
+        }
+    };
+    from.copy_to(&target, &kill).await.unwrap();
+    let log = std::fs::metadata(killed.path().join("farm.db-wal")).unwrap();
+    assert!(log.len() > 4_000_000, "rows are on the disk: {}", log.len());
+    from.close().await;
+    let left = settings(&killed.path().join("farm.db"));
+    let database = Database::open(&left).await.unwrap();
+    let checked = database.check().await.unwrap();
+    database.close().await;
+    assert_eq!((checked.findings, checked.rows.values().sum::<u64>()), (Vec::new(), 0));
+    copy(&settings(&file), &left).await.unwrap();
+    assert!(dump(&file).await == dump(&killed.path().join("farm.db")).await);
+}
