@@ -60,7 +60,7 @@ enum What {
         /// The database to read [default: the configured one]
         #[arg(long, value_name = "URL")]
         from: Option<String>,
-        /// The database to fill: postgres://USER@HOST/DATABASE, which must be there and be empty, or sqlite:///FILE
+        /// The database to fill; one of PostgreSQL must be there and be empty, a SQLite file is made
         #[arg(long, value_name = "URL")]
         to: String,
         /// Print JSON

@@ -135,12 +135,10 @@ async fn harm(file: &Path, sql: &str) {
     let mut connection = raw(file).await;
     let triggers = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'".to_owned();
     let triggers = rows(&mut connection, triggers).await;
-    let (mut before, mut after) = (String::new(), String::new());
-    for trigger in &triggers {
-        let (name, text) = trigger.split_once('|').unwrap();
-        before += &format!("DROP TRIGGER {name};");
-        after += &format!("{text};");
-    }
+    let split = triggers.iter().map(|trigger| trigger.split_once('|').unwrap());
+    let (before, after): (Vec<_>, Vec<_>) =
+        split.map(|(name, text)| (format!("DROP TRIGGER {name};"), format!("{text};"))).unzip();
+    let (before, after) = (before.concat(), after.concat());
     run(file, &format!("PRAGMA ignore_check_constraints = ON; {before} {sql}; {after}")).await;
 }
 

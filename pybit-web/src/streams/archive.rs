@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use pybit_core::model::{JobStatus, Outcome, Stream, StreamOwner};
 use pybit_core::{Error, Result};
+use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
 use super::frames::{self, FOOTER, FRAME, Frame};
@@ -10,11 +11,19 @@ use super::{nonce, read_some};
 use crate::app::AppState;
 
 /// Archives logs of attempts that have ended for good, some at a time. Returns how many.
+///
+/// Servers that do so at the same time begin at different ones, and pass over what another has done meanwhile.
 pub(crate) async fn archive_ended(state: &AppState) -> Result<usize> {
     let mut archived = 0;
-    for log in state.farm.storage().unsealed_logs(200).await? {
+    let mut logs = state.farm.storage().unsealed_logs(200).await?;
+    logs.shuffle(&mut rand::rng());
+    for log in logs {
         if state.stopping.is_cancelled() {
             break;
+        }
+        let now = state.farm.storage().stream(log.id).await?;
+        if now.is_none_or(|log| log.object.is_some()) {
+            continue;
         }
         if has_ended_for_good(state, &log).await? {
             archived += usize::from(archive(state, &log).await?);

@@ -185,12 +185,14 @@ async fn insert<T: Upkeep>(
     kept: bool,
 ) -> Result<()> {
     let columns: Vec<_> = table.columns.iter().map(|(name, _)| *name).collect();
-    let mut text = format!("INSERT INTO {} ({}) VALUES ", table.name, columns.join(", "));
-    for row in 0..rows.len() {
+    let places = |row: usize| {
         let first = row * columns.len();
         let params: Vec<_> = (1..=columns.len()).map(|n| format!("${}", first + n)).collect();
-        text += &format!("{}({})", if row == 0 { "" } else { ", " }, params.join(", "));
-    }
+        format!("({})", params.join(", "))
+    };
+    let values: Vec<_> = (0..rows.len()).map(places).collect();
+    let text =
+        format!("INSERT INTO {} ({}) VALUES {}", table.name, columns.join(", "), values.join(", "));
     let mut arguments = T::Arguments::default();
     for cell in rows.into_iter().flatten() {
         bind::<T>(&mut arguments, cell).map_err(|e| failed::<T>("copy", e))?;

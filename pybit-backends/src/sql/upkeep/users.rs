@@ -25,7 +25,7 @@ pub(super) fn process_with(file: &std::path::Path) -> Option<u32> {
 }
 
 /// The process of a line of `/proc/locks`, where it is of this file and of the bytes that SQLite locks (`PENDING_BYTE` and
-/// on, in its os_unix.c): `1: POSIX  ADVISORY  READ 1234 fe:01:5678 1073741826 1073742335`.
+/// on, in its `os_unix.c`): `1: POSIX  ADVISORY  READ 1234 fe:01:5678 1073741826 1073742335`.
 #[cfg(feature = "sqlite")]
 fn holder(line: &str, device: (u64, u64), inode: u64) -> Option<u32> {
     const PENDING: u64 = 0x4000_0000;

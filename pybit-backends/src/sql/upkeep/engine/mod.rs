@@ -14,18 +14,18 @@ use crate::sql::error::failed;
 /// An engine whose databases can be gone through.
 pub(super) trait Upkeep: Dialect {
     /// The rows of a query, one by one.
-    fn rows<'c>(
-        connection: &'c mut Self::Connection,
+    fn rows(
+        connection: &mut Self::Connection,
         text: String,
-    ) -> BoxStream<'c, sqlx::Result<Self::Row>>;
+    ) -> BoxStream<'_, sqlx::Result<Self::Row>>;
 
     /// Runs a statement; one that is `kept` comes again with other parameters.
-    fn run_text<'c>(
-        connection: &'c mut Self::Connection,
+    fn run_text(
+        connection: &mut Self::Connection,
         text: String,
         arguments: Self::Arguments,
         kept: bool,
-    ) -> BoxFuture<'c, sqlx::Result<()>>;
+    ) -> BoxFuture<'_, sqlx::Result<()>>;
 
     /// A number that a query returns.
     fn number(connection: &mut Self::Connection, text: String) -> BoxFuture<'_, sqlx::Result<i64>>;
@@ -92,22 +92,22 @@ pub(super) async fn speak<D: Upkeep>(
 
 macro_rules! plain {
     () => {
-        fn rows<'c>(
-            connection: &'c mut Self::Connection,
+        fn rows(
+            connection: &mut Self::Connection,
             text: String,
-        ) -> BoxStream<'c, sqlx::Result<Self::Row>> {
+        ) -> BoxStream<'_, sqlx::Result<Self::Row>> {
             query_with(AssertSqlSafe(text), <Self as sqlx::Database>::Arguments::default())
                 .persistent(false)
                 .fetch(connection)
                 .boxed()
         }
 
-        fn run_text<'c>(
-            connection: &'c mut Self::Connection,
+        fn run_text(
+            connection: &mut Self::Connection,
             text: String,
             arguments: Self::Arguments,
             kept: bool,
-        ) -> BoxFuture<'c, sqlx::Result<()>> {
+        ) -> BoxFuture<'_, sqlx::Result<()>> {
             let query = query_with(AssertSqlSafe(text), arguments).persistent(kept);
             async move { query.execute(connection).await.map(drop) }.boxed()
         }
