@@ -154,3 +154,63 @@ fn find(frames: &[Frame], offset: u64) -> Option<(Frame, u64, u64)> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pybit_core::Farm;
+    use pybit_core::clock::{SystemClock, Timestamp};
+    use pybit_core::conformance::support::{
+        Store, apply, ending, log_of, planned_in, submit_and_take, target,
+    };
+    use pybit_core::memory::{MemoryStorage, MemoryTransport};
+
+    use super::*;
+    use crate::blobs::Blobs;
+    use crate::config::WebConfig;
+    use crate::streams::append;
+
+    fn server(storage: &Store, blobs: &Blobs) -> AppState {
+        let farm = Farm::with_policy(
+            Arc::clone(storage),
+            Arc::new(MemoryTransport::default()),
+            [],
+            Arc::new(SystemClock),
+            pybit_core::Policy::default(),
+        );
+        let stopping = tokio_util::sync::CancellationToken::new();
+        AppState::new(farm, blobs.clone(), WebConfig::default(), stopping)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn servers_that_archive_at_once_keep_each_log_once() {
+        let storage: Store = Arc::new(MemoryStorage::default());
+        let blobs = Blobs::new(Arc::new(object_store::memory::InMemory::new()));
+        let [one, two] = [server(&storage, &blobs), server(&storage, &blobs)];
+        let mut logs = Vec::new();
+        for n in 0..40 {
+            let planned = planned_in(&format!("p{n}"), "1", target(&format!("arch{n}")));
+            let job = submit_and_take(&storage, "box", planned).await;
+            let log = log_of(&storage, &job).await;
+            let text = Bytes::from(format!("said by {n}\n").repeat(2000));
+            append(&one, log, 0, &text).await.unwrap();
+            apply(&storage, ending(&job, JobStatus::Failed, Outcome::Failed)).await;
+            logs.push((log, text));
+        }
+        let (first, second) = tokio::join!(archive_ended(&one), archive_ended(&two));
+        assert_eq!(first.unwrap() + second.unwrap(), logs.len());
+        for (log, text) in &logs {
+            let length = text.len() as u64;
+            let mut read = BytesMut::new();
+            while (read.len() as u64) < length {
+                let at = read.len() as u64;
+                read.extend_from_slice(&read_some(&two, *log, at, length - at).await.unwrap());
+            }
+            assert!(read == *text, "{log}");
+        }
+        let ever = Timestamp::from_micros(i64::MAX);
+        assert_eq!(blobs.older("logs", ever).await.unwrap().len(), logs.len());
+        assert_eq!(blobs.older("parts", ever).await.unwrap(), Vec::<String>::new());
+    }
+}
