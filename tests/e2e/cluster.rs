@@ -9,10 +9,10 @@ use crate::support::{DEADLINE, Farm, Role, outcomes, wait_for};
 
 /// An empty database on the server of `make services`, and its URL.
 fn database() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let server = std::env::var("PYBIT_TEST_POSTGRES_URL").expect(
         "PYBIT_TEST_POSTGRES_URL names no PostgreSQL server: `make test` starts one, `make services` prints the URL",
     );
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("pybit_e2e_{}_{next}", std::process::id());
     let sql = format!("CREATE DATABASE {name}");

@@ -238,3 +238,22 @@ async fn what_a_killed_copy_leaves_is_an_empty_database() {
     copy(&settings(&file), &left).await.unwrap();
     assert!(dump(&file).await == dump(&killed.path().join("farm.db")).await);
 }
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn a_copy_that_is_not_equal_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = made(folder.path()).await;
+    for (table, rule) in [
+        ("token", "CREATE RULE swallow AS ON INSERT TO token DO INSTEAD NOTHING"),
+        ("farm", "CREATE RULE change AS ON INSERT TO farm DO ALSO UPDATE farm SET id = id || 'x'"),
+    ] {
+        let postgres = support::Database::fresh().await;
+        postgres.run(rule).await.unwrap();
+        let error = copy(&settings(&file), &postgres.settings()).await;
+        let error = refusal(error, ErrorKind::Internal, "copy_differs");
+        assert!(error.message().contains(table), "{error}");
+        let mut connection = PgConnection::connect(&postgres.url()).await.unwrap();
+        assert_eq!(support::number(&mut connection, "SELECT count(*) FROM job").await, 0);
+    }
+}
