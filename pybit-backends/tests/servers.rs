@@ -187,6 +187,12 @@ mod promises {
         }
         assert_eq!(one.beat(&job).await, Verdict::Continue);
         assert_eq!(two.sweep().await, 0);
+        // Both stand still, so that the client had nobody to report to.
+        for server in [&one, &two] {
+            server.clock.advance(ttl() * 4);
+            assert_eq!(server.sweep().await, 0, "its silence is theirs");
+        }
+        assert_eq!(one.beat(&job).await, Verdict::Continue);
         assert_eq!(one.events(&job).await.len(), 2, "nothing has happened to the job");
     }
 
