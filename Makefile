@@ -17,8 +17,8 @@ PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
 BUILD_PACKAGES := build-essential libzmq3-dev pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
 SERVICE_PACKAGES := openssl postgresql rabbitmq-server
-TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) libdpkg-perl
-BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev
+TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) curl libdpkg-perl python3-packaging rpm subversion
+BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev librpm-dev
 DENY_VERSION := 0.20.2
 
 .PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test deps-services build-user

@@ -16,6 +16,8 @@ mod drops;
 mod faults;
 #[path = "e2e/hints.rs"]
 mod hints;
+#[path = "e2e/hooks.rs"]
+mod hooks;
 #[path = "e2e/isolated.rs"]
 mod isolated;
 #[path = "e2e/publish.rs"]

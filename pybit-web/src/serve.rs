@@ -46,7 +46,7 @@ pub async fn serve(
     let stop = Duration::from_millis(config.stop_ms);
     let stopping = shutdown.child_token();
     let _stop_on_exit = stopping.clone().drop_guard();
-    let state = AppState::new(parts.farm, parts.blobs, config, stopping.clone());
+    let state = AppState::new(parts.farm, parts.blobs, config, stopping.clone())?;
     let background = TaskTracker::new();
     tasks::start(&state, &background);
     background.close();

@@ -185,7 +185,7 @@ mod tests {
         );
         let blobs = Blobs::new(Arc::new(object_store::memory::InMemory::new()));
         let stopping = tokio_util::sync::CancellationToken::new();
-        let state = AppState::new(farm, blobs, WebConfig::default(), stopping);
+        let state = AppState::new(farm, blobs, WebConfig::default(), stopping).unwrap();
         let file = FileSpec { name: "a".parse().unwrap(), size: 2, sha256: "0".repeat(64) };
         let storage = state.farm.storage();
         let upload = storage.new_upload("ann", &[file], now).await.unwrap();

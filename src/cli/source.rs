@@ -21,13 +21,14 @@ pub(super) struct Local {
     _packed: Option<tempfile::TempDir>,
 }
 
-/// Reads a source that lies on this machine; `None` where `words` name one that lies elsewhere: `git+URL`, `apt:NAME`.
+/// Reads a source that lies on this machine; `None` where `words` name one that lies elsewhere: `git+URL`, `svn+URL`,
+/// `apt:NAME`.
 pub(super) fn local(words: &str) -> Result<Option<Local>> {
     let path = Path::new(words);
     if path.is_dir() {
         return directory(path).map(Some);
     }
-    let elsewhere = ["git+", "apt:"].iter().any(|p| words.starts_with(p));
+    let elsewhere = ["git+", "svn+", "apt:"].iter().any(|p| words.starts_with(p));
     if path.is_file() || (path.extension().is_some_and(|e| e == "dsc") && !elsewhere) {
         return description(path).map(Some);
     }
@@ -35,7 +36,7 @@ pub(super) fn local(words: &str) -> Result<Option<Local>> {
         return Ok(None);
     }
     let message = format!(
-        "there is no file or directory {words}; a source is a .dsc file, a directory with debian/, git+URL[#ref] or \
+        "there is no file or directory {words}; a source is a .dsc file, a directory with debian/, git+URL[#ref], svn+URL[@REVISION] or \
          apt:NAME[=VERSION]"
     );
     Err(Error::not_found(message).with_code("invalid_source"))

@@ -7,7 +7,8 @@ use pybit_backends::deb::DebFormat;
 use pybit_backends::env::{BuildUser, HostEnvironment, SbuildConfig, SbuildEnvironment};
 use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::source::{
-    AptConfig, AptFetcher, GitConfig, GitFetcher, UploadConfig, UploadFetcher,
+    AllowedHost, AptConfig, AptFetcher, GitConfig, GitFetcher, SvnConfig, SvnFetcher, UploadConfig,
+    UploadFetcher,
 };
 use pybit_client::{ClientConfig, Shutdown, Toolbox};
 use pybit_core::Result;
@@ -16,7 +17,7 @@ use pybit_core::transport::Transport;
 /// The hidden verb of the `pybit` command that every build and every publisher's tool runs under.
 pub const SUPERVISE: &str = "supervise";
 
-/// What this machine can build with: Debian packages from git, apt and uploads, in isolated roots and on the host.
+/// What this machine can build with: Debian packages from git, svn, apt and uploads, in isolated roots and on the host.
 pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     let user = config.build_user.as_deref().map(BuildUser::find).transpose()?;
     let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, user);
@@ -25,12 +26,16 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
         mirror: config.sbuild.mirror.clone(),
         ..SbuildConfig::new(config.work_dir.join("roots"))
     };
-    let allow_hosts = config.allow_hosts.iter().map(|h| h.parse()).collect::<Result<_>>()?;
-    let git = GitConfig { allow_file: config.allow_file, allow_hosts, ..GitConfig::default() };
+    let allow_hosts: Vec<AllowedHost> =
+        config.allow_hosts.iter().map(|h| h.parse()).collect::<Result<_>>()?;
+    let (allow_file, hosts) = (config.allow_file, allow_hosts.clone());
+    let git = GitConfig { allow_file, allow_hosts: hosts, ..GitConfig::default() };
+    let svn = SvnConfig { allow_file, allow_hosts, ..SvnConfig::default() };
     Ok(Toolbox {
         formats: vec![Arc::new(DebFormat::new())],
         fetchers: vec![
             Arc::new(GitFetcher::new(git, exec.clone())),
+            Arc::new(SvnFetcher::new(svn, exec.clone())),
             Arc::new(AptFetcher::new(AptConfig::new(config.work_dir.join("apt")), exec.clone())),
             Arc::new(UploadFetcher::new(UploadConfig::default(), exec.clone())),
         ],

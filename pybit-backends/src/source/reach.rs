@@ -27,6 +27,16 @@ pub enum AllowedHost {
     Network(IpNet),
 }
 
+impl AllowedHost {
+    fn is_named(&self, host: &str) -> bool {
+        matches!(self, Self::Name(name) if name.eq_ignore_ascii_case(host))
+    }
+
+    fn holds(&self, address: &IpAddr) -> bool {
+        matches!(self, Self::Network(network) if network.contains(address))
+    }
+}
+
 impl FromStr for AllowedHost {
     type Err = Error;
 
@@ -57,27 +67,51 @@ impl TryFrom<String> for AllowedHost {
 /// A name of a host with the addresses that were looked at: `host:port:address,…`, as curl's `--resolve` takes it.
 pub(super) type Pin = String;
 
-/// Refuses a URL whose host has an address that is neither public nor allowed; what to pin it to, for HTTP.
-pub(super) async fn check_host(url: &str, allowed: &[AllowedHost]) -> Result<Option<Pin>> {
+/// Refuses a URL whose host the configuration does not name, whatever its addresses: for clients that cannot be pinned.
+pub(super) async fn check_named(url: &str, allowed: &[AllowedHost]) -> Result<()> {
+    let Some(parsed) = parsed(url)? else { return Ok(()) };
+    let host = host_of(&parsed)?;
+    if allowed.iter().any(|a| a.is_named(host)) {
+        return Ok(());
+    }
+    let networks = allowed.iter().any(|a| matches!(a, AllowedHost::Network(_)));
+    let addresses = if networks { resolve(host, port_of(&parsed)).await? } else { Vec::new() };
+    if !addresses.is_empty() && addresses.iter().all(|at| allowed.iter().any(|a| a.holds(at))) {
+        return Ok(());
+    }
+    Err(refused(format!("the build client's configuration must name {host} in allow_hosts")))
+}
+
+/// The URL; nothing for a file of this machine.
+fn parsed(url: &str) -> Result<Option<Url>> {
     let parsed =
         Url::parse(url).map_err(|e| refused(format!("the source's URL cannot be read: {e}")))?;
-    if parsed.scheme() == "file" {
+    Ok((parsed.scheme() != "file").then_some(parsed))
+}
+
+fn host_of(url: &Url) -> Result<&str> {
+    let host = url.host_str().filter(|h| !h.is_empty());
+    host.ok_or_else(|| refused("the source's URL names no host".to_owned()))
+}
+
+fn port_of(url: &Url) -> u16 {
+    url.port_or_known_default().unwrap_or(22)
+}
+
+/// Refuses a URL whose host has an address that is neither public nor allowed; what to pin it to, for HTTP.
+pub(super) async fn check_host(url: &str, allowed: &[AllowedHost]) -> Result<Option<Pin>> {
+    let Some(parsed) = parsed(url)? else { return Ok(None) };
+    let (host, port) = (host_of(&parsed)?, port_of(&parsed));
+    if allowed.iter().any(|a| a.is_named(host)) {
         return Ok(None);
     }
-    let host = parsed.host_str().filter(|h| !h.is_empty());
-    let host = host.ok_or_else(|| refused("the source's URL names no host".to_owned()))?;
-    if allowed.iter().any(|a| matches!(a, AllowedHost::Name(n) if n.eq_ignore_ascii_case(host))) {
-        return Ok(None);
-    }
-    let port = parsed.port_or_known_default().unwrap_or(22);
     let addresses = match resolve(host, port).await {
         // Behind a proxy names may mean nothing here: the proxy then decides who is reached.
         Err(_) if is_proxied(parsed.scheme()) => return Ok(None),
         resolved => resolved?,
     };
     for address in &addresses {
-        let named = |a: &AllowedHost| matches!(a, AllowedHost::Network(n) if n.contains(address));
-        if !is_public(*address) && !allowed.iter().any(named) {
+        if !is_public(*address) && !allowed.iter().any(|a| a.holds(address)) {
             return Err(refused(format!(
                 "{host} has the address {address}, which is not a public one; the build client's configuration must name it in allow_hosts"
             )));
