@@ -12,7 +12,9 @@ use pybit_core::{Error, Result};
 use serde::Serialize;
 
 use super::context::{Context, USUAL_DATA_DIR, Where};
-use super::{output, storage};
+use super::output;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use super::storage;
 
 /// Check what the roles need on this machine
 ///
@@ -53,6 +55,7 @@ struct Report {
     /// Why no server is known or answers.
     no_server: Option<String>,
     /// The farm's database, where the server is among the roles.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     storage: Option<storage::State>,
     /// How hints travel, where that is configured.
     transports: Vec<TransportReport>,
@@ -114,13 +117,26 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let config = place.load()?;
     let checks = checks(&config, |role| args.role.is_empty() || args.role.contains(&role));
     let (server, no_server) = server(place).await;
-    let wanted = args.role.is_empty() || args.role.contains(&Role::Web);
-    let storage = if wanted { Some(storage::State::of(&config).await?) } else { None };
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    let storage = if args.role.is_empty() || args.role.contains(&Role::Web) {
+        Some(storage::State::of(&config).await?)
+    } else {
+        None
+    };
     let transports =
         transports(&config, |role| args.role.is_empty() || args.role.contains(&role)).await;
     let fine = checks.iter().all(|c| c.fine);
     let install = install(&checks);
-    let report = Report { fine, checks, install, server, no_server, storage, transports };
+    let report = Report {
+        fine,
+        checks,
+        install,
+        server,
+        no_server,
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        storage,
+        transports,
+    };
     if args.json {
         output::json(&report)?;
     } else {
@@ -265,6 +281,7 @@ fn show(report: &Report) {
             ));
         }
     }
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     if let Some(storage) = &report.storage {
         output::line(storage.line());
     }

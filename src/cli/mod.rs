@@ -12,6 +12,7 @@ mod log;
 mod output;
 mod roles;
 mod source;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod storage;
 mod submit;
 mod token;
@@ -60,6 +61,7 @@ enum Verb {
     Why(job::WhyArgs),
     Clients(clients::Args),
     Token(token::Args),
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     Storage(storage::Args),
     Doctor(doctor::Args),
     Vercmp(vercmp::Args),
@@ -121,6 +123,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Client => roles::client(&place).await?,
         Verb::Watch => roles::watch(&place).await?,
         Verb::Vercmp(args) => return vercmp::run(&args),
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
         Verb::Storage(args) => return or_interrupted(storage::run(args, &place)).await,
         Verb::Doctor(args) => return doctor::run(&args, &place).await,
         Verb::Completions { shell } => completions(shell),

@@ -100,18 +100,17 @@ impl Database {
     ///
     /// - `NotFound`, code `no_such_database`: there is no such file. Otherwise it fails as a store does when it is opened.
     pub async fn open(settings: &Settings) -> Result<Self> {
-        let mut process = None;
-        let engine = match settings.scheme() {
+        let (engine, process) = match settings.scheme() {
             #[cfg(feature = "sqlite")]
             "sqlite" => {
-                process = users::process_with(&super::sqlite::must_be_there(settings)?);
-                Engine::Sqlite(SqlStore::<Sqlite>::connect(settings, false).await?)
+                let process = users::process_with(&super::sqlite::must_be_there(settings)?);
+                (Engine::Sqlite(SqlStore::<Sqlite>::connect(settings, false).await?), process)
             }
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => {
                 let mut own = settings.clone();
                 own.options.insert("application_name".to_owned(), "pybit storage".into());
-                Engine::Postgres(SqlStore::<Postgres>::connect(&own, false).await?)
+                (Engine::Postgres(SqlStore::<Postgres>::connect(&own, false).await?), None)
             }
             _ => {
                 let shown = settings.shown();

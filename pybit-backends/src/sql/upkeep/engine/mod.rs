@@ -39,7 +39,7 @@ pub(super) trait Upkeep: Dialect {
     /// How many servers have the database open now, as far as the engine can tell.
     const SERVERS: Option<&'static str>;
 
-    /// Makes triggers do nothing until [`speak`](Self::speak), in this transaction: rows are copied as they are. Returns
+    /// Makes triggers do nothing until [`speak`], in this transaction: rows are copied as they are. Returns
     /// what `speak` runs.
     fn hush(connection: &mut Self::Connection) -> BoxFuture<'_, sqlx::Result<Vec<String>>>;
 
