@@ -2,7 +2,7 @@
 
 mod options;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,13 +94,10 @@ impl SqlStore<Sqlite> {
 }
 
 /// The file, which must be there.
-pub(super) fn must_be_there(settings: &Settings) -> Result<std::path::PathBuf> {
-    let path = options::path(settings)?;
-    if path.is_file() {
-        return Ok(path);
-    }
-    let message = format!("there is no database {}", settings.shown());
-    Err(Error::not_found(message).with_op("open").with_code("no_such_database"))
+pub(super) fn must_be_there(settings: &Settings) -> Result<PathBuf> {
+    let none = || Error::not_found(format!("there is no database {}", settings.shown()));
+    let path = Some(options::path(settings)?).filter(|path| path.is_file());
+    path.ok_or_else(|| none().with_op("open").with_code("no_such_database"))
 }
 
 /// Makes the file where it is missing.
