@@ -17,6 +17,8 @@ mod served;
 mod services;
 #[path = "cli/sources.rs"]
 mod sources;
+#[path = "cli/storage.rs"]
+mod storage;
 #[path = "cli/usage.rs"]
 mod usage;
 #[path = "cli/vercmp.rs"]

@@ -66,18 +66,18 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> Described {
         let body = RequestBodyBuilder::new().required(Some(Required::True)).content(media, content);
         described = described.request_body(Some(body.build()));
     }
-    let (roles, schemes): (_, &[&str]) = match operation.access {
+    let (roles, ways): (_, &[&str]) = match operation.access {
         Access::All | Access::Signed => (&[][..], &[]),
         Access::Roles(roles) => (roles, &[BEARER]),
         Access::Hook(roles) => (roles, &[BEARER, BASIC]),
     };
-    if !schemes.is_empty() {
+    if !ways.is_empty() {
         let names: Vec<_> = roles.iter().map(|r| r.as_str()).collect();
         let who = format!("Needs a token of a role: {}.", names.join(", "));
         described = described.description(Some(who));
     }
-    for scheme in schemes {
-        described = described.security(SecurityRequirement::new(*scheme, Vec::<String>::new()));
+    for way in ways {
+        described = described.security(SecurityRequirement::new(*way, Vec::<String>::new()));
     }
     let mut answer = ResponseBuilder::new().description("What was asked for");
     if let Some((media, content)) = content(&operation.gives, schemas) {

@@ -17,8 +17,9 @@ const ARCHIVE: Duration = Duration::from_secs(5);
 const CLEAN: Duration = Duration::from_hours(1);
 /// Objects that nothing names are kept this long: a server may be about to name them.
 const ORPHANED: Duration = Duration::from_hours(24);
-/// The longest pause after failures, and that of hints: a broker that was restarted is to get them soon.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause after failures, shorter than a lease's usual time to live: a database that is back is to be used soon.
+/// And that of hints: a broker that was restarted is to get them soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_WITHOUT_HINTS: Duration = Duration::from_secs(5);
 
 /// Starts every loop; they end when the server stops.
@@ -206,7 +207,7 @@ mod tests {
         let fail = || Err(pybit_core::Error::internal("x"));
         let second = Duration::from_secs(1);
         let pauses: Vec<_> = (0..6).map(|_| trouble.after(fail(), second).as_secs()).collect();
-        assert_eq!(pauses, [2, 4, 8, 16, 30, 30]);
+        assert_eq!(pauses, [2, 4, 8, 10, 10, 10]);
         assert_eq!(trouble.after(Ok(()), second), second);
         assert!(trouble.is_over());
     }

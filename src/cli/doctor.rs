@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use super::context::{Context, USUAL_DATA_DIR, Where};
 use super::output;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use super::storage;
 
 /// Check what the roles need on this machine
 ///
@@ -52,6 +54,9 @@ struct Report {
     server: Option<String>,
     /// Why no server is known or answers.
     no_server: Option<String>,
+    /// The farm's database, where the server is among the roles.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    storage: Option<storage::State>,
     /// How hints travel, where that is configured.
     transports: Vec<TransportReport>,
     /// Where logs and files are kept, where that is configured.
@@ -123,12 +128,28 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let config = place.load()?;
     let checks = checks(&config, |role| args.role.is_empty() || args.role.contains(&role));
     let (server, no_server) = server(place).await;
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    let storage = if args.role.is_empty() || args.role.contains(&Role::Web) {
+        Some(storage::State::of(&config).await?)
+    } else {
+        None
+    };
     let transports =
         transports(&config, |role| args.role.is_empty() || args.role.contains(&role)).await;
     let blobs = blobs(&config, args.role.is_empty() || args.role.contains(&Role::Web)).await;
     let fine = checks.iter().all(|c| c.fine);
     let install = install(&checks);
-    let report = Report { fine, checks, install, server, no_server, transports, blobs };
+    let report = Report {
+        fine,
+        checks,
+        install,
+        server,
+        no_server,
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        storage,
+        transports,
+        blobs,
+    };
     if args.json {
         output::json(&report)?;
     } else {
@@ -283,6 +304,10 @@ fn show(report: &Report) {
                 output::tame(why.as_deref().unwrap_or("unknown"))
             ));
         }
+    }
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    if let Some(storage) = &report.storage {
+        output::line(storage.line());
     }
     for TransportReport { role, url, trouble } in &report.transports {
         let who = if *role == Role::Web { "the server's hints" } else { "the client's hints" };

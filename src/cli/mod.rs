@@ -11,6 +11,8 @@ mod jobs;
 mod log;
 mod output;
 mod roles;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod storage;
 mod submit;
 mod token;
 mod up;
@@ -58,6 +60,8 @@ enum Verb {
     Why(job::WhyArgs),
     Clients(clients::Args),
     Token(token::Args),
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    Storage(storage::Args),
     Doctor(doctor::Args),
     Vercmp(vercmp::Args),
     /// Print a completion script for a shell
@@ -129,6 +133,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Client => roles::client(&place).await?,
         Verb::Watch => roles::watch(&place).await?,
         Verb::Vercmp(args) => return vercmp::run(&args),
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        Verb::Storage(args) => return or_interrupted(storage::run(args, &place)).await,
         Verb::Doctor(args) => return doctor::run(&args, &place).await,
         Verb::Completions { shell } => completions(shell),
         Verb::Man { verb } => usage::man(command(), verb.as_deref())?,

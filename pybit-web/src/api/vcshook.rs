@@ -40,10 +40,10 @@ pub(crate) struct Form {
 
 /// `POST /job/vcshook`
 pub(crate) async fn submit(mut call: Call) -> ApiResult<Response> {
-    let form: Form = call.form().await?;
+    let hook: Form = call.form().await?;
     let farm = &call.state.farm;
-    let request = form.request(&farm.storage().catalogue().await?)?;
-    let recorded = farm.submit(call.who()?, request, form.key().as_deref(), None).await?;
+    let request = hook.request(&farm.storage().catalogue().await?)?;
+    let recorded = farm.submit(call.who()?, request, hook.key().as_deref(), None).await?;
     ok(&SubmissionReply {
         submission: recorded.submission,
         jobs: recorded.jobs,
