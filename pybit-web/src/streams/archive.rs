@@ -180,13 +180,13 @@ mod tests {
             pybit_core::Policy::default(),
         );
         let stopping = tokio_util::sync::CancellationToken::new();
-        AppState::new(farm, blobs.clone(), WebConfig::default(), stopping)
+        AppState::new(farm, blobs.clone(), WebConfig::default(), stopping).unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn servers_that_archive_at_once_keep_each_log_once() {
         let storage: Store = Arc::new(MemoryStorage::default());
-        let blobs = Blobs::new(Arc::new(object_store::memory::InMemory::new()));
+        let blobs = Blobs::new(Arc::new(object_store::memory::InMemory::new()), "memory:");
         let [one, two] = [server(&storage, &blobs), server(&storage, &blobs)];
         let mut logs = Vec::new();
         for n in 0..40 {

@@ -5,6 +5,9 @@ use pybit_core::protocol::SubmissionReply;
 
 use crate::support::{Answer, Server};
 
+/// Names and values.
+type Fields = &'static [(&'static str, &'static str)];
+
 /// What the original's Subversion hook sends.
 const FIELDS: [(&str, &str); 9] = [
     ("uri", "https://svn.example.org/svn/hello/trunk"),
@@ -53,7 +56,7 @@ async fn the_originals_fields_become_a_submission_once_for_each_revision() {
 #[tokio::test]
 async fn every_method_and_architecture_list_is_read_as_the_original_did() {
     let server = Server::start().await;
-    let cases: [(&[(&str, &str)], &str, &[&str]); 4] = [
+    let cases: [(Fields, &str, &[&str]); 4] = [
         (
             &[("method", "git"), ("uri", "https://example.org/hello.git"), ("vcs_id", "v1")],
             "git+https://example.org/hello.git#v1",
@@ -95,7 +98,7 @@ async fn who_may_not_submit_and_what_cannot_be_read_is_refused_and_nothing_recor
         assert_eq!(answer.headers["www-authenticate"], "Basic realm=\"pybit\"");
     }
     assert_eq!(hook(&server, &server.client, &with(&[])).await.status, 403);
-    let refused: [(&[(&str, &str)], u16, &str); 7] = [
+    let refused: [(Fields, u16, &str); 7] = [
         (&[("method", "dput")], 422, "unknown_method"),
         (&[("uri", "")], 422, "invalid_source_url"),
         (&[("uri", "svn://-oProxyCommand=id/x")], 422, "invalid_source_url"),
