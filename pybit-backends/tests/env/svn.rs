@@ -129,13 +129,13 @@ fn serve(root: &Path) -> (Served, u16) {
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
-    let served = Served(server);
+    let process = Served(server);
     let deadline = Instant::now() + Duration::from_secs(20);
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < deadline, "svnserve answers");
         std::thread::sleep(Duration::from_millis(20));
     }
-    (served, port)
+    (process, port)
 }
 
 #[tokio::test]
