@@ -58,7 +58,7 @@ async fn there_and_back_gives_every_byte_again() {
 
 fn difference(one: &str, other: &str) -> String {
     let differ = one.lines().zip(other.lines()).filter(|(a, b)| a != b);
-    differ.map(|(a, b)| format!("- {a}\n+ {b}\n")).collect()
+    differ.map(|(a, b)| format!("- {a}\n+ {b}\n")).collect::<Vec<_>>().concat()
 }
 
 /// What is promised of a farm after its move: lists, counts, numbers that go on, claims.
