@@ -17,17 +17,19 @@ PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
 BUILD_PACKAGES := build-essential libzmq3-dev pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
 SERVICE_PACKAGES := openssl postgresql rabbitmq-server
-TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) libdpkg-perl
-BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev
+TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) curl libdpkg-perl python3-packaging rpm subversion
+BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev librpm-dev
 DENY_VERSION := 0.20.2
+# The S3 server of the tests: docs/decisions/0008-s3-in-tests.md
+S3_VERSION := 0.14.1
 
-.PHONY: help demo clean-demo test check bench load services deps-build deps-demo deps-test deps-services build-user
+.PHONY: help demo clean-demo test check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
 	@echo 'make clean-demo     removes what the demo has written'
 	@echo 'make test           installs what the tests need and runs all of them'
-	@echo 'make services       private PostgreSQL and RabbitMQ servers until Ctrl-C, and the variables that tests read'
+	@echo 'make services       private PostgreSQL, RabbitMQ and S3 servers until Ctrl-C, and the variables that tests read'
 	@echo 'make check          formatting, lints, documentation, dependencies'
 	@echo 'make bench          the benchmarks'
 	@echo 'make load           how quick a farm is, by simulated clients; MEASURE=submissions,done selects'
@@ -50,11 +52,15 @@ deps-build:
 deps-demo:
 	$(call install,$(DEMO_PACKAGES))
 
-deps-test:
+deps-test: deps-s3
 	$(call install,$(TEST_PACKAGES))
 
-deps-services:
+deps-services: deps-s3
 	$(call install,$(SERVICE_PACKAGES))
+
+deps-s3: deps-build
+	@command -v s3s-fs >/dev/null || test -x "$${CARGO_HOME:-$$HOME/.cargo}/bin/s3s-fs" \
+	  || $(CARGO) install --quiet --locked --version $(S3_VERSION) --features binary s3s-fs
 
 # Builds never run as root: they run as this user, whose subordinate ids isolated roots need.
 build-user:

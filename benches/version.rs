@@ -1,14 +1,15 @@
-//! Debian version comparison: pybit's own order, with libdpkg's verdict beside it in the same run.
+//! Version comparison: pybit's own orders, with libdpkg and librpm beside them in the same run.
 //!
-//! What is measured: comparisons of pairs of real versions, parsed each time, and building sort keys. The rival is a
-//! small C program over Debian's libdpkg (`rivals/libdpkg.c`, needs `libdpkg-dev`, which `make bench` installs): compiled
-//! here, it does the same rounds and says how long they took.
+//! What is measured: comparisons of pairs of real versions, parsed each time, and building sort keys. The rivals are small C
+//! programs over the formats' own libraries (`rivals/`, need `libdpkg-dev` and `librpm-dev`, which `make bench` installs): compiled
+//! here, they do the same rounds and say how long they took.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pybit_backends::deb::DebVersions;
+use pybit_backends::rpm::RpmVersions;
 use pybit_core::version::VersionOrder;
 use std::hint::black_box;
 
@@ -32,32 +33,82 @@ const VERSIONS: [&str; 16] = [
     "2.36-9+deb12u10",
 ];
 
+/// Versions as a distribution of RPMs has them: releases, epochs, tildes, carets, long snapshots.
+const RPM_VERSIONS: [&str; 16] = [
+    "2.12.1-4.fc40",
+    "1:4.15.1-3.el9",
+    "0~20220115git.c7a4ff0-2.fc39",
+    "1.7.1-7.fc40",
+    "2:9.1.083-1.fc40",
+    "14.0.1-0.15.fc40",
+    "3.2.1-2.fc40",
+    "1.21.1^20240101gitabc-1",
+    "2023.2.60_v7.0.306-3.fc40",
+    "4.20.0~rc6-1.el9",
+    "9e-1.fc40",
+    "0.1.0-0.1.alpha.el9",
+    "1.3.1.zlib_ng-2.fc40",
+    "6.8.5-301.fc40",
+    "5.38.2-506.fc40",
+    "2.39-6.fc40",
+];
+
 fn versions(c: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a directory for the rivals");
+    let deb = Rival { name: "libdpkg", libraries: &["-ldpkg", "-lmd"] };
+    let rpm = Rival { name: "librpm", libraries: &["-lrpm", "-lrpmio"] };
+    order(c, "deb_versions", &DebVersions, VERSIONS, &deb.compiled(dir.path()));
+    order(c, "rpm_versions", &RpmVersions, RPM_VERSIONS, &rpm.compiled(dir.path()));
+}
+
+fn order(
+    c: &mut Criterion,
+    group: &str,
+    order: &dyn VersionOrder,
+    versions: [&str; 16],
+    rival: &Path,
+) {
     let pairs: Vec<_> =
-        VERSIONS.iter().flat_map(|a| VERSIONS.iter().map(move |b| (*a, *b))).collect();
-    let mut group = c.benchmark_group("deb_versions");
+        versions.iter().flat_map(|a| versions.iter().map(move |b| (*a, *b))).collect();
+    let mut group = c.benchmark_group(group);
     group.throughput(Throughput::Elements(pairs.len() as u64));
     group.bench_function("compare", |bencher| {
         bencher.iter(|| {
             for (a, b) in &pairs {
-                black_box(DebVersions.compare(black_box(a), black_box(b))).expect("valid versions");
+                black_box(order.compare(black_box(a), black_box(b))).expect("valid versions");
             }
         });
     });
-    let dir = tempfile::tempdir().expect("a directory for the rival");
-    let rival = libdpkg(dir.path());
-    group.bench_function("compare_by_libdpkg", |bencher| {
-        bencher.iter_custom(|rounds| rounds_of(&rival, rounds));
+    let name = rival.file_name().unwrap_or_default().to_string_lossy();
+    group.bench_function(format!("compare_by_{name}"), |bencher| {
+        bencher.iter_custom(|rounds| rounds_of(rival, &versions, rounds));
     });
-    group.throughput(Throughput::Elements(VERSIONS.len() as u64));
+    group.throughput(Throughput::Elements(versions.len() as u64));
     group.bench_function("key", |bencher| {
         bencher.iter(|| {
-            for version in VERSIONS {
-                black_box(DebVersions.key(black_box(version))).expect("valid versions");
+            for version in versions {
+                black_box(order.key(black_box(version))).expect("valid versions");
             }
         });
     });
     group.finish();
+}
+
+/// A small C program over a format's own library.
+struct Rival {
+    name: &'static str,
+    libraries: &'static [&'static str],
+}
+
+impl Rival {
+    /// The program, compiled into `dir`.
+    fn compiled(&self, dir: &Path) -> PathBuf {
+        let program = dir.join(self.name);
+        let source = format!("{}/benches/rivals/{}.c", env!("CARGO_MANIFEST_DIR"), self.name);
+        let out = program.to_str().expect("a path of text");
+        started("cc", &[&["-O2", "-o", out, source.as_str()], self.libraries].concat());
+        program
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark starts its rival")]
@@ -65,22 +116,17 @@ fn started(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> String {
     let output = std::process::Command::new(program.as_ref()).args(args).output();
     let output = output.expect("the program can be started");
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "is libdpkg-dev installed (make bench)? {complaint}");
+    assert!(
+        output.status.success(),
+        "are libdpkg-dev and librpm-dev installed (make bench)? {complaint}"
+    );
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The rival, compiled into `dir`.
-fn libdpkg(dir: &Path) -> std::path::PathBuf {
-    let program = dir.join("libdpkg-bench");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rivals/libdpkg.c");
-    let out = program.to_str().expect("a path of text");
-    started("cc", &["-O2", "-o", out, source, "-ldpkg", "-lmd"]);
-    program
-}
-
-fn rounds_of(rival: &Path, rounds: u64) -> Duration {
+fn rounds_of(rival: &Path, versions: &[&str], rounds: u64) -> Duration {
     let rounds = rounds.to_string();
-    let args: Vec<&str> = std::iter::once(rounds.as_str()).chain(VERSIONS).collect();
+    let args: Vec<&str> =
+        std::iter::once(rounds.as_str()).chain(versions.iter().copied()).collect();
     Duration::from_nanos(started(rival, &args).trim().parse().expect("nanoseconds"))
 }
 

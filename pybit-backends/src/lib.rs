@@ -7,8 +7,10 @@ pub mod exec;
 mod foreign;
 mod lock;
 pub mod publish;
+pub mod python;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+pub mod rpm;
 pub mod source;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;

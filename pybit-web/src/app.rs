@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
 use crate::config::WebConfig;
+use crate::hooks::Hooks;
 use crate::known::KnownTokens;
 use crate::metrics::Metrics;
 use crate::streams::{Completions, LogHub};
@@ -27,6 +28,8 @@ pub(crate) struct AppState {
     pub(crate) tokens: KnownTokens,
     /// Counted for `/metrics`.
     pub(crate) metrics: Arc<Metrics>,
+    /// Hooks that tell of pushes.
+    pub(crate) hooks: Arc<Hooks>,
     /// The `[web]` table.
     pub(crate) config: Arc<WebConfig>,
     /// One permit for each log that may be followed at once.
@@ -41,11 +44,13 @@ impl AppState {
         blobs: Blobs,
         config: WebConfig,
         stopping: CancellationToken,
-    ) -> Self {
+    ) -> pybit_core::Result<Self> {
+        let hooks = Arc::new(Hooks::open(&config.hooks)?);
         let followers = Arc::new(Semaphore::new(config.most_followers));
-        Self {
+        Ok(Self {
             farm,
             blobs,
+            hooks,
             logs: LogHub::default(),
             completions: Completions::default(),
             tokens: KnownTokens::default(),
@@ -53,6 +58,6 @@ impl AppState {
             config: Arc::new(config),
             followers,
             stopping,
-        }
+        })
     }
 }

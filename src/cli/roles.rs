@@ -1,6 +1,6 @@
 //! `pybit web`, `client` and `watch`: one role alone, configured by the file.
 
-use pybit::roles;
+use pybit::roles::{self, Backends};
 use pybit_core::Result;
 use tokio_util::sync::CancellationToken;
 
@@ -35,14 +35,14 @@ pub(super) fn ending() -> CancellationToken {
 pub(super) async fn web(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
     let config = place.load()?;
-    roles::run_web(&config, ending()).await
+    roles::run_web(&config, &Backends::default(), ending()).await
 }
 
 pub(super) async fn client(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
     let config = place.load()?;
     let client = config.client_role()?;
-    let transport = roles::client_transport(&config).await?;
+    let transport = roles::client_transport(&config, &Backends::default()).await?;
     let drain = std::time::Duration::from_secs(client.drain_secs);
     let stop =
         async move { pybit_client::signalled(drain).await.unwrap_or(pybit_client::Shutdown::Fast) };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use pybit::roles::Backends;
 use pybit::roles::up::{self, Ready};
 use pybit_core::{Error, Result};
 use tokio::sync::oneshot;
@@ -46,6 +47,7 @@ pub(super) async fn run(args: Args, place: &Where) -> Result<ExitCode> {
     let farm = tokio::spawn(up::run(
         config,
         args.listen,
+        Backends::default(),
         move |ready| drop(tell.send(ready)),
         stop.clone(),
     ));

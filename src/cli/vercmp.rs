@@ -5,6 +5,8 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::ExitCode;
 
 use pybit_backends::deb::DebVersions;
+use pybit_backends::python::PythonVersions;
+use pybit_backends::rpm::RpmVersions;
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
 
@@ -16,10 +18,10 @@ use super::output;
 /// exit code 1 and its number.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pybit vercmp deb 1.0~rc1 1.0\n  printf '1 2\\n1:0 9\\n' | pybit vercmp deb --stdin"
+    after_help = "Examples:\n  pybit vercmp deb 1.0~rc1 1.0\n  pybit vercmp rpm 1:1.0-1 1.0^git-2\n  printf '1 2\\n1:0 9\\n' | pybit vercmp deb --stdin"
 )]
 pub(super) struct Args {
-    /// The package format: deb
+    /// The package format: deb, rpm or python
     format: String,
     /// The first version
     #[arg(required_unless_present = "stdin")]
@@ -57,7 +59,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 fn order(format: &str) -> Result<&'static dyn VersionOrder> {
     match format {
         "deb" => Ok(&DebVersions),
-        _ => Err(Error::invalid("this program orders versions of the format deb")
+        "python" => Ok(&PythonVersions),
+        "rpm" => Ok(&RpmVersions),
+        _ => Err(Error::invalid("this program orders versions of the formats deb, python and rpm")
             .with_code("unknown_format")),
     }
 }

@@ -37,6 +37,13 @@ impl Role {
         self.child.wait().unwrap();
     }
 
+    /// Sends it a signal by its name: `STOP` lets it stand still, `CONT` go on.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(sent.success(), "kill -s {name}");
+    }
+
     /// What it has said.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

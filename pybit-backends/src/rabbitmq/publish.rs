@@ -10,6 +10,7 @@ use pybit_core::model::Route;
 use pybit_core::transport::{Command, Hint, Recipient};
 use pybit_core::{Error, ErrorKind, Result};
 
+use super::commands;
 use super::link::{Link, Session};
 use super::names::Names;
 
@@ -47,8 +48,7 @@ pub(super) async fn command(link: &Link, to: &Recipient, command: &Command) -> R
         Recipient::Client(client) => (link.names().commands(), client.to_string()),
         Recipient::All => (link.names().broadcast(), String::new()),
     };
-    let body = serde_json::to_vec(command)
-        .map_err(|e| Error::internal("a command cannot be written").with_source(e))?;
+    let body = commands::encode(command)?;
     let failed = |e: lapin::Error| link.failed("send_command", &e);
     let sent = async {
         let channel = publisher(&session).await.map_err(failed)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Farm;
 use super::machine::Command;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{JobStatus, Page};
 use crate::storage::OutboxRow;
 use crate::transport::Hint;
@@ -73,11 +73,13 @@ impl Farm {
         let ttl = Duration::from_millis(self.inner.policy.lease_ttl_ms);
         let now = self.inner.clock.instant();
         let lapsed = self.with_leases(|watch| watch.sweep(&leases, now, interval, ttl));
+        let mut each = Each::default();
         for lease in &lapsed {
             let cause = format!("its client was silent for {} s", ttl.as_secs_f32());
-            self.apply(lease.job, &Command::Lapse { epoch: lease.epoch, cause }).await?;
+            let lapse = Command::Lapse { epoch: lease.epoch, cause };
+            each.ended(self.apply(lease.job, &lapse).await.map(|_| true));
         }
-        Ok(lapsed.len())
+        each.told()
     }
 
     fn with_leases<T>(&self, f: impl FnOnce(&mut super::lease::LeaseWatch) -> T) -> T {
@@ -90,7 +92,7 @@ impl Farm {
     pub async fn sweep(&self) -> Result<usize> {
         let now = self.inner.clock.now();
         let expiry = Duration::from_millis(self.inner.policy.dep_wait_expiry_ms);
-        let mut changed = 0;
+        let mut each = Each::default();
         for job in self.inner.storage.blocked(1000).await? {
             let command = if now.since(job.created_at) > expiry {
                 Command::Expire
@@ -99,16 +101,35 @@ impl Farm {
             } else {
                 continue;
             };
-            self.apply(job.id, &command).await?;
-            changed += 1;
+            each.ended(self.apply(job.id, &command).await.map(|_| true));
         }
         let filter =
             crate::model::JobFilter { status: Some(JobStatus::Uploaded), ..Default::default() };
         for job in self.inner.storage.jobs(&filter, &Page::first(200)).await? {
-            let settled = self.settle(job).await?;
-            changed += usize::from(settled.status == JobStatus::Done);
+            each.ended(self.settle(job).await.map(|settled| settled.status == JobStatus::Done));
         }
-        Ok(changed)
+        each.told()
+    }
+}
+
+/// What became of many jobs: one that cannot be changed keeps no other waiting.
+#[derive(Debug, Default)]
+struct Each {
+    changed: usize,
+    first_failure: Option<Error>,
+}
+
+impl Each {
+    fn ended(&mut self, ended: Result<bool>) {
+        match ended {
+            Ok(changed) => self.changed += usize::from(changed),
+            Err(error) => drop(self.first_failure.get_or_insert(error)),
+        }
+    }
+
+    /// How many were changed, or the first failure after all were tried.
+    fn told(self) -> Result<usize> {
+        self.first_failure.map_or(Ok(self.changed), Err)
     }
 }
 

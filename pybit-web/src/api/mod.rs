@@ -12,7 +12,9 @@ pub(crate) mod packages;
 pub(crate) mod reports;
 pub(crate) mod submissions;
 pub(crate) mod uploads;
+pub(crate) mod vcshook;
 pub(crate) mod watcher;
+pub(crate) mod webhook;
 
 use std::time::Duration;
 

@@ -108,7 +108,7 @@ async fn write_checked(
     declared: &str,
     object: &str,
 ) -> Result<bool> {
-    let mut writer = state.blobs.writer(object).await?;
+    let mut writer = state.blobs.writer(object);
     match digest_of(state, parts, Some(&mut writer)).await {
         Ok(digest) if digest == declared => writer.finish().await.map(|()| true),
         other => {

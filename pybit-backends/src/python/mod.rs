@@ -1,0 +1,5 @@
+//! Python distributions: how their versions order.
+
+mod versions;
+
+pub use versions::PythonVersions;

@@ -1,0 +1,5 @@
+//! RPM packages: how their versions order.
+
+mod versions;
+
+pub use versions::RpmVersions;
