@@ -212,7 +212,7 @@ impl Inbox for FaultyInbox {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "conformance"))]
 mod tests {
     use super::*;
     use crate::conformance::support::{client, route};

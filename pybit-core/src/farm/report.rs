@@ -9,6 +9,7 @@ use crate::model::{
     StreamOwner, StreamRole,
 };
 use crate::protocol::{FailRequest, FinishRequest, LogDigest, UploadedSet};
+use crate::trial;
 
 /// The most text that is kept of a message from a client.
 const LONGEST_MESSAGE: usize = 2000;
@@ -41,8 +42,12 @@ impl Farm {
         {
             return self.fail_source(&job, holder, request, error).await;
         }
+        trial::crash_point("finish_checked_before_commit");
         match self.apply(id, &Command::Finish(holder.clone(), Box::new(result))).await {
-            Ok((job, _)) => self.settle(job).await,
+            Ok((job, _)) => {
+                trial::crash_point("finish_after_commit_before_settle");
+                self.settle(job).await
+            }
             Err(error) if job.kind == JobKind::Source && is_version_refusal(&error) => {
                 self.fail_source(&job, holder, request, error).await
             }
@@ -133,6 +138,7 @@ impl Farm {
         };
         let command = Command::Published { attempt: job.attempt, actor: FARM.to_owned(), cause };
         let (job, _) = self.apply(job.id, &command).await?;
+        trial::crash_point("settle_after_commit_before_wake");
         self.free_blocked(&job).await?;
         Ok(job)
     }
@@ -150,7 +156,9 @@ impl Farm {
         let failure = Failure { class, message: clipped(&request.failure.message) };
         let unmet = request.unmet.iter().take(200).map(|r| clipped(r)).collect();
         let reported = Reported { failure, unmet, log_sha256: Some(request.log.sha256.clone()) };
-        self.apply(id, &Command::Fail(holder, reported)).await.map(|(job, _)| job)
+        let (job, _) = self.apply(id, &Command::Fail(holder, reported)).await?;
+        trial::crash_point("fail_after_commit_before_reply");
+        Ok(job)
     }
 
     /// Takes a job back from a client that cannot build it.
@@ -162,7 +170,9 @@ impl Farm {
         reason: &str,
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt };
-        self.apply(id, &Command::Refuse(holder, clipped(reason))).await.map(|(job, _)| job)
+        let (job, _) = self.apply(id, &Command::Refuse(holder, clipped(reason))).await?;
+        trial::crash_point("refuse_after_commit_before_reply");
+        Ok(job)
     }
 
     /// Takes the word that a cancelled job has stopped.
@@ -175,7 +185,9 @@ impl Farm {
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt };
         let command = Command::Stopped(holder, Some(log.sha256.clone()));
-        self.apply(id, &command).await.map(|(job, _)| job)
+        let (job, _) = self.apply(id, &command).await?;
+        trial::crash_point("stopped_after_commit_before_reply");
+        Ok(job)
     }
 
     /// The log on the server is as long as the client's.
@@ -217,6 +229,7 @@ impl Farm {
         let cause = format!("published in {}", clipped(place));
         let command = Command::Published { attempt, actor: actor.to_owned(), cause };
         let (job, _) = self.apply(id, &command).await?;
+        trial::crash_point("published_after_commit_before_wake");
         self.free_blocked(&job).await?;
         Ok(job)
     }
@@ -250,6 +263,7 @@ impl Farm {
                     format!("job {} published {} {}", done.id, package.name, package.version);
                 self.apply(job.id, &Command::Unblock(cause)).await?;
                 freed += 1;
+                trial::crash_point("wake_between_jobs");
             }
         }
         Ok(freed)

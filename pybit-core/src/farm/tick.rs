@@ -1,13 +1,15 @@
 //! The background of a farm: every server runs it, any number at once; each step is a compare-and-set or idempotent.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Farm;
 use super::machine::Command;
+use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::model::{JobStatus, Page};
 use crate::storage::OutboxRow;
 use crate::transport::Hint;
+use crate::trial::{self, Mutation};
 
 impl Farm {
     /// Wakes what waits in this process for whatever the storage says has changed, through this server or another. Runs
@@ -38,12 +40,18 @@ impl Farm {
             }
             let hint = |row: &OutboxRow| Hint::new(row.route.clone(), Some(row.job));
             let hints: Vec<Hint> = rows.iter().map(hint).collect();
+            let ids: Vec<i64> = rows.iter().map(|r| r.id).collect();
+            if trial::is_broken(Mutation::MarkBeforeConfirm) {
+                self.inner.storage.mark_sent(&ids).await?;
+            }
+            trial::crash_point("dispatch_before_send");
             let published = self.inner.transport.publish_all(&hints).await;
             // Claims that this server holds need no transport.
             self.announce_work();
             published?;
-            let ids: Vec<i64> = rows.iter().map(|r| r.id).collect();
+            trial::crash_point("dispatch_after_send_before_mark");
             self.inner.storage.mark_sent(&ids).await?;
+            trial::crash_point("dispatch_after_mark");
             sent += rows.len();
         }
     }
@@ -71,13 +79,27 @@ impl Farm {
             }
         };
         let ttl = Duration::from_millis(self.inner.policy.lease_ttl_ms);
-        let now = self.inner.clock.instant();
+        let (now, interval) = self.lease_time(interval);
         let lapsed = self.with_leases(|watch| watch.sweep(&leases, now, interval, ttl));
         for lease in &lapsed {
             let cause = format!("its client was silent for {} s", ttl.as_secs_f32());
+            trial::crash_point("lapse_before_commit");
             self.apply(lease.job, &Command::Lapse { epoch: lease.epoch, cause }).await?;
+            trial::crash_point("lapse_after_commit");
         }
         Ok(lapsed.len())
+    }
+
+    /// The time that leases are judged by, and how often: this process's monotonic clock.
+    fn lease_time(&self, interval: Duration) -> (Instant, Duration) {
+        let now = self.inner.clock.instant();
+        if !trial::is_broken(Mutation::ExpireByWallClock) {
+            return (now, interval);
+        }
+        static START: std::sync::OnceLock<(Instant, Timestamp)> = std::sync::OnceLock::new();
+        let wall = self.inner.clock.now();
+        let (start, then) = START.get_or_init(|| (now, wall));
+        (*start + wall.since(*then), Duration::from_hours(100_000))
     }
 
     fn with_leases<T>(&self, f: impl FnOnce(&mut super::lease::LeaseWatch) -> T) -> T {
