@@ -137,13 +137,55 @@ impl Farm {
 #[cfg(all(test, feature = "conformance"))]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
-    use crate::Farm;
+    use crate::clock::{ManualClock, Timestamp};
     use crate::conformance::support::{
         Store, apply, ending, planned, record, submit_one, take, target, within,
     };
+    use crate::faults::{Faults, Faulty};
     use crate::memory::{MemoryStorage, MemoryTransport};
     use crate::model::{JobStatus, Outcome};
+    use crate::{Farm, Policy};
+
+    #[tokio::test]
+    async fn a_hint_that_the_transport_does_not_take_is_sent_later() {
+        let storage: Store = Arc::new(MemoryStorage::default());
+        let faults = Faults { refused: 900, ..Faults::default() };
+        let transport = Faulty::new(Arc::new(MemoryTransport::default()), faults);
+        let farm = Farm::new(Arc::clone(&storage), Arc::new(transport), []);
+        submit_one(&storage, planned("hello", "1")).await;
+        let mut refusals = 0;
+        while farm.dispatch().await.is_err() {
+            refusals += 1;
+            assert_eq!(storage.outbox(9).await.unwrap().len(), 1, "it is still to be sent");
+        }
+        assert!(refusals > 0, "the seed refuses at least once");
+        assert!(storage.outbox(9).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_jump_of_the_wall_clock_takes_no_lease() {
+        let storage: Store = Arc::new(MemoryStorage::default());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_micros(0)));
+        let shared = Arc::clone(&clock) as Arc<dyn crate::clock::Clock>;
+        let transport = Arc::new(MemoryTransport::default());
+        let farm =
+            Farm::with_policy(Arc::clone(&storage), transport, [], shared, Policy::default());
+        submit_one(&storage, planned("hello", "1")).await;
+        take(&storage, "box", target("amd64")).await;
+        let tick = Duration::from_secs(2);
+        for second in 0..8 {
+            assert_eq!(farm.reap(tick).await.unwrap(), 0, "tick {second}");
+            clock.jump_wall(3_600_000_000 * if second % 2 == 0 { 1 } else { -2 });
+            clock.advance(tick);
+        }
+        for _ in 0..2 {
+            clock.advance(tick);
+            farm.reap(tick).await.unwrap();
+        }
+        assert!(storage.leases().await.unwrap().is_empty(), "its own clock alone counts");
+    }
 
     #[tokio::test]
     async fn a_server_wakes_its_waiters_for_what_another_changed() {
