@@ -254,19 +254,42 @@ impl Farm {
         }
         let mut freed = 0;
         for job in self.inner.storage.blocked(1000).await? {
-            let same_suite =
-                job.target.dist == done.target.dist && job.target.suite == done.target.suite;
-            let format = self.format(&job.target.format)?;
-            let met = |p: &Produced| job.unmet.iter().any(|relation| format.satisfies(relation, p));
-            if same_suite && let Some(package) = done.produced.iter().find(|p| met(p)) {
-                let cause =
-                    format!("job {} published {} {}", done.id, package.name, package.version);
+            if let Some(cause) = self.frees(done, &job)? {
                 self.apply(job.id, &Command::Unblock(cause)).await?;
                 freed += 1;
                 trial::crash_point("wake_between_jobs");
             }
         }
         Ok(freed)
+    }
+
+    /// Why a publication frees a blocked job; `None` where it does not.
+    fn frees(&self, done: &Job, job: &Job) -> Result<Option<String>> {
+        if job.target.dist != done.target.dist || job.target.suite != done.target.suite {
+            return Ok(None);
+        }
+        let format = self.format(&job.target.format)?;
+        let met = |p: &&Produced| job.unmet.iter().any(|relation| format.satisfies(relation, p));
+        let package = done.produced.iter().find(met);
+        let cause = |p: &Produced| format!("job {} published {} {}", done.id, p.name, p.version);
+        Ok(package.map(cause))
+    }
+
+    /// Wakes a blocked job whose dependency came while nobody could wake it: the server ended between the publication and
+    /// the wake, or the job was still building. Each of the newest results wakes a job once at most.
+    pub(super) async fn free_forgotten(&self, job: &Job, newest: &[Job]) -> Result<bool> {
+        for done in newest {
+            let Some(cause) = self.frees(done, job)? else { continue };
+            let attempts = self.inner.storage.attempts(job.id).await?;
+            let missed = attempts.last().is_some_and(|a| done.changed_at >= a.started_at);
+            if !missed || self.inner.storage.events(job.id).await?.iter().any(|e| e.cause == cause)
+            {
+                continue;
+            }
+            let (job, _) = self.apply(job.id, &Command::Unblock(cause)).await?;
+            return Ok(job.status == JobStatus::Waiting);
+        }
+        Ok(false)
     }
 }
 

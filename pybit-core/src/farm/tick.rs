@@ -113,7 +113,18 @@ impl Farm {
         let now = self.inner.clock.now();
         let expiry = Duration::from_millis(self.inner.policy.dep_wait_expiry_ms);
         let mut changed = 0;
-        for job in self.inner.storage.blocked(1000).await? {
+        let blocked = self.inner.storage.blocked(1000).await?;
+        let filter =
+            crate::model::JobFilter { status: Some(JobStatus::Done), ..Default::default() };
+        let newest = match &blocked[..] {
+            [] => Vec::new(),
+            _ => self.inner.storage.jobs(&filter, &Page::first(200)).await?,
+        };
+        for job in blocked {
+            if self.free_forgotten(&job, &newest).await? {
+                changed += 1;
+                continue;
+            }
             let command = if now.since(job.created_at) > expiry {
                 Command::Expire
             } else if job.not_before <= now {
