@@ -16,7 +16,12 @@ fn digest(bytes: &[u8]) -> String {
 /// Checks every job of a submission that has ended.
 pub(crate) fn submission(stage: &mut Stage, id: &str) {
     let path = format!("/api/v1/submissions/{id}");
-    let reply = stage.wait("a submission", |farm| Stage::ask(farm, &path));
+    let reply = stage.wait("the end of a submission", |farm| {
+        let reply = Stage::ask(farm, &path)?;
+        let ends = ["Done", "Failed", "Cancelled"];
+        let ended = |job: &Value| ends.iter().any(|end| job["status"] == *end);
+        reply["jobs"].as_array()?.iter().all(ended).then_some(reply)
+    });
     let jobs = reply["jobs"].as_array().unwrap();
     let binaries = jobs.iter().filter(|job| job["kind"] == "binary").count();
     assert_eq!(binaries, 1, "one binary job, once: {reply}");
