@@ -220,7 +220,8 @@ impl Inbox for FaultyInbox {
     }
 }
 
-#[cfg(all(test, feature = "conformance"))]
+#[cfg(test)]
+#[cfg(feature = "conformance")]
 mod tests {
     use super::*;
     use crate::conformance::support::{client, route};

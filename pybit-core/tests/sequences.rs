@@ -12,6 +12,7 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pybit_core::model::JobStatus::{self, Failed, Waiting};
 use world::{Op, World};
 
 /// `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
@@ -74,11 +75,11 @@ fn number(name: &str) -> Option<u64> {
 fn no_sequence_leaves_the_model() {
     let first = number("PYBIT_TEST_SEED").unwrap_or(0);
     let count = number("PYBIT_TEST_SEQUENCES").unwrap_or(100_000);
-    let workers = 2;
+    let workers = 2_u8;
     std::thread::scope(|scope| {
         for worker in 0..workers {
             scope.spawn(move || {
-                for seed in (first + worker..first + count).step_by(workers as usize) {
+                for seed in (first + u64::from(worker)..first + count).step_by(workers.into()) {
                     let ops = sequence(seed);
                     if let Err(why) = run(&ops) {
                         let short = shrunk(ops);
@@ -102,7 +103,6 @@ fn the_sequences_reach_every_status_and_every_edge() {
         }
         edges.extend(world.edges);
     }
-    use pybit_core::model::JobStatus::{self, Failed, Waiting};
     let all =
         JobStatus::ALL.into_iter().flat_map(|from| from.next().iter().map(move |to| (from, *to)));
     // Nothing takes the edge that is kept for an operator's rule.

@@ -92,11 +92,11 @@ impl Farm {
 
     /// The time that leases are judged by, and how often: this process's monotonic clock.
     fn lease_time(&self, interval: Duration) -> (Instant, Duration) {
+        static START: std::sync::OnceLock<(Instant, Timestamp)> = std::sync::OnceLock::new();
         let now = self.inner.clock.instant();
         if !trial::is_broken(Mutation::ExpireByWallClock) {
             return (now, interval);
         }
-        static START: std::sync::OnceLock<(Instant, Timestamp)> = std::sync::OnceLock::new();
         let wall = self.inner.clock.now();
         let (start, then) = START.get_or_init(|| (now, wall));
         (*start + wall.since(*then), Duration::from_hours(100_000))

@@ -14,7 +14,8 @@
 #[cfg(feature = "trial")]
 mod orders;
 mod points;
-#[cfg(all(test, feature = "trial"))]
+#[cfg(test)]
+#[cfg(feature = "trial")]
 mod tests;
 
 pub use points::{Mutation, POINTS};

@@ -57,22 +57,25 @@ fn every_point_is_in_exactly_one_place() {
     assert_eq!(found, listed);
 }
 
+fn gather(dir: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            gather(&path, text);
+        } else {
+            text.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+        }
+    }
+}
+
 #[test]
 fn every_rule_that_can_be_broken_is_broken_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let output = ["pybit-core/src/farm", "pybit-backends/src", "pybit-web/src", "pybit-client/src"];
     let mut text = String::new();
-    fn gather(dir: &Path, text: &mut String) {
-        for entry in std::fs::read_dir(dir).unwrap().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                gather(&path, text);
-            } else {
-                text.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
-            }
-        }
+    for dir in output {
+        gather(&root.join(dir), &mut text);
     }
-    output.iter().for_each(|dir| gather(&root.join(dir), &mut text));
     for mutation in Mutation::ALL {
         assert!(text.contains(&format!("Mutation::{mutation:?}")), "{mutation:?}");
     }

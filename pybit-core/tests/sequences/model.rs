@@ -149,6 +149,7 @@ impl Model {
     }
 
     /// What people, the repository and time do.
+    #[expect(clippy::match_same_arms, reason = "each line is a rule of its own")]
     pub(crate) fn asked(&mut self, said: Said) -> Answer {
         match (said, self.status) {
             (Said::Lapse, Building) => {
