@@ -23,12 +23,15 @@ DENY_VERSION := 0.20.2
 # The S3 server of the tests: docs/decisions/0008-s3-in-tests.md
 S3_VERSION := 0.14.1
 
-.PHONY: help demo clean-demo test check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
+.PHONY: help demo clean-demo test sweep sequences mutations check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
 	@echo 'make clean-demo     removes what the demo has written'
 	@echo 'make test           installs what the tests need and runs all of them'
+	@echo 'make sweep           ends every process at every named point (POINTS=a,b for some)'
+	@echo 'make sequences       a million random sequences of the state machine'
+	@echo 'make mutations       breaks twelve rules, one after the other, and sees a check notice each'
 	@echo 'make services       private PostgreSQL, RabbitMQ and S3 servers until Ctrl-C, and the variables that tests read'
 	@echo 'make check          formatting, lints, documentation, dependencies'
 	@echo 'make bench          the benchmarks'
@@ -79,6 +82,18 @@ clean-demo:
 
 test: deps-test build-user
 	tools/services run -- $(CARGO) test --workspace --all-features --no-fail-fast -- --include-ignored
+
+# Every point at which a process can end, until it is reached no more: most of an hour.
+sweep: deps-test build-user
+	PYBIT_TEST_SWEEP=$(or $(POINTS),all) tools/services run -- $(CARGO) test --features trial --test sweep -- --include-ignored --nocapture --test-threads=1
+
+# The state machine against its model, a million times.
+sequences:
+	PYBIT_TEST_SEQUENCES=$(or $(N),1000000) PYBIT_TEST_SEED=$(or $(SEED),0) $(CARGO) test --release --package pybit-core --test sequences -- --nocapture
+
+# Breaks one rule after the other and sees a check notice.
+mutations: deps-test build-user
+	tools/services run -- tools/mutations $(NAMES)
 
 check:
 	$(CARGO) fmt --all --check

@@ -28,11 +28,18 @@ use pybit_core::{Error, Result};
 
 use context::{Context, Where};
 
+/// A test build says that it is one.
+const VERSION: &str = if pybit_core::trial::IS_ON {
+    concat!(env!("CARGO_PKG_VERSION"), "+trial (a test build that makes faults on request)")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// A package build farm: source in, signed apt repositories out.
 #[derive(Debug, Parser)]
 #[command(
     name = "pybit",
-    version,
+    version = VERSION,
     propagate_version = true,
     after_help = "Start a whole farm with `pybit up`, then build something:\n  pybit submit apt:hello --suite bookworm --follow"
 )]

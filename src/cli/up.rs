@@ -38,6 +38,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, place: &Where) -> Result<ExitCode> {
     roles::log_to_stderr(roles::QUIET);
+    roles::warn_of_trial()?;
     let mut config = place.load()?;
     if args.demo {
         demo::allow_host(&mut config);

@@ -60,7 +60,7 @@ const USUAL: [&str; 2] = ["pybit.toml", "/etc/pybit/pybit.toml"];
 
 /// Variables that are not configuration keys; those of `tools/services` and the tests are none either.
 const NOT_KEYS: [&str; 3] = ["CONFIG", "LOG", "SUPERVISE"];
-const NOT_OURS: [&str; 2] = ["TEST_", "SERVICES_"];
+const NOT_OURS: [&str; 3] = ["TEST_", "SERVICES_", "TRIAL_"];
 
 impl Config {
     /// Reads the named file, or the usual one where it is there, and the environment.

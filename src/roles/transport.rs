@@ -55,7 +55,8 @@ pub async fn client_transport(
 }
 
 async fn open(backends: &Backends, settings: &Settings) -> Result<Arc<dyn Transport>> {
-    Ok(Arc::new(Traced::new(backends.transports.open(settings).await?)))
+    let opened = backends.transports.open(settings).await?;
+    Ok(Arc::new(Traced::new(pybit_core::trial::hints(opened))))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
 use pybit_core::model::Route;
 use pybit_core::transport::{Command, Hint, Recipient};
+use pybit_core::trial::{self, Mutation};
 use pybit_core::{Error, ErrorKind, Result};
 
 use super::commands;
@@ -91,7 +92,8 @@ async fn send_batch(
     }
     let channel = publisher(session).await.map_err(failed)?;
     let exchange = link.names().hints();
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let mandatory = !trial::is_broken(Mutation::PublishWithoutMandatory);
+    let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
     let mut confirms = Vec::with_capacity(hints.len());
     for hint in hints {
         let (exchange, key) = (exchange.as_str().into(), Names::key(&hint.route).into());

@@ -38,9 +38,9 @@ pub mod upkeep;
 
 use std::time::Duration;
 
-use pybit_core::Result;
 use pybit_core::model::{Catalogue, Job};
 use pybit_core::storage::{Advance, Recorded};
+use pybit_core::{Result, trial};
 use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Transaction};
 
@@ -112,8 +112,12 @@ impl<D: Dialect> SqlStore<D> {
     ///
     /// - `Unsupported`, code `schema_too_new`: a newer program has changed the schema.
     async fn bring_up_to_date(&self, shown: &str) -> Result<()> {
+        trial::crash_point("migrate_before");
         match D::migrate(&self.write).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                trial::crash_point("migrate_after");
+                Ok(())
+            }
             Err(sqlx::migrate::MigrateError::VersionMissing(missing)) => {
                 let found = self.schema_version().await?.max(missing);
                 Err(too_new(shown, found, Self::known_version()))

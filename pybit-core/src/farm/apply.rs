@@ -7,6 +7,7 @@ use super::machine::{self, Command, Decision, Holder, Situation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FailureClass, Job, JobId, JobStatus};
 use crate::storage::{Advance, Change};
+use crate::trial;
 
 /// How often one command is decided anew before the caller is told to try again.
 const MOST_RACES: usize = 20;
@@ -36,13 +37,18 @@ impl Farm {
                 };
             match self.inner.storage.advance(&change, now).await? {
                 Advance::Done(after, followed) if is_last => {
+                    trial::crash_point("change_after_commit");
                     self.announce(&after, &followed);
                     return Ok((*after, followed));
                 }
                 Advance::Stale(current) if change.expected_lease.is_some() => {
                     return Ok((*current, Vec::new()));
                 }
-                Advance::Done(current, _) | Advance::Stale(current) => job = *current,
+                Advance::Done(current, _) => {
+                    trial::crash_point("resume_before_report");
+                    job = *current;
+                }
+                Advance::Stale(current) => job = *current,
             }
         }
         Err(Error::new(ErrorKind::Busy, format!("job {id} changes too often; try again")))

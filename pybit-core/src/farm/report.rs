@@ -11,6 +11,7 @@ use crate::model::{
     Stream, StreamOwner, StreamRole,
 };
 use crate::protocol::{FailRequest, FinishRequest, LogDigest, UploadedSet};
+use crate::trial;
 
 /// Results whose files are looked up at once.
 const SETS_AT_ONCE: usize = 4;
@@ -48,8 +49,12 @@ impl Farm {
             return self.fail_source(&job, holder, request, error).await;
         }
         let command = Command::Finish(holder.clone(), Box::new(result));
+        trial::crash_point("finish_checked_before_commit");
         match self.apply_to(job.clone(), &command).await {
-            Ok((job, _)) => self.settle(job).await,
+            Ok((job, _)) => {
+                trial::crash_point("finish_after_commit_before_settle");
+                self.settle(job).await
+            }
             Err(error) if job.kind == JobKind::Source && is_version_refusal(&error) => {
                 self.fail_source(&job, holder, request, error).await
             }
@@ -124,6 +129,7 @@ impl Farm {
         };
         let command = Command::Published { attempt: job.attempt, actor: FARM.to_owned(), cause };
         let (job, _) = self.apply_to(job, &command).await?;
+        trial::crash_point("settle_after_commit_before_wake");
         self.free_blocked(&job).await?;
         Ok(job)
     }
@@ -142,7 +148,9 @@ impl Farm {
         let failure = Failure { class, message: clipped(&request.failure.message) };
         let unmet = request.unmet.iter().take(200).map(|r| clipped(r)).collect();
         let reported = Reported { failure, unmet, log_sha256: Some(request.log.sha256.clone()) };
-        self.apply(id, &Command::Fail(holder, reported)).await.map(|(job, _)| job)
+        let (job, _) = self.apply(id, &Command::Fail(holder, reported)).await?;
+        trial::crash_point("fail_after_commit_before_reply");
+        Ok(job)
     }
 
     /// Takes a job back from a client that cannot build it.
@@ -154,7 +162,9 @@ impl Farm {
         reason: &str,
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt };
-        self.apply(id, &Command::Refuse(holder, clipped(reason))).await.map(|(job, _)| job)
+        let (job, _) = self.apply(id, &Command::Refuse(holder, clipped(reason))).await?;
+        trial::crash_point("refuse_after_commit_before_reply");
+        Ok(job)
     }
 
     /// Takes the word that a cancelled job has stopped.
@@ -167,7 +177,9 @@ impl Farm {
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt };
         let command = Command::Stopped(holder, Some(log.sha256.clone()));
-        self.apply(id, &command).await.map(|(job, _)| job)
+        let (job, _) = self.apply(id, &command).await?;
+        trial::crash_point("stopped_after_commit_before_reply");
+        Ok(job)
     }
 
     /// The results that a repository has to publish, oldest first.
@@ -196,6 +208,7 @@ impl Farm {
         let cause = format!("published in {}", clipped(place));
         let command = Command::Published { attempt, actor: actor.to_owned(), cause };
         let (job, _) = self.apply(id, &command).await?;
+        trial::crash_point("published_after_commit_before_wake");
         self.free_blocked(&job).await?;
         Ok(job)
     }
@@ -220,18 +233,42 @@ impl Farm {
         }
         let mut freed = 0;
         for job in self.inner.storage.blocked(1000).await? {
-            let same_suite =
-                job.target.dist == done.target.dist && job.target.suite == done.target.suite;
-            let format = self.format(&job.target.format)?;
-            let met = |p: &Produced| job.unmet.iter().any(|relation| format.satisfies(relation, p));
-            if same_suite && let Some(package) = done.produced.iter().find(|p| met(p)) {
-                let cause =
-                    format!("job {} published {} {}", done.id, package.name, package.version);
+            if let Some(cause) = self.frees(done, &job)? {
                 self.apply(job.id, &Command::Unblock(cause)).await?;
                 freed += 1;
+                trial::crash_point("wake_between_jobs");
             }
         }
         Ok(freed)
+    }
+
+    /// Why a publication frees a blocked job; `None` where it does not.
+    fn frees(&self, done: &Job, job: &Job) -> Result<Option<String>> {
+        if job.target.dist != done.target.dist || job.target.suite != done.target.suite {
+            return Ok(None);
+        }
+        let format = self.format(&job.target.format)?;
+        let met = |p: &&Produced| job.unmet.iter().any(|relation| format.satisfies(relation, p));
+        let package = done.produced.iter().find(met);
+        let cause = |p: &Produced| format!("job {} published {} {}", done.id, p.name, p.version);
+        Ok(package.map(cause))
+    }
+
+    /// Wakes a blocked job whose dependency came while nobody could wake it: the server ended between the publication and
+    /// the wake, or the job was still building. Each of the newest results wakes a job once at most.
+    pub(super) async fn free_forgotten(&self, job: &Job, newest: &[Job]) -> Result<bool> {
+        for done in newest {
+            let Some(cause) = self.frees(done, job)? else { continue };
+            let attempts = self.inner.storage.attempts(job.id).await?;
+            let missed = attempts.last().is_some_and(|a| done.changed_at >= a.started_at);
+            if !missed || self.inner.storage.events(job.id).await?.iter().any(|e| e.cause == cause)
+            {
+                continue;
+            }
+            let (job, _) = self.apply(job.id, &Command::Unblock(cause)).await?;
+            return Ok(job.status == JobStatus::Waiting);
+        }
+        Ok(false)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::model::{
     StreamOwner, UploadId,
 };
 use crate::storage::{PlannedJob, Recorded, SubmissionRecord};
+use crate::trial;
 
 impl Farm {
     /// Records a submission and its jobs.
@@ -157,6 +158,7 @@ impl Farm {
 
     pub(super) async fn record(&self, record: &SubmissionRecord) -> Result<Recorded> {
         let recorded = self.inner.storage.record_submission(record, self.inner.clock.now()).await?;
+        trial::crash_point("submission_after_commit_before_reply");
         self.announce_unsent();
         Ok(recorded)
     }
@@ -196,6 +198,7 @@ impl Farm {
             jobs: vec![again],
         };
         let recorded = self.record(&record).await?;
+        trial::crash_point("retry_after_commit_before_reply");
         recorded.jobs.into_iter().next().ok_or_else(|| Error::internal("a retry is one job"))
     }
 }

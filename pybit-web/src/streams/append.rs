@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use poem::http::StatusCode;
 use pybit_core::model::{Appended, NewPart, Stream, StreamOwner, StreamRole};
+use pybit_core::trial::{self, Mutation};
 use pybit_core::{Error, ErrorKind};
 
 use super::{complete, current, merge, nonce, read_range};
@@ -51,7 +52,7 @@ async fn check(state: &AppState, stream: &Stream, offset: u64, bytes: &Bytes) ->
     let known = end.min(stream.length) - offset;
     let there = read_range(state, stream, offset, known).await?;
     let (again, fresh) = bytes.split_at(there.len());
-    if again != there {
+    if again != there && !trial::is_broken(Mutation::SkipOverlapCompare) {
         let message = format!("other bytes of {} are at this offset already", stream.name);
         return Err(ApiError::new(StatusCode::CONFLICT, "diverged", message));
     }
@@ -77,9 +78,20 @@ async fn store(state: &AppState, stream: &Stream, bytes: Bytes) -> ApiResult<Opt
     let offset = stream.length;
     let object = format!("parts/{}/{offset:020}-{}", stream.id, nonce());
     let part = NewPart { offset, length: bytes.len() as u64, object };
-    state.blobs.put(&part.object, bytes).await?;
+    trial::crash_point("piece_before_blob");
+    let late = trial::is_broken(Mutation::RowBeforeBlob).then(|| bytes.clone());
+    if late.is_none() {
+        state.blobs.put(&part.object, bytes).await?;
+    }
+    trial::crash_point("piece_after_blob_before_row");
     match state.farm.storage().append_part(stream.id, &part).await {
-        Ok(Appended::Grown(length)) => Ok(Some(length)),
+        Ok(Appended::Grown(length)) => {
+            trial::crash_point("piece_after_row_before_reply");
+            if let Some(bytes) = late {
+                state.blobs.put(&part.object, bytes).await?;
+            }
+            Ok(Some(length))
+        }
         Ok(Appended::Mismatch(_)) => {
             state.blobs.discard(vec![part.object]).await;
             Ok(None)

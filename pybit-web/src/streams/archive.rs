@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use pybit_core::model::{JobStatus, Outcome, Stream, StreamOwner};
-use pybit_core::{Error, Result};
+use pybit_core::{Error, Result, trial};
 use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
@@ -65,6 +65,7 @@ async fn archive(state: &AppState, log: &Stream) -> Result<bool> {
     };
     writer.finish().await?;
     compare(state, log, &sha256).await?;
+    trial::crash_point("log_after_archive_before_seal");
     let sealed = storage.seal(log.id, log.length, &object, &sha256).await?;
     if sealed {
         state.blobs.discard(parts.into_iter().map(|p| p.object).collect()).await;

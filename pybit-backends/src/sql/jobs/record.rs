@@ -3,7 +3,7 @@
 use pybit_core::clock::Timestamp;
 use pybit_core::model::Submission;
 use pybit_core::storage::{Recorded, SubmissionRecord};
-use pybit_core::{Error, Result};
+use pybit_core::{Error, Result, trial};
 
 use super::history::Act;
 use super::plant::plant_all;
@@ -42,6 +42,7 @@ pub(super) async fn record<D: Dialect>(
             .run_one(connection)
             .await?;
     }
+    trial::crash_point("submission_before_commit");
     commit(transaction).await?;
     Ok(Recorded { submission, jobs, repeated: false })
 }
