@@ -108,7 +108,7 @@ fn role(role: impl Future<Output = pybit::Result<()>>) -> ExitCode {
 #[expect(clippy::disallowed_methods, reason = "this program is replaced, not a build started")]
 fn private_mounts() -> Result<(), String> {
     use std::os::unix::process::CommandExt;
-    const MARK: &str = "PYBIT_CHAOS_MOUNTS";
+    const MARK: &str = "CHAOS_MOUNTS";
     if !nix::unistd::geteuid().is_root() || std::env::var_os(MARK).is_some() {
         return Ok(());
     }
