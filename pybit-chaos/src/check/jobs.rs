@@ -18,7 +18,7 @@ pub(super) fn promised(e: &Evidence) -> Outcome {
         let name = &promise.key;
         let Some(submission) = promise.submission else {
             // Two versions of one package may come in the wrong order; nothing else is refused for good.
-            let older = promise.refused.as_ref().is_some_and(|r| r.contains("version"));
+            let older = promise.refused.as_ref().is_some_and(|r| r.contains("is older than"));
             let twice = matches!(order.story, Story::Superseded(_)) || order.version == "2.0";
             out.look(older && twice, || {
                 format!("{name} was never accepted: {:?} after {} repeats", promise.refused, promise.again)
@@ -43,9 +43,11 @@ pub(super) fn promised(e: &Evidence) -> Outcome {
     let known: BTreeSet<&str> = e.promises.iter().map(|p| p.key.as_str()).collect();
     let strangers = by_key.keys().filter(|k| !known.contains(*k)).count();
     out.look(strangers == 0, || format!("{strangers} keys that nobody sent"));
+    // A retry is a submission without a key.
+    let retries = e.world.jobs.iter().filter(|j| j.retries_of.is_some()).count();
     let submissions = e.world.submissions.len();
-    out.look(submissions == by_key.len(), || {
-        format!("{submissions} submissions for {} keys", by_key.len())
+    out.look(submissions == by_key.len() + retries, || {
+        format!("{submissions} submissions for {} keys and {retries} retries", by_key.len())
     });
     out
 }
@@ -126,10 +128,14 @@ pub(super) fn no_stale_write(e: &Evidence) -> Outcome {
         for event in events {
             let stale = event.attempt < newest;
             newest = newest.max(event.attempt);
-            let Some(client) = event.actor.strip_prefix("client ") else { continue };
+            // Jobs that follow a source job are begun by whoever finished it, and have no attempt yet.
+            let client = event.actor.strip_prefix("client ").filter(|_| event.attempt > 0);
+            let Some(client) = client else { continue };
             let holder = e.world.attempts.iter().find(|a| (a.job, a.number) == (event.job, event.attempt));
             let own = holder.is_some_and(|a| a.client == client);
-            out.look(!stale && own, || {
+            // Whoever finishes the source of a newer version cancels the older one's build.
+            let superseding = event.cause.starts_with("superseded by");
+            out.look(!stale && (own || superseding), || {
                 format!("job {} event {}: {client} wrote as attempt {} of {newest}", event.job, event.number, event.attempt)
             });
         }
