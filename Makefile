@@ -17,16 +17,22 @@ PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
 BUILD_PACKAGES := build-essential libzmq3-dev pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
 SERVICE_PACKAGES := openssl postgresql rabbitmq-server
-TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) libdpkg-perl
+TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) faketime libdpkg-perl strace
 BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev
 DENY_VERSION := 0.20.2
+# make chaos: a run of the fault harness.
+JOBS ?= 1000
+FAULTS ?= 200
+SEED ?= 1
+BACKENDS ?= postgres+rabbitmq
 
-.PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test deps-services build-user
+.PHONY: help demo clean-demo test check bench chaos services deps-build deps-demo deps-test deps-services build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
 	@echo 'make clean-demo     removes what the demo has written'
 	@echo 'make test           installs what the tests need and runs all of them'
+	@echo 'make chaos          a farm under a seeded schedule of faults: JOBS=1000 FAULTS=200 SEED=1 BACKENDS=postgres+rabbitmq|sqlite+zeromq'
 	@echo 'make services       private PostgreSQL and RabbitMQ servers until Ctrl-C, and the variables that tests read'
 	@echo 'make check          formatting, lints, documentation, dependencies'
 	@echo 'make bench          the benchmarks'
@@ -87,6 +93,12 @@ check:
 bench:
 	$(call install,$(BENCH_PACKAGES))
 	$(CARGO) bench
+
+# docs/chaos.md. Exit status 1 where an invariant does not hold; the directory of the run is kept then.
+chaos: deps-test
+	$(CARGO) build --quiet -p pybit -p pybit-chaos
+	$(if $(findstring postgres,$(BACKENDS)),tools/services run --) $(PYBIT)-chaos run \
+	  --jobs $(JOBS) --faults $(FAULTS) --seed $(SEED) --backends $(BACKENDS) --pybit $(PYBIT) $(CHAOS_ARGS)
 
 services: deps-services
 	@tools/services show

@@ -79,7 +79,9 @@ impl Folder {
             if let Some(there) = index.get(package) {
                 let order = DebVersions.compare(&there.version, &entry.version)?;
                 if order.is_gt() || (order.is_eq() && there != &entry) {
-                    return Ok(Publication::Rejected(format!("{package} is there in another form")));
+                    return Ok(Publication::Rejected(format!(
+                        "{package} is there in another form"
+                    )));
                 }
             }
             let bytes = fs::read(path).map_err(|e| failed(&e))?;
@@ -122,7 +124,8 @@ impl Publisher for Folder {
 
     async fn public_key(&self) -> Result<String> {
         // The farm wants to be shown a key; nobody installs from here, so that nobody checks one.
-        let (begin, end) = ("-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----END PGP PUBLIC KEY BLOCK-----");
+        let (begin, end) =
+            ("-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----END PGP PUBLIC KEY BLOCK-----");
         Ok(format!("{begin}\n\nbm90IHNpZ25lZA==\n{end}\n"))
     }
 }

@@ -93,8 +93,11 @@ fn role(role: impl Future<Output = pybit::Result<()>>) -> ExitCode {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let ended = runtime.map_err(|e| e.to_string()).and_then(|r| r.block_on(role).map_err(|e| e.to_string()));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let ended = runtime
+        .map_err(|e| e.to_string())
+        .and_then(|r| r.block_on(role).map_err(|e| e.to_string()));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

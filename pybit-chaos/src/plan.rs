@@ -262,7 +262,13 @@ impl Plan {
             order.at += n as u64 * window / first;
         }
         orders.sort_by_key(|o| o.at);
-        Self { seed, backends, window, orders, faults: Self::trouble(seed, backends, faults, window) }
+        Self {
+            seed,
+            backends,
+            window,
+            orders,
+            faults: Self::trouble(seed, backends, faults, window),
+        }
     }
 
     fn order(dice: &mut Dice, n: usize) -> Order {

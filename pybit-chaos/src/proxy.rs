@@ -131,7 +131,12 @@ impl Proxy {
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         let (lost, broken) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-        let up = self.clone().upwards(from_client, to_server, Pair(Arc::clone(&lost), broken.clone()), to);
+        let up = self.clone().upwards(
+            from_client,
+            to_server,
+            Pair(Arc::clone(&lost), broken.clone()),
+            to,
+        );
         let down = self.clone().downwards(from_server, to_client, Pair(lost, broken.clone()));
         // Both ends are dropped together, with a linger of zero: a reset.
         tokio::select! {
@@ -141,13 +146,7 @@ impl Proxy {
         }
     }
 
-    async fn upwards(
-        self,
-        mut from: OwnedReadHalf,
-        mut to: OwnedWriteHalf,
-        pair: Pair,
-        port: u16,
-    ) {
+    async fn upwards(self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, pair: Pair, port: u16) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             let bytes = &buffer[..length];
@@ -176,12 +175,7 @@ impl Proxy {
         let _ = to.shutdown().await;
     }
 
-    async fn downwards(
-        self,
-        mut from: OwnedReadHalf,
-        mut to: OwnedWriteHalf,
-        pair: Pair,
-    ) {
+    async fn downwards(self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, pair: Pair) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             if pair.0.load(Ordering::SeqCst) {

@@ -42,6 +42,8 @@ pub(crate) struct Verdict {
     stuck: usize,
     mismatch: usize,
     asked_again: u32,
+    connections: u64,
+    tricks_played: u64,
     surprises: Vec<String>,
     invariants: BTreeMap<&'static str, (usize, usize)>,
     length: Length,
@@ -59,16 +61,20 @@ impl Verdict {
         outcomes: BTreeMap<&'static str, Outcome>,
         length: Length,
     ) -> Self {
-        let of = |names: &[&str]| names.iter().filter_map(|n| outcomes.get(n)).map(|o| o.findings.len()).sum();
+        let of = |names: &[&str]| {
+            names.iter().filter_map(|n| outcomes.get(n)).map(|o| o.findings.len()).sum()
+        };
         let mut statuses = BTreeMap::new();
         for job in &evidence.world.jobs {
             *statuses.entry(job.status.clone()).or_default() += 1;
         }
         let by_kind = faults::by_kind(&evidence.faults);
-        let missed = evidence.faults.iter().filter_map(|f| {
-            f.hit.as_ref().err().map(|why| format!("{:?}: {why}", f.fault.kind))
-        });
-        let invariants = outcomes.iter().map(|(n, o)| (*n, (o.looked_at, o.findings.len()))).collect();
+        let missed = evidence
+            .faults
+            .iter()
+            .filter_map(|f| f.hit.as_ref().err().map(|why| format!("{:?}: {why}", f.fault.kind)));
+        let invariants =
+            outcomes.iter().map(|(n, o)| (*n, (o.looked_at, o.findings.len()))).collect();
         Self {
             holds: outcomes.values().all(Outcome::holds),
             seed: evidence.plan.seed,
@@ -85,6 +91,8 @@ impl Verdict {
             stuck: of(&["I07"]),
             mismatch: of(&["I09", "I10", "I13", "I14"]),
             asked_again: evidence.promises.iter().map(|p| p.again).sum(),
+            connections: evidence.connections,
+            tricks_played: evidence.played,
             surprises: evidence.surprises.clone(),
             invariants,
             length,
@@ -107,7 +115,10 @@ impl Verdict {
                 (false, n) => format!("{n} FINDINGS"),
             };
             let note = outcome.note.as_ref().map_or_else(String::new, |n| format!(" ({n})"));
-            println!("{name}  {state:<12} {:>6} looked at  {}{note}", outcome.looked_at, outcome.says);
+            println!(
+                "{name}  {state:<12} {:>6} looked at  {}{note}",
+                outcome.looked_at, outcome.says
+            );
             for finding in outcome.findings.iter().take(8) {
                 println!("       {finding}");
             }

@@ -46,7 +46,7 @@ pub(crate) struct Options {
     #[arg(long)]
     keep: bool,
     /// Seconds that the farm may take to come to rest.
-    #[arg(long, default_value_t = 90)]
+    #[arg(long, default_value_t = 120)]
     rest_secs: u64,
 }
 
@@ -88,7 +88,8 @@ pub(crate) async fn run(options: Options) -> Result<bool, String> {
         plan.faults.len(),
         plan.window / 1000
     );
-    let room = tempfile::Builder::new().prefix("pybit-chaos-").tempdir().map_err(|e| e.to_string())?;
+    let room =
+        tempfile::Builder::new().prefix("pybit-chaos-").tempdir().map_err(|e| e.to_string())?;
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
     let pybit = options.pybit.clone().unwrap_or_else(|| me.with_file_name("pybit"));
     let pybit = pybit.canonicalize().map_err(|e| format!("{}: {e}", pybit.display()))?;
@@ -121,14 +122,20 @@ fn keep_disks(dir: &std::path::Path) {
     for disk in ["data", "client-1", "repositories"] {
         let from = dir.join(disk);
         let to = dir.join(format!("{disk}.kept"));
-        let copied = process::tool(&["cp", "-a", &from.display().to_string(), &to.display().to_string()]);
+        let copied =
+            process::tool(&["cp", "-a", &from.display().to_string(), &to.display().to_string()]);
         if let Err(e) = copied {
             eprintln!("{e}");
         }
     }
 }
 
-async fn scene(options: &Options, plan: Plan, made: Made, dir: &std::path::Path) -> Result<Evidence, String> {
+async fn scene(
+    options: &Options,
+    plan: Plan,
+    made: Made,
+    dir: &std::path::Path,
+) -> Result<Evidence, String> {
     let farm = Farm::start(dir, made, &plan.seed.to_string()).await?;
     let stop = CancellationToken::new();
     let reading = tokio::spawn(reader::watch(farm.dir.clone(), farm.arch.clone(), stop.clone()));
@@ -153,7 +160,10 @@ async fn scene(options: &Options, plan: Plan, made: Made, dir: &std::path::Path)
     tending.await.map_err(|e| e.to_string())?;
     let after = look(&farm);
     let world = World::read(&farm.database).await?;
-    let usage = before.into_iter().map(|(n, u)| (n.clone(), [u, after.get(&n).copied().flatten()])).collect();
+    let usage = before
+        .into_iter()
+        .map(|(n, u)| (n.clone(), [u, after.get(&n).copied().flatten()]))
+        .collect();
     let surprises = surprises(&farm);
     let secrets = farm.secrets.lock().map(|s| s.clone()).unwrap_or_default();
     Ok(Evidence {
@@ -168,6 +178,8 @@ async fn scene(options: &Options, plan: Plan, made: Made, dir: &std::path::Path)
         secrets,
         usage,
         surprises,
+        played: farm.all_lines().map(|l| l.seen().1).sum(),
+        connections: farm.all_lines().map(|l| l.seen().0).sum(),
         span: (first, last),
         rest: rest.then(|| u64::try_from(healed.elapsed().as_millis()).unwrap_or(0)),
     })
@@ -226,7 +238,9 @@ fn surprises(farm: &Farm) -> Vec<String> {
         found.extend(process.surprises.iter().map(|s| format!("{name} ended by itself: {s}")));
         let said = std::fs::read(Process::log(process)).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
-        found.extend(said.lines().filter(|l| l.contains("panicked at")).map(|l| format!("{name} {l}")));
+        found.extend(
+            said.lines().filter(|l| l.contains("panicked at")).map(|l| format!("{name} {l}")),
+        );
     }
     found
 }

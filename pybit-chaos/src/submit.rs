@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pybit::client::api::{Api, ApiError, ApiResult, Destination};
 use pybit::client::Retry;
+use pybit::client::api::{Api, ApiError, ApiResult, Destination};
 use pybit::core::model::{FileSpec, JobFilter, JobStatus, NewSubmission, Page, Source, UploadId};
 use pybit::core::protocol::{Manifest, SubmissionReply};
 use serde::Serialize;
@@ -160,10 +160,12 @@ impl Submitter {
         for (name, bytes) in [(&main, text.as_bytes()), (&tarball, &bytes[..])] {
             let path = self.dir.join(name);
             std::fs::write(&path, bytes).map_err(io)?;
-            let spec = FileSpec { name: parse(name)?, size: bytes.len() as u64, sha256: sha256(bytes) };
+            let spec =
+                FileSpec { name: parse(name)?, size: bytes.len() as u64, sha256: sha256(bytes) };
             files.push((spec, path));
         }
-        let manifest = Manifest { attempt: 0, files: files.iter().map(|(s, _)| s.clone()).collect() };
+        let manifest =
+            Manifest { attempt: 0, files: files.iter().map(|(s, _)| s.clone()).collect() };
         let id: UploadId = loop {
             let asked = self.api().declare_upload(&manifest).await;
             if let Some(upload) = self.settled(asked).await? {

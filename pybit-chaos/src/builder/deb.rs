@@ -15,7 +15,15 @@ pub(super) fn package(name: &str, version: &str, arch: &str, about: &str, body: 
         [("debian-binary", &b"2.0\n"[..]), ("control.tar", &control), ("data.tar", &data)]
     {
         let mut header = String::new();
-        let _ = write!(header, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", bytes.len());
+        let _ = write!(
+            header,
+            "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+            0,
+            0,
+            0,
+            "100644",
+            bytes.len()
+        );
         out.extend_from_slice(header.as_bytes());
         out.extend_from_slice(bytes);
         if bytes.len() % 2 == 1 {

@@ -7,9 +7,7 @@ use pybit::backends::deb::DebFormat;
 use pybit::core::format::{
     BuildContext, Collected, Exit, Expansion, PackageFormat, Place, SourceInfo, Step, Verdict,
 };
-use pybit::core::model::{
-    Arch, Failure, FailureClass, FileName, FileSpec, FormatName, Produced,
-};
+use pybit::core::model::{Arch, Failure, FailureClass, FileName, FileSpec, FormatName, Produced};
 use pybit::core::version::VersionOrder;
 use pybit::{Error, ErrorKind, Result};
 
@@ -65,8 +63,7 @@ impl PackageFormat for Fake {
         for entry in std::fs::read_dir(output).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             let bytes = std::fs::read(&path).map_err(unreadable)?;
-            let name: FileName =
-                path.file_name().unwrap_or_default().to_string_lossy().parse()?;
+            let name: FileName = path.file_name().unwrap_or_default().to_string_lossy().parse()?;
             files.push((
                 FileSpec { name, size: bytes.len() as u64, sha256: bytes::sha256(&bytes) },
                 path,
@@ -79,11 +76,8 @@ impl PackageFormat for Fake {
         let [package, version, arch] = stem.split('_').collect::<Vec<_>>()[..] else {
             return Err(Error::invalid("a build leaves a .deb"));
         };
-        let produced = Produced {
-            name: package.parse()?,
-            version: version.parse()?,
-            arch: arch.to_owned(),
-        };
+        let produced =
+            Produced { name: package.parse()?, version: version.parse()?, arch: arch.to_owned() };
         let main = spec.name.clone();
         Ok(Collected { files, main, produced: vec![produced] })
     }

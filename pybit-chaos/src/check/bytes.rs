@@ -7,7 +7,9 @@ use crate::builder::bytes;
 
 /// I9: logs.
 pub(super) fn logs(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("parts of a log are contiguous, its digest is the client's, and it holds what the build said");
+    let mut out = Outcome::new(
+        "parts of a log are contiguous, its digest is the client's, and it holds what the build said",
+    );
     let mut parts: BTreeMap<i64, Vec<(i64, i64)>> = BTreeMap::new();
     for part in &e.world.parts {
         parts.entry(part.stream).or_default().push((part.start_at, part.length));
@@ -15,15 +17,21 @@ pub(super) fn logs(e: &Evidence) -> Outcome {
     for stream in &e.world.streams {
         let Some(own) = parts.get_mut(&stream.id) else { continue };
         own.sort_unstable();
-        let end = own.iter().try_fold(0, |at, (start, length)| (*start == at).then_some(at + length));
+        let end =
+            own.iter().try_fold(0, |at, (start, length)| (*start == at).then_some(at + length));
         out.look(end == Some(stream.length), || {
-            format!("stream {} ({}) of job {:?}: parts end at {end:?}, its length is {}", stream.id, stream.name, stream.job, stream.length)
+            format!(
+                "stream {} ({}) of job {:?}: parts end at {end:?}, its length is {}",
+                stream.id, stream.name, stream.job, stream.length
+            )
         });
     }
     for attempt in &e.world.attempts {
         let (job, number) = (attempt.job, attempt.number);
         let Some(log) = e.logs.get(&(job, number)) else {
-            out.look(attempt.log_sha256.is_none(), || format!("job {job} attempt {number}: its log cannot be read"));
+            out.look(attempt.log_sha256.is_none(), || {
+                format!("job {job} attempt {number}: its log cannot be read")
+            });
             continue;
         };
         if let Some(digest) = &attempt.log_sha256 {
@@ -40,14 +48,24 @@ pub(super) fn logs(e: &Evidence) -> Outcome {
                 // A build that was stopped or killed ends in the middle, and pybit's own words may follow.
                 let cut = known.bytes().zip(said.bytes()).take_while(|(a, b)| a == b).count();
                 let whole = said.starts_with(&known);
-                let ended = said.len() == cut || said[..cut].ends_with('\n') || !said[cut..].contains("chaos-");
-                out.look(whole || ended, || format!("job {job} attempt {number}: the log holds other words after {cut} bytes"));
+                let ended = said.len() == cut
+                    || said[..cut].ends_with('\n')
+                    || !said[cut..].contains("chaos-");
+                out.look(whole || ended, || {
+                    format!(
+                        "job {job} attempt {number}: the log holds other words after {cut} bytes"
+                    )
+                });
                 let must = attempt.outcome.as_deref() == Some("succeeded");
-                out.look(whole || !must, || format!("job {job} attempt {number} succeeded with a torn log"));
+                out.look(whole || !must, || {
+                    format!("job {job} attempt {number} succeeded with a torn log")
+                });
             }
             None => {
                 let must = binary && attempt.outcome.as_deref() == Some("succeeded");
-                out.look(!must, || format!("job {job} attempt {number} succeeded without its words"));
+                out.look(!must, || {
+                    format!("job {job} attempt {number} succeeded without its words")
+                });
             }
         }
     }
@@ -56,7 +74,9 @@ pub(super) fn logs(e: &Evidence) -> Outcome {
 
 /// I10: files of results.
 pub(super) fn files(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("every file of a taken result is there with its size and digest, and is what that attempt built");
+    let mut out = Outcome::new(
+        "every file of a taken result is there with its size and digest, and is what that attempt built",
+    );
     for (job, attempt) in e.world.succeeded() {
         let own = e.world.streams.iter().filter(|s| {
             s.role == "file" && (s.job, s.attempt) == (Some(job.id), Some(attempt.number))
@@ -74,8 +94,12 @@ pub(super) fn files(e: &Evidence) -> Outcome {
                 out.look(false, || format!("{name}: there are no bytes at {object}"));
                 continue;
             };
-            out.look(i64::try_from(found.len()).ok() == stream.size, || format!("{name} has another size"));
-            out.look(Some(bytes::sha256(&found)) == stream.sha256, || format!("{name} has another digest"));
+            out.look(i64::try_from(found.len()).ok() == stream.size, || {
+                format!("{name} has another size")
+            });
+            out.look(Some(bytes::sha256(&found)) == stream.sha256, || {
+                format!("{name} has another digest")
+            });
             let version = job.version.as_deref().unwrap_or_default();
             let built = if stream.name.ends_with(".deb") {
                 let number = u32::try_from(attempt.number).unwrap_or(0);

@@ -11,7 +11,8 @@ pub(super) fn outbox(e: &Evidence) -> Outcome {
     let mut out = Outcome::new("the outbox is empty at rest");
     let rows = e.world.outbox;
     out.look(rows == 0, || format!("{rows} hints were never sent"));
-    out.note = Some("that each sent hint was confirmed is the transport suite's business".to_owned());
+    out.note =
+        Some("that each sent hint was confirmed is the transport suite's business".to_owned());
     out
 }
 
@@ -26,7 +27,9 @@ fn diaries(e: &Evidence) -> impl Iterator<Item = (String, String)> + '_ {
 
 /// I19: no client built one job twice at once, and nothing is left of any attempt.
 pub(super) fn nothing_left(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("no client ran two attempts of a job at once; no directory of an attempt is left");
+    let mut out = Outcome::new(
+        "no client ran two attempts of a job at once; no directory of an attempt is left",
+    );
     for (client, diary) in diaries(e) {
         let mut running: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for line in diary.lines() {
@@ -36,7 +39,9 @@ pub(super) fn nothing_left(e: &Evidence) -> Outcome {
                 ["begin", job, attempt, _] => {
                     let own = running.entry(job).or_default();
                     own.insert(attempt);
-                    out.look(own.len() == 1, || format!("{client} ran {own:?} of job {job} at once"));
+                    out.look(own.len() == 1, || {
+                        format!("{client} ran {own:?} of job {job} at once")
+                    });
                 }
                 ["end", job, attempt, _] => {
                     running.entry(job).or_default().remove(attempt);
@@ -65,14 +70,20 @@ pub(super) fn slots(e: &Evidence) -> Outcome {
 
 /// I21: memory and open files.
 pub(super) fn usage(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("at rest no process has 10 % more files open than after the start (16 are spare), nor 48 MiB more memory");
+    let mut out = Outcome::new(
+        "at rest no process has 10 % more files open than after the start (16 are spare), nor 48 MiB more memory",
+    );
     for (name, [before, after]) in &e.usage {
         let (Some((rss, files)), Some((rss_now, files_now))) = (before, after) else {
             out.look(false, || format!("{name} was not there to be looked at"));
             continue;
         };
-        out.look(*files_now <= files + files / 10 + 16, || format!("{name}: {files} files, now {files_now}"));
-        out.look(*rss_now <= rss + rss / 10 + 48 * 1024, || format!("{name}: {rss} KiB, now {rss_now}"));
+        out.look(*files_now <= files + files / 10 + 16, || {
+            format!("{name}: {files} files, now {files_now}")
+        });
+        out.look(*rss_now <= rss + rss / 10 + 48 * 1024, || {
+            format!("{name}: {rss} KiB, now {rss_now}")
+        });
     }
     out.findings.extend(e.surprises.iter().filter(|s| s.contains("panicked")).cloned());
     out
@@ -85,7 +96,10 @@ pub(super) fn secrets(e: &Evidence) -> Outcome {
     for entry in std::fs::read_dir(&e.dir).into_iter().flatten().flatten() {
         if entry.path().extension().is_some_and(|x| x == "log") {
             let text = std::fs::read(entry.path()).unwrap_or_default();
-            texts.push((entry.file_name().display().to_string(), String::from_utf8_lossy(&text).into_owned()));
+            texts.push((
+                entry.file_name().display().to_string(),
+                String::from_utf8_lossy(&text).into_owned(),
+            ));
         }
     }
     for ((job, attempt), log) in &e.logs {
@@ -103,13 +117,21 @@ const TOO_LONG: u64 = 2 * TTL_MS;
 
 /// I23: the farm goes on soon after it is whole.
 pub(super) fn recovery(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("after a heal that no other fault follows, the next event comes within two leases").optional();
+    let mut out = Outcome::new(
+        "after a heal that no other fault follows, the next event comes within two leases",
+    )
+    .optional();
     let mut at: Vec<i64> = e.world.events.values().flatten().map(|e| e.at).collect();
     at.sort_unstable();
     let mut longest = 0;
     for fault in &e.faults {
-        let stalls = !matches!(fault.fault.kind, Kind::ClockJump | Kind::Garbage | Kind::DropReply | Kind::Duplicate);
-        let alone = !e.faults.iter().any(|f| f.from < fault.to + TOO_LONG && f.to > fault.to && f.fault.at != fault.fault.at);
+        let stalls = !matches!(
+            fault.fault.kind,
+            Kind::ClockJump | Kind::Garbage | Kind::DropReply | Kind::Duplicate
+        );
+        let alone = !e.faults.iter().any(|f| {
+            f.from < fault.to + TOO_LONG && f.to > fault.to && f.fault.at != fault.fault.at
+        });
         if !stalls || !alone || fault.to + TOO_LONG > e.plan.window {
             continue;
         }
@@ -117,9 +139,12 @@ pub(super) fn recovery(e: &Evidence) -> Outcome {
         let Some(next) = at.iter().find(|t| **t >= heal) else { continue };
         let took = u64::try_from((next - heal) / 1000).unwrap_or(0);
         longest = longest.max(took);
-        out.look(took <= TOO_LONG, || format!("{:?} at {} ms: {took} ms until the next event", fault.fault.kind, fault.from));
+        out.look(took <= TOO_LONG, || {
+            format!("{:?} at {} ms: {took} ms until the next event", fault.fault.kind, fault.from)
+        });
     }
-    let rest = e.rest.map_or_else(|| "never".to_owned(), |ms| format!("{ms} ms after the last heal"));
+    let rest =
+        e.rest.map_or_else(|| "never".to_owned(), |ms| format!("{ms} ms after the last heal"));
     out.note = Some(format!("longest {longest} ms; at rest {rest}"));
     out
 }

@@ -9,7 +9,8 @@ use crate::plan::Story;
 
 /// I1: what was accepted is there, once.
 pub(super) fn promised(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("every accepted submission exists, as exactly one set of jobs per key");
+    let mut out =
+        Outcome::new("every accepted submission exists, as exactly one set of jobs per key");
     let mut by_key: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
     for key in &e.world.keys {
         by_key.entry(&key.key).or_default().insert(key.submission);
@@ -21,7 +22,10 @@ pub(super) fn promised(e: &Evidence) -> Outcome {
             let older = promise.refused.as_ref().is_some_and(|r| r.contains("is older than"));
             let twice = matches!(order.story, Story::Superseded(_)) || order.version == "2.0";
             out.look(older && twice, || {
-                format!("{name} was never accepted: {:?} after {} repeats", promise.refused, promise.again)
+                format!(
+                    "{name} was never accepted: {:?} after {} repeats",
+                    promise.refused, promise.again
+                )
             });
             continue;
         };
@@ -32,7 +36,8 @@ pub(super) fn promised(e: &Evidence) -> Outcome {
         for job in promise.jobs.iter().chain(&promise.retried) {
             out.look(e.world.job(*job).is_some(), || format!("{name}: job {job} is lost"));
         }
-        let own = e.world.jobs.iter().filter(|j| j.submission == submission && j.retries_of.is_none());
+        let own =
+            e.world.jobs.iter().filter(|j| j.submission == submission && j.retries_of.is_none());
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
         for job in own {
             *kinds.entry(&job.kind).or_default() += 1;
@@ -58,7 +63,9 @@ fn status(text: &str) -> Option<JobStatus> {
 
 /// I2: events are numbered without a gap, and follow the table.
 pub(super) fn gapless(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("each job's events are 1..n, each edge is in the table, the last is the job's status");
+    let mut out = Outcome::new(
+        "each job's events are 1..n, each edge is in the table, the last is the job's status",
+    );
     for job in &e.world.jobs {
         let events = e.world.events.get(&job.id).map_or(&[][..], Vec::as_slice);
         let numbered = events.iter().zip(1..).all(|(event, n)| event.number == n);
@@ -72,7 +79,10 @@ pub(super) fn gapless(e: &Evidence) -> Outcome {
                 _ => false,
             };
             out.look(legal && from == before, || {
-                format!("job {} event {}: {before:?}, then {from:?} to {}", job.id, event.number, event.to_status)
+                format!(
+                    "job {} event {}: {before:?}, then {from:?} to {}",
+                    job.id, event.number, event.to_status
+                )
             });
             before = Some(&event.to_status);
         }
@@ -122,7 +132,9 @@ pub(super) fn ends_are_ends(e: &Evidence) -> Outcome {
 
 /// I5: nobody writes with an old token.
 pub(super) fn no_stale_write(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("no client's write carries an attempt older than the job's, nor another client's");
+    let mut out = Outcome::new(
+        "no client's write carries an attempt older than the job's, nor another client's",
+    );
     for events in e.world.events.values() {
         let mut newest = 0;
         for event in events {
@@ -131,12 +143,16 @@ pub(super) fn no_stale_write(e: &Evidence) -> Outcome {
             // Jobs that follow a source job are begun by whoever finished it, and have no attempt yet.
             let client = event.actor.strip_prefix("client ").filter(|_| event.attempt > 0);
             let Some(client) = client else { continue };
-            let holder = e.world.attempts.iter().find(|a| (a.job, a.number) == (event.job, event.attempt));
+            let holder =
+                e.world.attempts.iter().find(|a| (a.job, a.number) == (event.job, event.attempt));
             let own = holder.is_some_and(|a| a.client == client);
             // Whoever finishes the source of a newer version cancels the older one's build.
             let superseding = event.cause.starts_with("superseded by");
             out.look(!stale && (own || superseding), || {
-                format!("job {} event {}: {client} wrote as attempt {} of {newest}", event.job, event.number, event.attempt)
+                format!(
+                    "job {} event {}: {client} wrote as attempt {} of {newest}",
+                    event.job, event.number, event.attempt
+                )
             });
         }
     }
@@ -161,11 +177,15 @@ pub(super) fn attempts_grow(e: &Evidence) -> Outcome {
 
 /// I7: everything has come to an end.
 pub(super) fn at_rest(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("after the last heal every job comes to its end, and to the one that its story has");
+    let mut out = Outcome::new(
+        "after the last heal every job comes to its end, and to the one that its story has",
+    );
     out.look(e.rest.is_some(), || "the farm did not come to rest".to_owned());
     for job in &e.world.jobs {
         let ended = status(&job.status).is_some_and(JobStatus::is_terminal);
-        out.look(ended, || format!("job {} ({} {}) is {}", job.id, job.package, job.kind, job.status));
+        out.look(ended, || {
+            format!("job {} ({} {}) is {}", job.id, job.package, job.kind, job.status)
+        });
         let end = job.status.as_str();
         let why = || {
             let class = job.failure_class.as_deref().unwrap_or_default();

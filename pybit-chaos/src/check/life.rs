@@ -11,9 +11,13 @@ fn honest<'a>(e: &'a Evidence, event: &'a Event) -> bool {
 
 /// I16: retries.
 pub(super) fn retries(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("infrastructure retries stay below their cap; a build failure is not retried by itself");
+    let mut out = Outcome::new(
+        "infrastructure retries stay below their cap; a build failure is not retried by itself",
+    );
     for job in &e.world.jobs {
-        out.look(job.infra_retries <= RETRIES, || format!("job {}: {} retries", job.id, job.infra_retries));
+        out.look(job.infra_retries <= RETRIES, || {
+            format!("job {}: {} retries", job.id, job.infra_retries)
+        });
     }
     for attempt in e.world.attempts.iter().filter(|a| a.failure_class.as_deref() == Some("build")) {
         let last = e.world.job(attempt.job).is_some_and(|j| j.attempt == attempt.number);
@@ -24,14 +28,20 @@ pub(super) fn retries(e: &Evidence) -> Outcome {
 
 /// I17: pauses of blocked jobs.
 pub(super) fn dep_waits(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("a blocked job waits at least its pause, unless something was published for it").optional();
+    let mut out = Outcome::new(
+        "a blocked job waits at least its pause, unless something was published for it",
+    )
+    .optional();
     for events in e.world.events.values() {
         for pair in events.windows(2) {
             let [before, after] = pair else { continue };
             let woken = before.to_status == "Blocked" && after.to_status == "Waiting";
-            if woken && honest(e, before) && honest(e, after) && !after.cause.contains("published") {
+            if woken && honest(e, before) && honest(e, after) && !after.cause.contains("published")
+            {
                 let pause = (after.at - before.at) / 1000;
-                out.look(pause >= DEP_WAIT_MS - 50, || format!("job {}: woken after {pause} ms", after.job));
+                out.look(pause >= DEP_WAIT_MS - 50, || {
+                    format!("job {}: woken after {pause} ms", after.job)
+                });
             }
         }
     }
@@ -43,13 +53,20 @@ const RACE: i64 = 1_500_000;
 
 /// I18: the highest priority first.
 pub(super) fn priorities(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("no claim passed over a job of the same target with a higher priority that had waited since before");
+    let mut out = Outcome::new(
+        "no claim passed over a job of the same target with a higher priority that had waited since before",
+    );
     // When jobs that were never tried, blocked or paused waited: between their first and their second event.
-    let waits: Vec<_> = e.world.jobs.iter().filter_map(|job| {
-        let events = e.world.events.get(&job.id)?;
-        let (first, second) = (events.first()?, events.get(1)?);
-        (honest(e, first) && honest(e, second)).then_some((job, first.at, second.at))
-    }).collect();
+    let waits: Vec<_> = e
+        .world
+        .jobs
+        .iter()
+        .filter_map(|job| {
+            let events = e.world.events.get(&job.id)?;
+            let (first, second) = (events.first()?, events.get(1)?);
+            (honest(e, first) && honest(e, second)).then_some((job, first.at, second.at))
+        })
+        .collect();
     for (job, _, claimed) in waits.iter().filter(|(j, _, _)| j.attempt > 0) {
         let passed = waits.iter().find(|(other, since, until)| {
             other.priority > job.priority

@@ -35,6 +35,9 @@ pub(crate) struct Evidence {
     pub(crate) usage: BTreeMap<String, [Option<(u64, u64)>; 2]>,
     /// Ends of processes that no fault asked for.
     pub(crate) surprises: Vec<String>,
+    /// Connections that went through a proxy, and tricks that were played on one.
+    pub(crate) connections: u64,
+    pub(crate) played: u64,
     /// The run's first and last microsecond, by the wall clock of the harness.
     pub(crate) span: (i64, i64),
     /// Milliseconds from the last heal to rest, if it came to rest.

@@ -31,7 +31,8 @@ pub(super) fn cancelled_unpublished(e: &Evidence) -> Outcome {
 
 /// I12: one content for ever.
 pub(super) fn one_digest(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("each package, version and architecture was ever seen under one digest");
+    let mut out =
+        Outcome::new("each package, version and architecture was ever seen under one digest");
     for (seen, digests) in &e.observed.digests {
         out.look(digests.len() == 1, || format!("{seen:?} was seen as {digests:?}"));
     }
@@ -40,17 +41,23 @@ pub(super) fn one_digest(e: &Evidence) -> Outcome {
 
 /// I13: what is Done is published, and nothing else.
 pub(super) fn published(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("the repositories hold exactly the newest Done result of each package, as its accepted attempt built it");
+    let mut out = Outcome::new(
+        "the repositories hold exactly the newest Done result of each package, as its accepted attempt built it",
+    );
     let mut newest: BTreeMap<(String, String), (String, String, i64)> = BTreeMap::new();
-    for (job, attempt) in e.world.succeeded().filter(|(j, _)| j.kind == "binary" && j.status == "Done") {
+    for (job, attempt) in
+        e.world.succeeded().filter(|(j, _)| j.kind == "binary" && j.status == "Done")
+    {
         let version = job.version.clone().unwrap_or_default();
         let entry = newest.entry((job.suite.clone(), job.package.clone())).or_default();
         if version > entry.0 {
             *entry = (version, built(job, attempt), job.id);
         }
-        let done = e.world.events.get(&job.id).map_or(0, |events| {
-            events.iter().filter(|e| e.to_status == "Done").count()
-        });
+        let done = e
+            .world
+            .events
+            .get(&job.id)
+            .map_or(0, |events| events.iter().filter(|e| e.to_status == "Done").count());
         out.look(done == 1, || format!("job {} became Done {done} times", job.id));
     }
     for ((suite, package), (version, digest, job)) in &newest {
@@ -58,18 +65,23 @@ pub(super) fn published(e: &Evidence) -> Outcome {
         let (package, version) = (package.clone(), version.clone());
         let seen = Seen { suite, package, version, arch: e.arch.clone() };
         let there = e.observed.now.get(&seen);
-        out.look(there == Some(digest), || format!("job {job} is Done with {digest}, readers see {seen:?} as {there:?}"));
+        out.look(there == Some(digest), || {
+            format!("job {job} is Done with {digest}, readers see {seen:?} as {there:?}")
+        });
     }
     for seen in e.observed.now.keys() {
         let known = newest.get(&(seen.suite.to_owned(), seen.package.clone()));
-        out.look(known.is_some_and(|(v, _, _)| *v == seen.version), || format!("{seen:?} is published and no job is Done for it"));
+        out.look(known.is_some_and(|(v, _, _)| *v == seen.version), || {
+            format!("{seen:?} is published and no job is Done for it")
+        });
     }
     out
 }
 
 /// I14: readers never meet a broken index.
 pub(super) fn readable(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("at every poll the index was there and every listed file had its digest");
+    let mut out =
+        Outcome::new("at every poll the index was there and every listed file had its digest");
     out.looked_at = usize::try_from(e.observed.polls).unwrap_or(usize::MAX);
     out.findings.clone_from(&e.observed.wrong);
     out

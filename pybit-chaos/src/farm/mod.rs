@@ -66,7 +66,8 @@ fn with_port(url: &str, port: u16) -> Result<String, String> {
 }
 
 fn variable(name: &str) -> Result<String, String> {
-    std::env::var(name).map_err(|_| format!("{name} is not set: run this under `tools/services run --`"))
+    std::env::var(name)
+        .map_err(|_| format!("{name} is not set: run this under `tools/services run --`"))
 }
 
 /// The storage and transport of a farm, as they are configured.
@@ -162,11 +163,13 @@ impl Farm {
         let servers = if self.made.backends == Backends::PostgresRabbit { 2 } else { 1 };
         for n in 1..=servers {
             let port = free_port()?;
-            let text = config::web(&self.dir, &self.arch, port, &ground.storage, &ground.server_hints);
+            let text =
+                config::web(&self.dir, &self.arch, port, &ground.storage, &ground.server_hints);
             self.add(&format!("web-{n}"), &text, &["web"], true)?;
             self.lines.push(Proxy::open(port).await.map_err(|e| e.to_string())?);
             self.ports.push(port);
-            let api = Api::new(&format!("http://127.0.0.1:{port}"), None).map_err(|e| e.to_string())?;
+            let api =
+                Api::new(&format!("http://127.0.0.1:{port}"), None).map_err(|e| e.to_string())?;
             let start = Instant::now();
             while let Err(error) = api.ready().await {
                 if start.elapsed() > START {
@@ -217,10 +220,7 @@ impl Farm {
             argv.swap(1, 3);
             argv.swap(2, 3);
         }
-        let mut env = vec![(
-            "PYBIT_LOG".to_owned(),
-            "info,sqlx=warn,lapin=off".to_owned(),
-        )];
+        let mut env = vec![("PYBIT_LOG".to_owned(), "info,sqlx=warn,lapin=off".to_owned())];
         env.extend(self.clock_for(name));
         env.extend(self.made.env.iter().cloned());
         let spec = Spec { name: name.to_owned(), argv, env, dir: self.dir.clone() };

@@ -24,8 +24,7 @@ impl Service {
         let room = std::env::var("PYBIT_TEST_SERVICES")
             .map_err(|_| "run this under `tools/services run --`".to_owned())?;
         let room = PathBuf::from(room);
-        let mut service =
-            Self { name, room, user: name, argv: Vec::new(), env: Vec::new() };
+        let mut service = Self { name, room, user: name, argv: Vec::new(), env: Vec::new() };
         let proc = PathBuf::from(format!("/proc/{}", service.pid()?));
         let read = |file: &str| {
             let bytes = std::fs::read(proc.join(file)).map_err(|e| format!("{name}: {e}"))?;
@@ -73,7 +72,6 @@ impl Service {
     }
 
     /// Starts it as it was started before.
-    #[expect(clippy::zombie_processes, reason = "the guard of tools/services ends it")]
     pub(crate) fn start(&self) -> Result<(), String> {
         let home = self.room.join(self.name);
         if self.name == "rabbitmq" {
@@ -128,6 +126,5 @@ pub(crate) fn psql(url: &str, sql: &str) -> Result<String, String> {
 pub(crate) fn mount_tmpfs(at: &Path, mebibytes: u32) -> Result<(), String> {
     std::fs::create_dir_all(at).map_err(|e| e.to_string())?;
     let size = format!("size={mebibytes}m,mode=0755");
-    tool(&["mount", "-t", "tmpfs", "-o", &size, "pybit-chaos", &at.display().to_string()])
-        .map(drop)
+    tool(&["mount", "-t", "tmpfs", "-o", &size, "pybit-chaos", &at.display().to_string()]).map(drop)
 }

@@ -50,8 +50,17 @@ pub(super) async fn trace(farm: &Arc<Farm>, fault: &Fault, what: &str) -> Result
     let pid = pid.ok_or_else(|| format!("{name} was down"))?;
     let inject = format!("inject=fsync,fdatasync:{what}");
     let argv = [
-        "strace", "-f", "-qq", "-o", "/dev/null", "-p", &pid.to_string(), "-e",
-        "trace=fsync,fdatasync", "-e", &inject,
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-p",
+        &pid.to_string(),
+        "-e",
+        "trace=fsync,fdatasync",
+        "-e",
+        &inject,
     ]
     .map(str::to_owned);
     let mut strace = process::command(&argv).spawn().map_err(|e| format!("strace: {e}"))?;

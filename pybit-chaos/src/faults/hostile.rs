@@ -20,11 +20,16 @@ pub(super) async fn garbage(farm: &Arc<Farm>, fault: &Fault) -> Result<String, S
     let mut dice = Dice::new(fault.amount, "garbage");
     let mut sent = 0;
     for n in 0..10 {
-        let noise: Vec<u8> = (0..dice.within(1, 2000)).flat_map(|_| dice.next().to_le_bytes()).collect();
+        let noise: Vec<u8> =
+            (0..dice.within(1, 2000)).flat_map(|_| dice.next().to_le_bytes()).collect();
         let bytes: Vec<u8> = match n % 5 {
             0 => noise,
-            1 => b"POST /api/v1/submissions HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n{".to_vec(),
-            2 => b"POST /api/v1/client/claim HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}".to_vec(),
+            1 => {
+                b"POST /api/v1/submissions HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n{"
+                    .to_vec()
+            }
+            2 => b"POST /api/v1/client/claim HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+                .to_vec(),
             // The greeting of ZeroMQ, and then nonsense.
             3 => [&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0][..], &noise].concat(),
             _ => b"GET /../../etc/passwd HTTP/1.1\r\n\r\n".to_vec(),

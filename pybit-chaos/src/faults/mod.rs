@@ -63,7 +63,9 @@ async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
         Kind::KillTool => process::kill_tool(farm, fault).await,
         Kind::PauseServer => process::pause(farm, "web", fault).await,
         Kind::PauseClient => process::pause(farm, "client", fault).await,
-        Kind::KillBroker => process::kill_service(farm, farm.rabbitmq.as_ref(), farm.broker_port, fault).await,
+        Kind::KillBroker => {
+            process::kill_service(farm, farm.rabbitmq.as_ref(), farm.broker_port, fault).await
+        }
         Kind::KillDatabase => {
             process::kill_service(farm, farm.postgres.as_ref(), farm.database_port, fault).await
         }

@@ -43,6 +43,7 @@ async fn over(line: &Proxy, weather: Weather, fault: &Fault) {
 pub(super) fn kill_sockets(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
     let port = chosen(&farm.ports, fault)?;
     let filter = format!("sport = :{port}");
-    process::tool(&["ss", "-K", "-t", "state", "established", &filter])
-        .map(|said| format!("{} connections of port {port}", said.lines().count().saturating_sub(1)))
+    process::tool(&["ss", "-K", "-t", "state", "established", &filter]).map(|said| {
+        format!("{} connections of port {port}", said.lines().count().saturating_sub(1))
+    })
 }

@@ -174,7 +174,9 @@ impl Farm {
         log: &LogDigest,
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt };
-        let command = Command::Stopped(holder, Some(log.sha256.clone()));
+        // A confirmation does not wait for the last lines: the digest of a log that did not arrive whole would be of another.
+        let whole = self.check_log(id, attempt, log).await.is_ok();
+        let command = Command::Stopped(holder, whole.then(|| log.sha256.clone()));
         self.apply(id, &command).await.map(|(job, _)| job)
     }
 
