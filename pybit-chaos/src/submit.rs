@@ -17,7 +17,7 @@ use crate::builder::bytes::{sha256, source};
 use crate::plan::{Order, Plan, Story};
 
 /// A submitter gives up after this, and says so.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What a submitter was told.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -20,7 +20,11 @@ fn run(backends: &str, services: bool) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut words = Vec::new();
     if services {
-        words.extend([root.join("tools/services").display().to_string(), "run".into(), "--".into()]);
+        words.extend([
+            root.join("tools/services").display().to_string(),
+            "run".into(),
+            "--".into(),
+        ]);
     }
     let pybit = pybit().display().to_string();
     let own = ["run", "--jobs", "100", "--faults", "20", "--seed", "1", "--window-secs", "25"];

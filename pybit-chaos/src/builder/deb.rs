@@ -15,9 +15,9 @@ pub(super) fn package(name: &str, version: &str, arch: &str, about: &str, body: 
         [("debian-binary", &b"2.0\n"[..]), ("control.tar", &control), ("data.tar", &data)]
     {
         let mut header = String::new();
-        let _ = write!(
+        let _ = writeln!(
             header,
-            "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+            "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`",
             0,
             0,
             0,

@@ -99,8 +99,8 @@ impl Play {
             }
         }
         let source = Path::new(step.argv.last().map_or("", String::as_str));
-        let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let Some((package, version)) = stem.split_once('_') else { return Ok(Exit::Code(3)) };
+        let named = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let Some((package, version)) = named.split_once('_') else { return Ok(Exit::Code(3)) };
         if package.starts_with("chaos-f") {
             log.write(b"chaos-fails\n").await?;
             return Ok(Exit::Code(1));

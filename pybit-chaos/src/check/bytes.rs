@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::world::Attempt;
 use super::{Evidence, Outcome};
 use crate::builder::bytes;
 
@@ -27,49 +28,39 @@ pub(super) fn logs(e: &Evidence) -> Outcome {
         });
     }
     for attempt in &e.world.attempts {
-        let (job, number) = (attempt.job, attempt.number);
-        let Some(log) = e.logs.get(&(job, number)) else {
-            out.look(attempt.log_sha256.is_none(), || {
-                format!("job {job} attempt {number}: its log cannot be read")
-            });
-            continue;
-        };
-        if let Some(digest) = &attempt.log_sha256 {
-            out.look(bytes::sha256(log) == *digest, || {
-                format!("job {job} attempt {number}: {} bytes of log have another digest than the client's", log.len())
-            });
-        }
-        let text = String::from_utf8_lossy(log);
-        let known = bytes::log(job, u32::try_from(number).unwrap_or(0));
-        let binary = e.world.job(job).is_some_and(|j| j.kind == "binary");
-        match text.find("chaos-begin") {
-            Some(at) => {
-                let said = &text[at..];
-                // A build that was stopped or killed ends in the middle, and pybit's own words may follow.
-                let cut = known.bytes().zip(said.bytes()).take_while(|(a, b)| a == b).count();
-                let whole = said.starts_with(&known);
-                let ended = said.len() == cut
-                    || said[..cut].ends_with('\n')
-                    || !said[cut..].contains("chaos-");
-                out.look(whole || ended, || {
-                    format!(
-                        "job {job} attempt {number}: the log holds other words after {cut} bytes"
-                    )
-                });
-                let must = attempt.outcome.as_deref() == Some("succeeded");
-                out.look(whole || !must, || {
-                    format!("job {job} attempt {number} succeeded with a torn log")
-                });
-            }
-            None => {
-                let must = binary && attempt.outcome.as_deref() == Some("succeeded");
-                out.look(!must, || {
-                    format!("job {job} attempt {number} succeeded without its words")
-                });
-            }
-        }
+        log(e, attempt, &mut out);
     }
     out
+}
+
+/// The log of one attempt.
+fn log(e: &Evidence, attempt: &Attempt, out: &mut Outcome) {
+    let (job, number) = (attempt.job, attempt.number);
+    let name = format!("job {job} attempt {number}");
+    let Some(log) = e.logs.get(&(job, number)) else {
+        out.look(attempt.log_sha256.is_none(), || format!("{name}: its log cannot be read"));
+        return;
+    };
+    if let Some(digest) = &attempt.log_sha256 {
+        out.look(bytes::sha256(log) == *digest, || {
+            format!("{name}: {} bytes of log have another digest than the client's", log.len())
+        });
+    }
+    let text = String::from_utf8_lossy(log);
+    let known = bytes::log(job, u32::try_from(number).unwrap_or(0));
+    let succeeded = attempt.outcome.as_deref() == Some("succeeded");
+    if let Some(at) = text.find("chaos-begin") {
+        let said = &text[at..];
+        // A build that was stopped or killed ends in the middle, and pybit's own words may follow.
+        let cut = known.bytes().zip(said.bytes()).take_while(|(a, b)| a == b).count();
+        let whole = said.starts_with(&known);
+        let ended = said.get(cut..).is_some_and(|rest| !rest.contains("chaos-"));
+        out.look(whole || ended, || format!("{name}: the log holds other words after {cut} bytes"));
+        out.look(whole || !succeeded, || format!("{name} succeeded with a torn log"));
+    } else {
+        let binary = e.world.job(job).is_some_and(|j| j.kind == "binary");
+        out.look(!binary || !succeeded, || format!("{name} succeeded without its words"));
+    }
 }
 
 /// I10: files of results.
@@ -101,12 +92,13 @@ pub(super) fn files(e: &Evidence) -> Outcome {
                 format!("{name} has another digest")
             });
             let version = job.version.as_deref().unwrap_or_default();
-            let built = if stream.name.ends_with(".deb") {
+            let ending = stream.name.rsplit('.').next();
+            let built = if ending == Some("deb") {
                 let number = u32::try_from(attempt.number).unwrap_or(0);
                 bytes::binary(&job.package, version, &job.arch, job.id, number)
             } else {
                 let (text, _, tarball) = bytes::source(&job.package, version);
-                if stream.name.ends_with(".dsc") { text.into_bytes() } else { tarball }
+                if ending == Some("dsc") { text.into_bytes() } else { tarball }
             };
             out.look(found == built, || format!("{name} is not what the attempt built"));
         }

@@ -53,7 +53,7 @@ table!(Stream, "stream", {
     | upload
 });
 table!(Part, "stream_part", { stream: i64, start_at: i64, length: i64 | object });
-table!(Submission, "submission", { id: i64 | request, principal });
+table!(Submission, "submission", { principal: String | id, request });
 table!(Key, "idempotency", { key: String, submission: i64 | });
 
 /// A farm's database.

@@ -22,7 +22,7 @@ use process::{Process, Spec};
 use services::Service;
 
 /// How long the farm may take to stand.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// What a run is made with.
 #[derive(Debug, Clone)]

@@ -73,12 +73,6 @@ impl Process {
         self.child.as_ref().map(Child::id)
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.pid() {
-            let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
-        }
-    }
-
     /// Ends it as a crash would.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -52,12 +52,6 @@ impl Service {
         text.trim().parse().map_err(|e| format!("{}: {e}", self.name))
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        if let Ok(pid) = self.pid() {
-            process::signal(pid, signal);
-        }
-    }
-
     /// Ends it at once, with everything below it.
     pub(crate) fn kill(&self) {
         let Ok(pid) = self.pid() else { return };

@@ -34,11 +34,11 @@ pub(super) async fn garbage(farm: &Arc<Farm>, fault: &Fault) -> Result<String, S
             3 => [&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0][..], &noise].concat(),
             _ => b"GET /../../etc/passwd HTTP/1.1\r\n\r\n".to_vec(),
         };
-        let send = async {
+        let one = async {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
             stream.write_all(&bytes).await.ok()
         };
-        let gone = tokio::time::timeout(Duration::from_secs(1), send).await;
+        let gone = tokio::time::timeout(Duration::from_secs(1), one).await;
         sent += u32::from(matches!(gone, Ok(Some(()))));
     }
     Ok(format!("{sent} of 10 to port {port}"))
