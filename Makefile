@@ -17,18 +17,24 @@ PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
 BUILD_PACKAGES := build-essential libzmq3-dev pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
 SERVICE_PACKAGES := openssl postgresql rabbitmq-server
-TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) curl libdpkg-perl python3-packaging rpm subversion
+TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) curl faketime libdpkg-perl python3-packaging rpm strace subversion
 BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev librpm-dev
 DENY_VERSION := 0.20.2
 # The S3 server of the tests: docs/decisions/0008-s3-in-tests.md
 S3_VERSION := 0.14.1
+# make chaos: a run of the fault harness.
+JOBS ?= 1000
+FAULTS ?= 200
+SEED ?= 1
+BACKENDS ?= postgres+rabbitmq
 
-.PHONY: help demo clean-demo test sweep sequences mutations check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
+.PHONY: help demo clean-demo test sweep sequences mutations chaos check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
 	@echo 'make clean-demo     removes what the demo has written'
 	@echo 'make test           installs what the tests need and runs all of them'
+	@echo 'make chaos          a farm under a seeded schedule of faults: JOBS=1000 FAULTS=200 SEED=1 BACKENDS=postgres+rabbitmq|sqlite+zeromq'
 	@echo 'make sweep           ends every process at every named point (POINTS=a,b for some)'
 	@echo 'make sequences       a million random sequences of the state machine'
 	@echo 'make mutations       breaks twelve rules, one after the other, and sees a check notice each'
@@ -115,6 +121,12 @@ load: deps-build deps-services
 	$(CARGO) build --quiet --release
 	PYBIT_SERVICES_DURABLE=1 timeout 1200 tools/services run -- \
 	  $(or $(CARGO_TARGET_DIR),target)/release/pybit load $(if $(MEASURE),--measure $(MEASURE))
+
+# docs/chaos.md. Exit status 1 where an invariant does not hold; the directory of the run is kept then.
+chaos: deps-test
+	$(CARGO) build --quiet -p pybit -p pybit-chaos
+	$(if $(findstring postgres,$(BACKENDS)),tools/services run --) $(PYBIT)-chaos run \
+	  --jobs $(JOBS) --faults $(FAULTS) --seed $(SEED) --backends $(BACKENDS) --pybit $(PYBIT) $(CHAOS_ARGS)
 
 services: deps-services
 	@tools/services show

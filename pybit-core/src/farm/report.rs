@@ -176,7 +176,10 @@ impl Farm {
         log: &LogDigest,
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt };
-        let command = Command::Stopped(holder, Some(log.sha256.clone()));
+        // A confirmation does not wait for the last lines: the digest of a log that did not arrive whole would be of another.
+        let streams = self.inner.storage.streams(StreamOwner::Attempt { job: id, attempt }).await?;
+        let whole = check_log(&streams, log).is_ok();
+        let command = Command::Stopped(holder, whole.then(|| log.sha256.clone()));
         let (job, _) = self.apply(id, &command).await?;
         trial::crash_point("stopped_after_commit_before_reply");
         Ok(job)
