@@ -21,7 +21,7 @@ use pybit_core::{Error, ErrorKind, Result};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
-use sqlx::{Connection, Pool, Postgres, Transaction, query_with};
+use sqlx::{Connection, Pool, Postgres, SqlSafeStr, Transaction, query_with};
 
 pub use options::PostgresOptions;
 
@@ -109,6 +109,19 @@ async fn reach(connect: &PgConnectOptions, patience: Duration, shown: &str) -> R
     Err(Error::new(ErrorKind::Unsupported, message).with_op("open").with_code("storage_unsuitable"))
 }
 
+/// Begins a transaction in a task of its own, which ends whoever waits for it.
+///
+/// The driver (0.9.0) counts a transaction only after the server has answered: a caller that goes away before that leaves the
+/// connection in a transaction that nobody knows of, and what is written over it later is never committed.
+async fn begin_whole(
+    pool: &Pool<Postgres>,
+    begin: &'static str,
+) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let connection = pool.acquire().await?;
+    let begun = tokio::spawn(Transaction::begin(connection, Some(begin.into_sql_str())));
+    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
 impl Dialect for Postgres {
     const ENGINE: Engine = Engine::Postgres;
     // While one waits for the disk another one works.
@@ -143,11 +156,11 @@ impl Dialect for Postgres {
     }
 
     fn begin(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
-        pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").boxed()
+        begin_whole(pool, "BEGIN ISOLATION LEVEL READ COMMITTED").boxed()
     }
 
     fn begin_read(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
-        pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").boxed()
+        begin_whole(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").boxed()
     }
 
     fn take_turns(
