@@ -118,4 +118,5 @@ on_both! {
     files::parts_stay_whole,
     dropped::a_submission_is_recorded_whole_or_not_at_all,
     dropped::a_claim_that_was_given_up_gives_the_same_job_again,
+    dropped::no_connection_stays_in_a_transaction_that_was_given_up,
 }

@@ -115,10 +115,10 @@ async fn reach(connect: &PgConnectOptions, patience: Duration, shown: &str) -> R
 /// connection in a transaction that nobody knows of, and what is written over it later is never committed.
 async fn begin_whole(
     pool: &Pool<Postgres>,
-    begin: &'static str,
+    statement: &'static str,
 ) -> sqlx::Result<Transaction<'static, Postgres>> {
     let connection = pool.acquire().await?;
-    let begun = tokio::spawn(Transaction::begin(connection, Some(begin.into_sql_str())));
+    let begun = tokio::spawn(Transaction::begin(connection, Some(statement.into_sql_str())));
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
