@@ -8,7 +8,7 @@ use super::PYBIT;
 /// A process of the farm, killed with the test.
 #[derive(Debug)]
 pub(crate) struct Role {
-    child: Child,
+    pub(crate) child: Child,
     log: PathBuf,
 }
 
@@ -41,11 +41,6 @@ impl Role {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-
-    /// How it ended, once it has.
-    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
-        self.child.try_wait().unwrap()
     }
 
     /// Sends it a signal by its name: `STOP` lets it stand still, `CONT` go on.

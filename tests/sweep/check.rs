@@ -100,8 +100,8 @@ fn repository(farm: &Farm, detail: &Value) {
     let index = farm.index();
     let paragraph = index.split("\n\n").find(|p| p.starts_with(&format!("Package: {package}\n")));
     let field = |name: &str| {
-        let lines = paragraph.unwrap().lines();
-        lines.filter_map(|l| l.strip_prefix(name)).next().unwrap().trim().to_owned()
+        let mut lines = paragraph.unwrap().lines();
+        lines.find_map(|l| l.strip_prefix(name)).unwrap().trim().to_owned()
     };
     let file = site.join(Path::new(&field("Filename:")));
     assert_eq!(digest(&std::fs::read(&file).unwrap()), field("SHA256:"), "{}", file.display());

@@ -84,7 +84,10 @@ impl Stage {
     /// Starts the armed process again once it has ended as it was told; any other end is a failure.
     fn tend(&mut self) {
         let Some(role) = self.armed else { return };
-        let Some(status) = self.slot(role).as_mut().and_then(Role::ended) else { return };
+        let Some(status) = self.slot(role).as_mut().and_then(|r| r.child.try_wait().unwrap())
+        else {
+            return;
+        };
         assert_eq!(status.signal(), Some(ABORTED), "{role} ended by itself: {status}");
         self.armed = None;
         self.ended = true;
@@ -262,7 +265,7 @@ impl Stage {
         client.signal("TERM");
         client.signal("TERM");
         let mut client = self.slot("client").take().unwrap();
-        self.wait("the client's end", |_| client.ended());
+        self.wait("the client's end", |_| client.child.try_wait().unwrap());
         std::fs::write(gate, "").unwrap();
         self.start("client", &[]);
         self.done(&submission);

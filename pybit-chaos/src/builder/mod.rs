@@ -26,7 +26,7 @@ fn toolbox() -> Toolbox {
 /// Runs a client until it is asked to end.
 pub(crate) async fn run(config: &Path) -> Result<()> {
     let config = Config::load(Some(config))?;
-    let transport = pybit::roles::client_transport(&config).await?;
+    let transport = pybit::roles::client_transport(&config, &pybit::Backends::default()).await?;
     let asked = async {
         let asked = pybit::client::signalled(Duration::ZERO).await;
         asked.unwrap_or(Shutdown::Fast)
