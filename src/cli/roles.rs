@@ -21,7 +21,7 @@ pub(super) fn log_to_stderr(usual: &str) {
     let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
 }
 
-/// A test build says so before anything else, and what it was told to do wrong.
+/// A test build says before anything else what it was told to do wrong.
 pub(super) fn warn_of_trial() -> Result<()> {
     if let Some(told) = pybit_core::trial::said()? {
         tracing::error!("{told}");

@@ -55,9 +55,12 @@ pub(super) fn hints() -> Option<Faults> {
     orders().hints
 }
 
-pub(super) fn said() -> Result<String> {
+pub(super) fn said() -> Result<Option<String>> {
     let orders = Orders::read(|name| std::env::var(name).ok())?;
-    Ok(format!("TRIAL BUILD, not for use: it makes faults on request; told to {orders:?}"))
+    let told = orders != Orders::default();
+    Ok(told.then(|| {
+        format!("TRIAL BUILD, not for use: it makes faults on request; told to {orders:?}")
+    }))
 }
 
 fn refuse(variable: &str, text: &str, wanted: &str) -> Error {
