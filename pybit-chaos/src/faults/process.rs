@@ -68,21 +68,22 @@ pub(super) async fn kill_service(
 ) -> Result<String, String> {
     let service = service.ok_or("this farm has none")?;
     let pid = service.pid()?;
+    let children = process::below(pid);
     service.kill();
     wait(fault).await;
-    // A database whose children still run refuses to start: a supervisor tries again too.
-    let start = Instant::now();
-    while process::alive(pid) && start.elapsed() < Duration::from_secs(5) {
-        sleep(Duration::from_millis(50)).await;
+    // A database whose processes are still there refuses to start, and one that another fault has stopped does not go by itself.
+    for (child, _) in children {
+        process::signal(child, Signal::SIGKILL);
     }
-    for _ in 0..10 {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(90) {
         service.start()?;
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(20) {
+        while begun.elapsed() < Duration::from_secs(30) {
             if service.settle(port) {
                 return Ok(format!("pid {pid}"));
             }
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(200)).await;
             if service.pid().is_ok_and(|p| !process::alive(p)) {
                 break;
             }
