@@ -81,7 +81,7 @@ impl Service {
             );
         }
         argv.extend(self.argv.iter().cloned());
-        let child = command(&argv)
+        let mut child = command(&argv)
             .current_dir(&home)
             .env_clear()
             .envs(self.env.iter().cloned())
@@ -90,7 +90,10 @@ impl Service {
             .stderr(out)
             .spawn()
             .map_err(|e| format!("{}: {e}", self.name))?;
-        self.record(child.id())
+        let pid = child.id();
+        // Whoever ends it: until it is waited for, its number is taken, and PostgreSQL takes its own lock for another's.
+        std::thread::spawn(move || child.wait());
+        self.record(pid)
     }
 
     /// Keeps the pid where the guard of `tools/services` looks for it.
