@@ -119,6 +119,7 @@ impl Dialect for Sqlite {
         migrator([
             (1, "farm", include_str!("../../../migrations/sqlite/0001_farm.sql")),
             (2, "farm id", include_str!("../../../migrations/sqlite/0002_farm_id.sql")),
+            (3, "whole files", include_str!("../../../migrations/sqlite/0003_whole_files.sql")),
         ])
     }
 

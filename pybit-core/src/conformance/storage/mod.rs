@@ -100,6 +100,8 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         a_sealed_stream_is_one_object,
         a_reset_file_starts_again_from_0,
         unsealed_logs_are_those_of_ended_attempts,
+        complete_files_are_found_by_their_digest,
+        files_that_never_became_whole_are_given_up,
     }
     catalog {
         putting_a_target_twice_changes_its_weight,
