@@ -17,6 +17,7 @@ mod read;
 mod record;
 mod record_many;
 mod rows;
+mod taking;
 
 use async_trait::async_trait;
 use pybit_core::Result;
@@ -34,6 +35,7 @@ pub(super) use advance_many::Step;
 pub(super) use claim_many::Ask;
 pub(super) use record_many::Wish;
 pub(super) use rows::{job, target};
+pub(super) use taking::Taking;
 
 use super::group::Answer;
 use super::{Dialect, SqlStore};

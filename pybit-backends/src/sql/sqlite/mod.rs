@@ -120,6 +120,11 @@ impl Dialect for Sqlite {
             (1, "farm", include_str!("../../../migrations/sqlite/0001_farm.sql")),
             (2, "farm id", include_str!("../../../migrations/sqlite/0002_farm_id.sql")),
             (3, "whole files", include_str!("../../../migrations/sqlite/0003_whole_files.sql")),
+            (
+                4,
+                "counts by statement",
+                include_str!("../../../migrations/sqlite/0004_counts_by_statement.sql"),
+            ),
         ])
     }
 

@@ -15,6 +15,7 @@ mod many;
 mod packages;
 mod streams;
 mod submissions;
+mod together;
 
 pub(super) use accounts::*;
 pub(super) use attempts::*;
@@ -26,6 +27,7 @@ pub(super) use many::*;
 pub(super) use packages::*;
 pub(super) use streams::*;
 pub(super) use submissions::*;
+pub(super) use together::*;
 
 use super::statement::Statement;
 
