@@ -21,6 +21,9 @@ const BEGUN: Notes = Notes {
     apart: &[(&sql::ATTEMPTS_ADD, 0), (&sql::LOGS_ADD, 0), (&sql::EVENTS_ADD, 1)],
 };
 
+/// Jobs that are looked at beyond those that are wanted: what others choose meanwhile.
+const SPARE: usize = 16;
+
 /// A claim and when it was asked.
 pub(in crate::sql) type Ask = (Claim, Timestamp);
 
@@ -37,7 +40,7 @@ pub(super) async fn claim<D: Dialect>(
     let others = store.taking.now();
     for target in taken.iter().flat_map(|n| &asks[*n].0.offers) {
         if !waiting.contains_key(target) {
-            let most = taken.len() + others.len();
+            let most = taken.len() + others.len() + SPARE;
             let found = candidates::<D>(&mut reader, target, asks, most).await?;
             waiting.insert(target, found);
         }
