@@ -188,7 +188,7 @@ fn keyed(request: RequestBuilder, key: Option<&str>) -> RequestBuilder {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as a function argument of Option::map")]
-fn text(value: impl ToString) -> String {
+pub(super) fn text(value: impl ToString) -> String {
     value.to_string()
 }
 

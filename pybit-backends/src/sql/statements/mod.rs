@@ -124,6 +124,7 @@ pub static ALL: &[&Statement] = &[
     &JOBS_PLANNED,
     &JOBS_BLOCKED,
     &JOBS_UPLOADED,
+    &JOBS_UNPUBLISHABLE,
     &COUNTS,
     &LEASES,
     &DUE_ROUTES,

@@ -44,6 +44,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         leases_are_those_of_held_jobs,
         blocked_jobs_come_oldest_first,
         uploaded_jobs_are_those_of_the_suite,
+        what_nobody_publishes_is_found,
     }
     queue {
         due_routes_come_once_each,
