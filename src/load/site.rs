@@ -136,8 +136,8 @@ impl Site {
         let token = dir.path().join("data/admin.token");
         let open = || Api::new(&url, Some(&Secret::read(&token)?));
         let admin = until_ready(open, &server, START).await?;
-        let served = served(port, database.as_ref(), servers, kind);
-        let own = Own { dir, database, hints, served, server: Some(server) };
+        let programs = served(port, database.as_ref(), servers, kind);
+        let own = Own { dir, database, hints, served: programs, server: Some(server) };
         let targets = SUITES.iter().flat_map(|suite| ["amd64", "arm64"].map(|arch| (suite, arch)));
         let target = |(suite, arch): (&&str, &str)| {
             Ok(Target {

@@ -109,7 +109,7 @@ async fn plan(connection: &mut PgConnection, statement: &Statement) -> String {
 /// parameters, so these do not matter.
 fn params(statement: &Statement) -> Vec<&'static str> {
     let mut params = vec!["NULL"; statement.params()];
-    if statement.name().starts_with("jobs") && statement.is_planned_anew() {
+    if statement.name().starts_with("jobs") && statement.is_planned_anew() && params.len() > 8 {
         (params[7], params[8]) = ("30000", "50");
     }
     match statement.name() {

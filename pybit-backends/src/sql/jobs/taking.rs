@@ -50,7 +50,7 @@ mod tests {
     fn what_one_takes_the_other_does_not_choose_until_it_is_over() {
         let taking = Taking::default();
         let first = |among: &BTreeSet<JobId>| {
-            (1..).map(JobId).find(|id| !among.contains(id)).into_iter().collect()
+            (1..10).map(JobId).find(|id| !among.contains(id)).into_iter().collect()
         };
         let (one, two) = (taking.take(first), taking.take(first));
         assert_eq!(taking.now(), BTreeSet::from([JobId(1), JobId(2)]));

@@ -123,7 +123,9 @@ macro_rules! jobs_contested {
 }
 
 /// Which of the planned jobs meet others of their package: those that the version rules refuse or that supersede any.
-pub(in crate::sql) static JOBS_CONTESTED: Statement = by_rows!("jobs_contested", 1, jobs_contested);
+/// A plan from the farm's first moment takes any index for as good as any other, and is kept.
+pub(in crate::sql) static JOBS_CONTESTED: Statement =
+    by_rows!("jobs_contested", 1, jobs_contested).planned_anew();
 
 macro_rules! keys_known {
     ($rows:literal, $b:literal, $ytes:literal, $t:literal, $ime:literal) => {
