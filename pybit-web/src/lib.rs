@@ -24,6 +24,8 @@ pub mod config;
 mod error;
 mod follow;
 mod front;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod hooks;
 mod json;
 mod known;
