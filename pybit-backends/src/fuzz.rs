@@ -11,9 +11,9 @@ use pybit_core::version::VersionOrder;
 
 use crate::deb::{DebFormat, DebVersions, read_changes};
 use crate::python::PythonVersions;
-use crate::rpm::RpmVersions;
 #[cfg(feature = "rabbitmq")]
 pub use crate::rabbitmq::fuzz_command;
+use crate::rpm::RpmVersions;
 #[cfg(feature = "zeromq")]
 pub use crate::zeromq::fuzz_frame;
 

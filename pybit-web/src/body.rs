@@ -1,7 +1,7 @@
 //! Request bodies: counted while they arrive, so that a length that lies costs no memory.
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use poem::http::{HeaderMap, StatusCode, header};
 use poem::{Body, Request};
 use serde::de::DeserializeOwned;
@@ -17,6 +17,9 @@ const FORM: usize = 64 << 10;
 pub(crate) const PIECE: usize = 8 << 20;
 /// The longest piece of a log, in bytes.
 pub(crate) const LOG_PIECE: usize = 1 << 20;
+
+/// Bytes of a refused body that are read all the same.
+const DRAINED: usize = 1 << 30;
 
 /// Reads a JSON body strictly; 415 where it is not declared as JSON.
 pub(crate) async fn json<T: DeserializeOwned>(request: &mut Request) -> ApiResult<T> {
@@ -66,12 +69,34 @@ pub(crate) async fn bytes(request: &mut Request, most: usize) -> ApiResult<Bytes
     Ok(read.freeze())
 }
 
+/// A body as it arrives; 415 where it is compressed.
+pub(crate) fn stream(
+    request: &mut Request,
+) -> ApiResult<impl Stream<Item = std::io::Result<Bytes>> + use<>> {
+    refuse_encoded(request.headers())?;
+    Ok(request.take_body().into_bytes_stream())
+}
+
+/// Reads what is left of a refused body, so that its sender, who may read nothing before it has sent everything, gets to
+/// the answer. A sender that goes on and on is cut off.
+pub(crate) async fn drain(request: &mut Request) {
+    let mut chunks = std::pin::pin!(request.take_body().into_bytes_stream());
+    let mut read = 0;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        read += chunk.len();
+        if read > DRAINED {
+            return;
+        }
+    }
+}
+
 /// Whether the request declares that it has no body.
 pub(crate) fn is_absent(headers: &HeaderMap) -> bool {
     !headers.contains_key(header::TRANSFER_ENCODING) && declared_length(headers).unwrap_or(0) == 0
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
+/// The length that the request declares.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::app::AppState;
-use crate::streams;
+use crate::{dput, streams};
 
 /// The outbox is looked at this often even when nothing was announced here: another server may have filled it and died.
 const DISPATCH: Duration = Duration::from_secs(1);
@@ -132,6 +132,7 @@ impl Trouble {
 
 /// Removes pieces that no stream names: a server was killed between the piece and its row.
 async fn clean(state: &AppState) -> Result<usize> {
+    dput::expire(state).await?;
     let now = state.farm.clock().now();
     let day = i64::try_from(ORPHANED.as_micros()).unwrap_or(i64::MAX);
     let before = Timestamp::from_micros(now.as_micros().saturating_sub(day));
@@ -186,7 +187,7 @@ mod tests {
         );
         let blobs = Blobs::open(&Settings::url("memory:")).unwrap();
         let stopping = tokio_util::sync::CancellationToken::new();
-        let state = AppState::new(farm, blobs, WebConfig::default(), stopping).unwrap();
+        let state = AppState::new(farm, blobs, None, WebConfig::default(), stopping).unwrap();
         let file = FileSpec { name: "a".parse().unwrap(), size: 2, sha256: "0".repeat(64) };
         let storage = state.farm.storage();
         let upload = storage.new_upload("ann", &[file], now).await.unwrap();
