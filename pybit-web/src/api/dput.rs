@@ -1,14 +1,15 @@
 //! `PUT /dput/{path}`: the HTTP target of `dput` and `dput-ng`.
 
-use poem::Response;
+use hyper::ext::ReasonPhrase;
 use poem::http::StatusCode;
+use poem::{IntoResponse, Response};
 use pybit_core::model::{FileName, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::call::{Call, created, json};
 use crate::dput::{Staging, arrived};
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult};
 
 /// The longest description that is read, in bytes.
 const LONGEST: usize = 1 << 20;
@@ -25,12 +26,24 @@ pub(crate) struct DputReply {
 
 /// `PUT /dput/{path}`
 pub(crate) async fn put(mut call: Call) -> ApiResult<Response> {
-    let received = receive(&mut call).await;
-    if received.is_err() {
-        // dput reads no answer before it has sent everything.
-        call.drain().await;
+    match receive(&mut call).await {
+        Ok(response) => Ok(response),
+        Err(refusal) => {
+            // dput reads no answer before it has sent everything.
+            call.drain().await;
+            Ok(told(refusal))
+        }
     }
-    received
+}
+
+/// A refusal whose reason stands in the status line, too: dput shows nothing else.
+fn told(refusal: ApiError) -> Response {
+    let reason = ReasonPhrase::try_from(refusal.message().as_bytes().to_vec());
+    let mut response = refusal.into_response();
+    if let Ok(reason) = reason {
+        response.extensions_mut().insert(reason);
+    }
+    response
 }
 
 async fn receive(call: &mut Call) -> ApiResult<Response> {
