@@ -208,7 +208,7 @@ fn what_dput_ng_uploads_is_built_and_published() {
     });
     std::fs::write(home.join("profiles/farm.json"), profile.to_string()).unwrap();
     let dput_ng = |changes: &Path| {
-        let mut command = site.keys.command("python3");
+        let mut command = site.keys.command("/usr/bin/python3");
         command.arg(dir.join("usr/bin/dput")).arg("farm").arg(changes).stdin(Stdio::null());
         command.output().unwrap()
     };
