@@ -108,11 +108,6 @@ impl Call {
         body::stream(&mut self.request)
     }
 
-    /// Reads what is left of the body and forgets it.
-    pub(crate) async fn drain(&mut self) {
-        body::drain(&mut self.request).await;
-    }
-
     /// The body as it is, at most `most` bytes.
     pub(crate) async fn bytes(&mut self, most: usize) -> ApiResult<Bytes> {
         body::bytes(&mut self.request, most).await

@@ -161,7 +161,7 @@ impl Endpoint for Guarded {
             Err(refusal) => {
                 // dput learns only from the answer that a password is asked for, and sends the whole file before.
                 if matches!(access, Access::Hook(_)) {
-                    body::drain(&mut request).await;
+                    body::drain(request.take_body().into_bytes_stream()).await;
                 }
                 Err(refusal)
             }

@@ -189,7 +189,7 @@ fn what_dput_uploads_is_built_and_published() {
 fn what_dput_ng_uploads_is_built_and_published() {
     let site = Site::new("");
     let (_client, _watcher) = (site.farm.client("one"), site.farm.watcher());
-    // It cannot be installed beside dput: unpacked, with its own files as the user's.
+    // It cannot be installed beside dput: unpacked, its own files as the skeleton that it looks for where it runs.
     let dir = site.keys.path().join("dput-ng");
     std::fs::create_dir(&dir).unwrap();
     let fetched =
@@ -197,7 +197,7 @@ fn what_dput_ng_uploads_is_built_and_published() {
     assert!(fetched.status.success(), "{}", said(&fetched));
     let package = std::fs::read_dir(&dir).unwrap().next().unwrap().unwrap().path();
     assert!(Command::new("dpkg").arg("-x").args([&package, &dir]).status().unwrap().success());
-    let home = site.keys.path().join(".dput.d");
+    let home = dir.join("skel");
     for place in ["usr/share/dput-ng", "etc/dput.d"] {
         let copy = Command::new("cp").args(["-rT", "--"]).arg(dir.join(place)).arg(&home).status();
         assert!(copy.unwrap().success());
@@ -210,7 +210,7 @@ fn what_dput_ng_uploads_is_built_and_published() {
     let dput_ng = |changes: &Path| {
         let mut command = site.keys.command("/usr/bin/python3");
         command.arg(dir.join("usr/bin/dput")).arg("farm").arg(changes).stdin(Stdio::null());
-        command.output().unwrap()
+        command.current_dir(&dir).output().unwrap()
     };
     let done = dput_ng(&site.upload("pybit-ng", "1.0", "bookworm", &site.ann));
     assert!(done.status.success(), "{}", said(&done));

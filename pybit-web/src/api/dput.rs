@@ -1,13 +1,17 @@
 //! `PUT /dput/{path}`: the HTTP target of `dput` and `dput-ng`.
 
+use std::pin::{Pin, pin};
+
+use bytes::Bytes;
+use futures_util::Stream;
 use hyper::ext::ReasonPhrase;
-use poem::http::StatusCode;
 use poem::{IntoResponse, Response};
 use pybit_core::model::{FileName, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::call::{Call, created, json};
+use crate::body;
+use crate::call::{Call, created};
 use crate::dput::{Staging, arrived};
 use crate::error::{ApiError, ApiResult};
 
@@ -26,11 +30,12 @@ pub(crate) struct DputReply {
 
 /// `PUT /dput/{path}`
 pub(crate) async fn put(mut call: Call) -> ApiResult<Response> {
-    match receive(&mut call).await {
+    let mut body = pin!(call.stream()?);
+    match receive(&call, body.as_mut()).await {
         Ok(response) => Ok(response),
         Err(refusal) => {
             // dput reads no answer before it has sent everything.
-            call.drain().await;
+            body::drain(body).await;
             Ok(told(refusal))
         }
     }
@@ -46,27 +51,25 @@ fn told(refusal: ApiError) -> Response {
     response
 }
 
-async fn receive(call: &mut Call) -> ApiResult<Response> {
+async fn receive(
+    call: &Call,
+    body: Pin<&mut impl Stream<Item = std::io::Result<Bytes>>>,
+) -> ApiResult<Response> {
     let name: FileName = call.name("path")?;
-    let state = call.state.clone();
-    let who = call.who()?.clone();
-    let staging = Staging::of(&state, &who);
+    let (state, who) = (&call.state, call.who()?);
+    let staging = Staging::of(state, who);
     if !state.dput.is_description(&name)? {
-        let declared = call.declared_length();
-        staging.take(&name, declared, call.stream()?).await?;
+        staging.take(&name, call.declared_length(), body).await?;
         let message = format!("{name} waits for its .changes");
         return created(&DputReply { submission: None, message });
     }
-    let description = call.bytes(LONGEST).await?;
-    let (upload, recorded) = arrived(&state, &staging, &description).await?;
-    let id = recorded.submission.id;
+    let description = body::collect(body, LONGEST, 0).await?;
+    let (upload, recorded) = arrived(state, &staging, &description).await?;
+    let (id, jobs) = (recorded.submission.id, recorded.jobs.len());
     let message = format!(
-        "{} {} of {} is submission {id} with {} jobs",
-        upload.package,
-        upload.version,
-        upload.signer,
-        recorded.jobs.len()
+        "{} {}, signed by {}, is submission {id} with {jobs} jobs",
+        upload.package, upload.version, upload.signer,
     );
-    tracing::info!(submission = %id, signer = %upload.signer, sender = who.name, "{message}");
-    json(StatusCode::CREATED, &DputReply { submission: Some(id), message })
+    tracing::info!(sender = who.name, "{message}");
+    created(&DputReply { submission: Some(id), message })
 }
