@@ -228,17 +228,17 @@ fn an_upload_is_refused_with_the_key_and_the_reason() {
     let good = site.upload("pybit-bad", "1.0", "bookworm", &site.ann);
 
     let unsigned = site.unsigned("pybit-bad", "1.1", "bookworm", "--build=source");
-    assert_refused(&site.put_all(&unsigned), 403, "unsigned", "debsign");
+    assert_refused(&site.put_all(&unsigned), 422, "unsigned", "debsign");
     let eves = site.upload("pybit-bad", "1.2", "bookworm", &site.eve);
-    assert_refused(&site.put_all(&eves), 403, "unknown_key", &site.eve);
+    assert_refused(&site.put_all(&eves), 422, "unknown_key", &site.eve);
     let anns = site.upload("pybit-bad", "1.3", "trixie", &site.ann);
-    assert_refused(&site.put_all(&anns), 403, "unknown_key", &site.ann);
+    assert_refused(&site.put_all(&anns), 422, "unknown_key", &site.ann);
     let closed = site.upload("pybit-bad", "1.4", "sid", &site.ann);
-    assert_refused(&site.put_all(&closed), 403, "suite_closed", "the suite sid");
+    assert_refused(&site.put_all(&closed), 422, "suite_closed", "the suite sid");
     let text = std::fs::read_to_string(&good).unwrap();
     let changed = text.replace("Urgency: medium", "Urgency: high");
     let answer = site.put(&name_of(&good), changed.as_bytes());
-    assert_refused(&answer, 403, "bad_signature", &site.ann[24..]);
+    assert_refused(&answer, 422, "bad_signature", &site.ann[24..]);
 
     // The .dsc is not the one that was signed with the .changes; then it is not there; then it is right.
     let dsc = good.with_file_name("pybit-bad_1.0.dsc");

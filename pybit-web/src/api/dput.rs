@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use bytes::Bytes;
 use futures_util::Stream;
 use hyper::ext::ReasonPhrase;
+use poem::http::StatusCode;
 use poem::{IntoResponse, Response};
 use pybit_core::model::{FileName, SubmissionId};
 use serde::Serialize;
@@ -41,10 +42,14 @@ pub(crate) async fn put(mut call: Call) -> ApiResult<Response> {
     }
 }
 
-/// A refusal whose reason stands in the status line, too: dput shows nothing else.
+/// A refusal as these tools understand it: its reason stands in the status line, too, as dput shows nothing else; and it is
+/// never 403, after which dput-ng goes on with the next file and ends with success.
 fn told(refusal: ApiError) -> Response {
     let reason = ReasonPhrase::try_from(refusal.message().as_bytes().to_vec());
     let mut response = refusal.into_response();
+    if response.status() == StatusCode::FORBIDDEN {
+        response.set_status(StatusCode::UNPROCESSABLE_ENTITY);
+    }
     if let Ok(reason) = reason {
         response.extensions_mut().insert(reason);
     }

@@ -12,7 +12,6 @@ use sha2::{Digest, Sha256};
 use super::{DputSuite, Staging};
 use crate::api::uploads::check_files;
 use crate::app::AppState;
-use crate::body;
 use crate::error::{ApiError, ApiResult};
 use crate::streams;
 
@@ -42,7 +41,7 @@ pub(crate) async fn arrived(
     let who = principal(&upload.signer);
     let id = declare(state, &who, &upload.files).await?;
     for file in &upload.files {
-        copy(state, staging, id, file).await?;
+        hand_over(state, staging, id, file).await?;
     }
     let recorded = submit(state, &who, suite, &upload, id, &source).await?;
     staging.forget(&upload.files).await;
@@ -90,25 +89,17 @@ async fn declare(state: &AppState, who: &Principal, files: &[FileSpec]) -> Resul
     Ok(state.farm.storage().new_upload(&who.name, files, now).await?.id)
 }
 
-/// Copies a waiting file into the upload, where its digest is compared.
-async fn copy(
+/// Gives a waiting file to the upload, where its digest is compared.
+async fn hand_over(
     state: &AppState,
     staging: &Staging<'_>,
     upload: UploadId,
     file: &FileSpec,
 ) -> ApiResult<()> {
-    let mut offset = 0;
-    loop {
-        let stream =
-            streams::file_of(state, StreamOwner::Upload(upload), file.name.as_str()).await?;
-        let stream = stream.ok_or_else(|| Error::internal("a declared file has a stream"))?;
-        let end = file.size.min(offset + body::PIECE as u64);
-        let piece = staging.read(&file.name, offset, end).await?;
-        offset = streams::append(state, stream, offset, &piece).await?;
-        if offset >= file.size {
-            return Ok(());
-        }
-    }
+    let owner = StreamOwner::Upload(upload);
+    let stream = streams::file_of(state, owner, file.name.as_str()).await?;
+    let stream = stream.ok_or_else(|| Error::internal("a declared file has a stream"))?;
+    streams::adopt(state, stream, &staging.object(&file.name)).await
 }
 
 async fn submit(

@@ -2,6 +2,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `adopt` | takes an object that is here already |
 //! | `append` | takes a piece; compares what was sent again |
 //! | `complete` | turns a whole file's pieces into one checked object |
 //! | `read` | reads from any offset, wherever the bytes lie |
@@ -9,6 +10,7 @@
 //! | `archive`, `frames` | keeps an ended log compressed, readable from any offset |
 //! | `hub` | wakes the followers of a log |
 
+mod adopt;
 mod append;
 mod archive;
 mod complete;
@@ -17,6 +19,7 @@ mod hub;
 mod merge;
 mod read;
 
+pub(crate) use adopt::adopt;
 pub(crate) use append::append;
 pub(crate) use archive::archive_ended;
 pub(crate) use complete::Completions;
