@@ -58,6 +58,21 @@ impl Call {
         self.request.raw_path_param(name).unwrap_or_default()
     }
 
+    /// The request's `Idempotency-Key`, where it has one.
+    pub(crate) fn idempotency_key(&self) -> ApiResult<Option<String>> {
+        let bad = |why| ApiError::malformed("invalid_idempotency_key", why);
+        match self.headers("idempotency-key") {
+            0 => return Ok(None),
+            1 => {}
+            _ => return Err(bad("there is more than one Idempotency-Key")),
+        }
+        let key = self.header("idempotency-key").unwrap_or_default();
+        if (1..=200).contains(&key.len()) && key.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Ok(Some(key.to_owned()));
+        }
+        Err(bad("the Idempotency-Key must be 1 to 200 printable characters"))
+    }
+
     /// A header's value, where it is printable.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.request.header(name)

@@ -36,6 +36,7 @@ mod open_files;
 mod openapi;
 mod operation;
 mod pages;
+mod private_file;
 mod repositories;
 mod router;
 mod serve;

@@ -136,7 +136,7 @@ fn of_build_clients() -> Vec<Operation> {
 fn of_watchers() -> Vec<Operation> {
     use Access as A;
     vec![
-        get("/api/v1/repositories/{name}/uploaded", A::PUBLISH, run!(watcher::uploaded), "Results to publish").query(&["wait_ms"]).lists::<UploadedSet>(),
+        get("/api/v1/repositories/{name}/uploaded", A::PUBLISH, run!(watcher::uploaded), "Results to publish").query(&["wait_ms", "after"]).lists::<UploadedSet>(),
         Operation::new("PUT", "/api/v1/repositories/{name}/key", A::PUBLISH, run!(watcher::put_key), "Tells key and address of a repository").takes::<RepositoryKey>().gives_nothing(),
         get("/repositories/{name}/{path...}", A::All, run!(repositories::file), "A published repository's file").gives_raw("application/octet-stream"),
     ]

@@ -91,12 +91,18 @@ async fn hot_statements_use_the_index_made_for_them() {
         ("jobs_in_status", "SEARCH job USING INDEX job_by_status (status=? AND id<?)"),
         ("jobs_in_suite", "SEARCH job USING INDEX job_by_suite (suite=?"),
         ("jobs_of_arch", "SEARCH job USING INDEX job_by_arch (arch=? AND id<?)"),
-        ("jobs_uploaded", "SEARCH job USING INDEX job_uploaded (dist=? AND suite=? AND format=?)"),
-        ("jobs_blocked", "SEARCH job USING INDEX job_by_status (status=?)"),
+        (
+            "jobs_uploaded",
+            "SEARCH job USING INDEX job_uploaded (dist=? AND suite=? AND format=? AND id>?)",
+        ),
+        ("jobs_unpublishable", "SEARCH job USING INDEX job_by_status (status=?)"),
+        ("jobs_blocked", "SEARCH job USING INDEX job_by_status (status=? AND id>?)"),
         ("leases", "SEARCH job USING INDEX job_by_status (status=?)"),
         ("held_by_client", "SEARCH job USING INDEX job_held (client=? AND status=?)"),
         ("clients", "SEARCH job USING COVERING INDEX job_held (client=? AND status=?)"),
         ("logs_to_seal", "stream_log_to_seal"),
+        ("objects_of", "SEARCH stream USING INDEX stream_whole (sha256=?)"),
+        ("files_unfinished", "stream_unfinished"),
         ("parts", "SEARCH stream_part USING PRIMARY KEY (stream=? AND start_at>?)"),
     ];
     for (name, step) in wanted {

@@ -3,7 +3,7 @@
 //! | object | what |
 //! |---|---|
 //! | `parts/STREAM/OFFSET-NONCE` | one appended piece |
-//! | `blobs/AA/SHA256` | a finished file, by its digest |
+//! | `blobs/AA/SHA256-NONCE` | a finished file, by its digest |
 //! | `logs/JOB/ATTEMPT-NONCE.zst` | an ended log |
 //! | `dput/TOKEN/NAME` | a file that waits for its `.changes` |
 //!
@@ -28,7 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use pybit_core::clock::Timestamp;
@@ -173,14 +174,19 @@ impl Blobs {
         Writer::new(self.clone(), object)
     }
 
-    /// Every object below `prefix` that was last written before `before`.
-    pub(crate) async fn older(&self, prefix: &str, before: Timestamp) -> Result<Vec<String>> {
+    /// Every object below `prefix` that was last written before `before`, as the store lists them: there may be millions.
+    pub(crate) fn older(
+        &self,
+        prefix: &'static str,
+        before: Timestamp,
+    ) -> BoxStream<'static, Result<String>> {
+        let shown = Arc::clone(&self.shown);
         let all = self.store.list(Some(&Path::from(prefix)));
-        let old = all.try_filter_map(|meta| async move {
+        let old = all.try_filter_map(move |meta| async move {
             let old = meta.last_modified.timestamp_micros() < before.as_micros();
             Ok(old.then(|| meta.location.to_string()))
         });
-        old.try_collect().await.map_err(|e| self.failure("list", prefix, e))
+        old.map_err(move |e| failure(&shown, "list", prefix, e)).boxed()
     }
 
     /// Every object below `prefix`, with its length in bytes.

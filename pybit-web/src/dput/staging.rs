@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{FileName, FileSpec, Principal};
 use pybit_core::{Error, ErrorKind, Result};
@@ -149,7 +149,7 @@ pub(crate) async fn expire(state: &AppState) -> Result<usize> {
     let patience = i64::try_from(patience).unwrap_or(i64::MAX);
     let now = state.farm.clock().now().as_micros();
     let before = Timestamp::from_micros(now.saturating_sub(patience));
-    let old = state.blobs.older(ROOM, before).await?;
+    let old: Vec<String> = state.blobs.older(ROOM, before).try_collect().await?;
     let count = old.len();
     state.blobs.discard(old).await;
     Ok(count)
@@ -157,4 +157,67 @@ pub(crate) async fn expire(state: &AppState) -> Result<usize> {
 
 fn digest(text: &str) -> String {
     hex::encode(Sha256::digest(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::stream;
+    use pybit_core::clock::{Clock, ManualClock, SystemClock};
+    use pybit_core::memory::{MemoryStorage, MemoryTransport};
+    use pybit_core::model::{Grant, Role};
+    use pybit_core::settings::Settings;
+    use pybit_core::{Farm, Policy};
+
+    use super::*;
+    use crate::blobs::Blobs;
+    use crate::config::WebConfig;
+
+    fn state(clock: &Arc<ManualClock>) -> AppState {
+        let farm = Farm::with_policy(
+            Arc::new(MemoryStorage::default()),
+            Arc::new(MemoryTransport::default()),
+            [],
+            Arc::clone(clock) as Arc<dyn Clock>,
+            Policy::default(),
+        );
+        let blobs = Blobs::open(&Settings::url("memory:")).unwrap();
+        let stopping = tokio_util::sync::CancellationToken::new();
+        AppState::new(farm, blobs, None, WebConfig::default(), stopping).unwrap()
+    }
+
+    fn principal(name: &str) -> Principal {
+        Principal { name: name.to_owned(), grant: Grant { role: Role::Submit, client: None } }
+    }
+
+    fn body(
+        pieces: Vec<std::io::Result<&'static str>>,
+    ) -> impl Stream<Item = std::io::Result<Bytes>> {
+        stream::iter(pieces).map(|piece| piece.map(|text| Bytes::from_static(text.as_bytes())))
+    }
+
+    #[tokio::test]
+    async fn files_wait_for_a_day_and_each_for_its_own_token() {
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let state = state(&clock);
+        let (ann, bob) = (principal("ann"), principal("bob"));
+        let (ann, bob) = (Staging::of(&state, &ann), Staging::of(&state, &bob));
+        let name: FileName = "x_1.0~rc1.dsc".parse().unwrap();
+        ann.take(&name, Some(5), body(vec![Ok("wai"), Ok("ts")])).await.unwrap();
+        let listed = |size| [FileSpec { name: name.clone(), size, sha256: "0".repeat(64) }];
+        ann.check(&listed(5)).await.unwrap();
+        assert_eq!(ann.read(&name, 0, 5).await.unwrap(), "waits");
+        assert_eq!(ann.check(&listed(6)).await.unwrap_err().code(), "file_differs");
+        assert_eq!(bob.check(&listed(5)).await.unwrap_err().code(), "files_missing");
+
+        let broken = body(vec![Ok("half"), Err(std::io::ErrorKind::ConnectionReset.into())]);
+        assert_eq!(ann.take(&name, Some(9), broken).await.unwrap_err().code(), "cut_off");
+        assert_eq!(ann.read(&name, 0, 5).await.unwrap(), "waits", "a cut off file is none");
+
+        assert_eq!(expire(&state).await.unwrap(), 0);
+        clock.advance(Duration::from_hours(25));
+        assert_eq!(expire(&state).await.unwrap(), 1);
+        assert_eq!(ann.check(&listed(5)).await.unwrap_err().code(), "files_missing");
+    }
 }

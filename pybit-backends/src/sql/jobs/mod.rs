@@ -133,8 +133,8 @@ impl<D: Dialect> JobStore for SqlStore<D> {
         self.again(|| read::leases(self)).await
     }
 
-    async fn blocked(&self, limit: u32) -> Result<Vec<Job>> {
-        self.again(|| read::blocked(self, limit)).await
+    async fn blocked(&self, after: Option<JobId>, limit: u32) -> Result<Vec<Job>> {
+        self.again(|| read::blocked(self, after, limit)).await
     }
 
     async fn uploaded(
@@ -142,9 +142,14 @@ impl<D: Dialect> JobStore for SqlStore<D> {
         dist: &Dist,
         suite: &Suite,
         format: &FormatName,
+        after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>> {
-        self.again(|| read::uploaded(self, dist, suite, format, limit)).await
+        self.again(|| read::uploaded(self, dist, suite, format, after, limit)).await
+    }
+
+    async fn unpublishable(&self, limit: u32) -> Result<Vec<Job>> {
+        self.again(|| read::unpublishable(self, limit)).await
     }
 
     async fn due_routes(&self, at: Timestamp) -> Result<Vec<Route>> {
