@@ -2,6 +2,8 @@
 //!
 //! A target takes any bytes, and panics where the parser does or where what it took breaks a promise.
 
+#![expect(clippy::missing_panics_doc, reason = "a panic is what they are for")]
+
 use std::cmp::Ordering;
 
 use pybit_core::format::{Exit, PackageFormat};

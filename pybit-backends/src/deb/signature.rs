@@ -86,7 +86,7 @@ async fn gpgv(
 
 const STATUS: &str = "[GNUPG:] ";
 
-/// Whose signature it is, from gpgv's status lines (GnuPG's doc/DETAILS): exactly one signature, good, by a key that is
+/// Whose signature it is, from gpgv's status lines (`doc/DETAILS` of GnuPG): exactly one signature, good, by a key that is
 /// neither expired nor revoked.
 fn judge(what: &str, said: &str, keyring: &Path) -> Result<Signer> {
     let lines = said.lines().filter_map(|l| l.strip_prefix(STATUS));
@@ -171,7 +171,7 @@ mod tests {
 
     /// What gpgv says of a good signature, with lines put in place of its own.
     fn said(lines: &[&str]) -> String {
-        lines.iter().map(|l| format!("{STATUS}{l}\n")).collect()
+        lines.iter().flat_map(|line| [STATUS, line, "\n"]).collect()
     }
 
     fn valid() -> String {

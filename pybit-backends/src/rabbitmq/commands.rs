@@ -48,7 +48,11 @@ fn decode(bytes: &[u8]) -> Result<Command> {
     Err(Error::new(ErrorKind::Unsupported, format!("it has version {}", written.version)))
 }
 
-/// A command as it travels: what is taken is written and read the same.
+/// A command as it travels, for `make fuzz`.
+///
+/// # Panics
+///
+/// Where what is taken is not written and read the same.
 #[cfg(feature = "fuzz")]
 pub fn fuzz_command(bytes: &[u8]) {
     let Ok(command) = decode(bytes) else { return };

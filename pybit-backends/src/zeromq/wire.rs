@@ -69,7 +69,11 @@ pub(super) fn decode<T: DeserializeOwned>(frames: &[&[u8]]) -> Result<T> {
     serde_json::from_slice(body).map_err(|e| Error::invalid(format!("it cannot be read: {e}")))
 }
 
-/// What either end says: what is taken is written and read the same.
+/// What either end says, for `make fuzz`.
+///
+/// # Panics
+///
+/// Where what is taken is not written and read the same.
 #[cfg(feature = "fuzz")]
 pub fn fuzz_frame(bytes: &[u8]) {
     if let Ok(message) = decode::<ToServer>(&[MAGIC, bytes]) {
