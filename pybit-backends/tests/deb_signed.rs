@@ -1,5 +1,6 @@
 //! Signed uploads against the real gpg: which signatures are good, and which keys may sign.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests that fails has failed its test")]
 #![expect(clippy::disallowed_methods, reason = "the tests sign with the tool that maintainers use")]
 
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::process::{Command, Output};
 
 use pybit_backends::deb::DebUploads;
 use pybit_backends::exec::{Exec, Supervisor};
+use pybit_core::model::FileName;
 use pybit_core::upload::{SignedUpload, UploadReader};
 use pybit_core::{Error, ErrorKind, Result};
 
@@ -113,7 +115,7 @@ async fn an_upload_is_its_signers_and_nobody_elses() {
         let upload = verify(&signed, ring).await.unwrap();
         assert_eq!(upload.signer.0, ann);
         assert_eq!((upload.package.as_str(), upload.suite.as_str()), ("hello", "bookworm"));
-        assert_eq!(upload.source.as_ref().map(|f| f.as_str()), Some("hello_2.10-3.dsc"));
+        assert_eq!(upload.source.as_ref().map(FileName::as_str), Some("hello_2.10-3.dsc"));
         assert!(upload.built.is_empty());
     }
     let again = keys.sign(CHANGES, &["--local-user", &ann]);

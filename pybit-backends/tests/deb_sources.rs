@@ -1,5 +1,6 @@
 //! The distribution's whole source index, read by our readers and by python-debian: both must say the same of each source.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "the test asks the distribution's own tools")]
 
 use std::io::{BufRead, BufReader};
@@ -19,7 +20,8 @@ const FEWEST: usize = 15_000;
 
 /// A source of the index as its `.dsc` says it: under its own name of the field, without itself among its files.
 fn description(paragraph: &str) -> String {
-    let lines = paragraph.lines().filter(|l| !(l.starts_with(' ') && l.ends_with(".dsc")));
+    let itself = |l: &str| l.starts_with(' ') && l.strip_suffix(".dsc").is_some();
+    let lines = paragraph.lines().filter(|l| !itself(l));
     let renamed = lines.map(|l| match l.strip_prefix("Package:") {
         Some(name) => format!("Source:{name}\n"),
         None => format!("{l}\n"),

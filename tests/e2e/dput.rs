@@ -116,19 +116,11 @@ keyring = "{}"
 
     /// Sends what a `.changes` lists, and it at last; the last answer.
     fn put_all(&self, changes: &Path) -> Answer {
-        for file in self.listed(changes) {
+        for file in listed(changes) {
             let answer = self.put(&name_of(&file), &std::fs::read(&file).unwrap());
             assert_eq!(answer.status, 201, "{}", answer.body);
         }
         self.put(&name_of(changes), &std::fs::read(changes).unwrap())
-    }
-
-    fn listed(&self, changes: &Path) -> Vec<PathBuf> {
-        let text = std::fs::read_to_string(changes).unwrap();
-        let (_, files) = text.split_once("\nFiles:").unwrap();
-        let lines = files.lines().skip(1).take_while(|l| l.starts_with(' '));
-        let names = lines.map(|l| l.rsplit(' ').next().unwrap());
-        names.map(|n| changes.with_file_name(n)).collect()
     }
 
     fn jobs(&self) -> usize {
@@ -142,6 +134,15 @@ keyring = "{}"
             (self.farm.published(package) == [version]).then_some(())
         });
     }
+}
+
+/// The files that a `.changes` lists, beside it.
+fn listed(changes: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(changes).unwrap();
+    let (_, files) = text.split_once("\nFiles:").unwrap();
+    let lines = files.lines().skip(1).take_while(|l| l.starts_with(' '));
+    let names = lines.map(|l| l.rsplit(' ').next().unwrap());
+    names.map(|n| changes.with_file_name(n)).collect()
 }
 
 fn name_of(path: &Path) -> String {
@@ -243,7 +244,7 @@ fn an_upload_is_refused_with_the_key_and_the_reason() {
     // The .dsc is not the one that was signed with the .changes; then it is not there; then it is right.
     let dsc = good.with_file_name("pybit-bad_1.0.dsc");
     let bytes = std::fs::read(&dsc).unwrap();
-    for file in site.listed(&good) {
+    for file in listed(&good) {
         assert_eq!(site.put(&name_of(&file), &std::fs::read(&file).unwrap()).status, 201);
     }
     let mut other = bytes.clone();
@@ -279,7 +280,7 @@ fn an_upload_is_refused_with_the_key_and_the_reason() {
     assert_eq!(site.put_all(&good).status, 201);
     assert_eq!(site.jobs(), 1);
     // Another's token does not make a replay a new upload.
-    for file in site.listed(&good) {
+    for file in listed(&good) {
         site.put_as(&bob, &name_of(&file), &std::fs::read(&file).unwrap());
     }
     let answer = site.put_as(&bob, &name_of(&good), text.as_bytes());
