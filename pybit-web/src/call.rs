@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use poem::http::{HeaderMap, StatusCode};
 use poem::{Request, Response};
 use pybit_core::Error;
@@ -108,6 +109,18 @@ impl Call {
     /// The fields of a form.
     pub(crate) async fn form<T: DeserializeOwned>(&mut self) -> ApiResult<T> {
         body::form(&mut self.request).await
+    }
+
+    /// The length that the request declares.
+    pub(crate) fn declared_length(&self) -> Option<u64> {
+        body::declared_length(self.request.headers())
+    }
+
+    /// The body as it arrives.
+    pub(crate) fn stream(
+        &mut self,
+    ) -> ApiResult<impl Stream<Item = std::io::Result<Bytes>> + use<>> {
+        body::stream(&mut self.request)
     }
 
     /// The body as it is, at most `most` bytes.

@@ -14,8 +14,8 @@ use pybit_core::protocol::{
 };
 
 use crate::api::{
-    accounts, builder, catalogue, clients, farm, files, jobs, logs, packages, reports, submissions,
-    uploads, vcshook, watcher, webhook,
+    accounts, builder, catalogue, clients, dput, farm, files, jobs, logs, packages, reports,
+    submissions, uploads, vcshook, watcher, webhook,
 };
 use crate::app::AppState;
 use crate::auth::Access;
@@ -76,6 +76,7 @@ fn of_sources() -> Vec<Operation> {
         post("/api/v1/submissions/plan", A::SUBMIT, run!(submissions::plan), "What a submission would become").takes::<NewSubmission>().lists::<PlannedView>(),
         post("/job/vcshook", A::HOOK, run!(vcshook::submit), "Asks for builds as the original's hooks do").takes_form().gives::<SubmissionReply>(200),
         post("/hooks/{name}", A::Signed, run!(webhook::receive), "A push, told by GitHub, GitLab, Gitea or Forgejo").takes_json().gives::<webhook::HookReply>(200),
+        Operation::new("PUT", "/dput/{path...}", A::HOOK, run!(dput::put), "A file of an upload, as dput sends it; the signed .changes last").takes_bytes().gives::<dput::DputReply>(201),
         get("/api/v1/submissions/{id}", A::All, run!(submissions::show), "A submission and its jobs").gives::<SubmissionReply>(200),
     ]
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::app::AppState;
-use crate::streams;
+use crate::{dput, streams};
 
 /// The outbox is looked at this often even when nothing was announced here: another server may have filled it and died.
 const DISPATCH: Duration = Duration::from_secs(1);
@@ -41,6 +41,7 @@ pub(crate) fn start(state: &AppState, tasks: &TaskTracker) {
     tasks.spawn(every(state.clone(), "clean", CLEAN, |s| async move {
         streams::clean_pieces(&s).await
     }));
+    tasks.spawn(every(state.clone(), "expire", CLEAN, |s| async move { dput::expire(&s).await }));
     tasks.spawn(every(state.clone(), "clean all", CLEAN_ALL, |s| async move {
         streams::clean_whole(&s).await
     }));

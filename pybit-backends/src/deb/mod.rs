@@ -6,6 +6,7 @@
 //! | how versions order | `versions.rs` |
 //! | which architectures a wildcard means | `arch.rs` |
 //! | what a `.dsc` or `.changes` may say | `control.rs`, `files.rs`, `dsc.rs`, `changes.rs` |
+//! | who has signed an upload | `signature.rs`, `signed.rs` |
 //! | which commands a build runs | `steps.rs` |
 //! | what is taken from a build | `collect.rs`, `produced.rs` |
 //! | what a failure means | `classify.rs`, `log.rs`, `unmet.rs` |
@@ -21,6 +22,8 @@ mod files;
 mod log;
 mod produced;
 mod relation;
+mod signature;
+mod signed;
 mod steps;
 mod unmet;
 mod versions;
@@ -36,6 +39,7 @@ use pybit_core::model::{Arch, FileName, FormatName, Produced};
 use pybit_core::version::VersionOrder;
 
 pub use changes::{Changes, ChangesFile, read_changes};
+pub use signed::DebUploads;
 pub use versions::DebVersions;
 
 /// The format `deb`.

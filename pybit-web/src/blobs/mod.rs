@@ -5,6 +5,7 @@
 //! | `parts/STREAM/OFFSET-NONCE` | one appended piece |
 //! | `blobs/AA/SHA256-NONCE` | a finished file, by its digest |
 //! | `logs/JOB/ATTEMPT-NONCE.zst` | an ended log |
+//! | `dput/TOKEN/NAME` | a file that waits for its `.changes` |
 //!
 //! | module | does |
 //! |---|---|
@@ -186,6 +187,13 @@ impl Blobs {
             Ok(old.then(|| meta.location.to_string()))
         });
         old.map_err(move |e| failure(&shown, "list", prefix, e)).boxed()
+    }
+
+    /// Every object below `prefix`, with its length in bytes.
+    pub(crate) async fn lengths(&self, prefix: &str) -> Result<Vec<(String, u64)>> {
+        let all = self.store.list(Some(&Path::from(prefix)));
+        let all = all.map_ok(|meta| (meta.location.to_string(), meta.size));
+        all.try_collect().await.map_err(|e| self.failure("list", prefix, e))
     }
 
     fn failure(&self, verb: &str, object: &str, error: object_store::Error) -> Error {

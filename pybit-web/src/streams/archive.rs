@@ -182,7 +182,7 @@ mod tests {
             pybit_core::Policy::default(),
         );
         let stopping = tokio_util::sync::CancellationToken::new();
-        AppState::new(farm, blobs.clone(), WebConfig::default(), stopping).unwrap()
+        AppState::new(farm, blobs.clone(), None, WebConfig::default(), stopping).unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -124,7 +124,7 @@ mod tests {
         );
         let blobs = Blobs::open(&Settings::url("memory:")).unwrap();
         let stopping = tokio_util::sync::CancellationToken::new();
-        let state = AppState::new(farm, blobs, WebConfig::default(), stopping).unwrap();
+        let state = AppState::new(farm, blobs, None, WebConfig::default(), stopping).unwrap();
         Server { state, clock }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `adopt` | takes an object that is here already |
 //! | `append` | takes a piece; compares what was sent again |
 //! | `complete` | turns a whole file's pieces into one checked object |
 //! | `read` | reads from any offset, wherever the bytes lie |
@@ -10,6 +11,7 @@
 //! | `clean` | clears away what nothing names |
 //! | `hub` | wakes the followers of a log |
 
+mod adopt;
 mod append;
 mod archive;
 mod clean;
@@ -19,6 +21,7 @@ mod hub;
 mod merge;
 mod read;
 
+pub(crate) use adopt::adopt;
 pub(crate) use append::append;
 pub(crate) use archive::archive_ended;
 pub(crate) use clean::{clean_pieces, clean_whole};
