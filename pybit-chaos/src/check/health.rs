@@ -6,13 +6,37 @@ use super::{Evidence, Outcome};
 use crate::farm::config::TTL_MS;
 use crate::plan::Kind;
 
-/// I15: no hint waits.
+/// How long a hint may take to come to the outside observer's eyes, in microseconds.
+const SEEN: i64 = 500_000;
+
+/// I15: no hint waits at rest, and none is taken for sent while there is no broker to take it.
 pub(super) fn outbox(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("the outbox is empty at rest");
+    let mut out = Outcome::new(
+        "the outbox is empty at rest; while the broker is away every new job's hint stays in it",
+    );
     let rows = e.world.outbox;
     out.look(rows == 0, || format!("{rows} hints were never sent"));
-    out.note =
-        Some("that each sent hint was confirmed is the transport suite's business".to_owned());
+    for fault in &e.faults {
+        let away = matches!(fault.fault.kind, Kind::KillBroker | Kind::PauseBroker);
+        if !away || fault.hit.is_err() {
+            continue;
+        }
+        let time = |ms: u64| e.span.0 + i64::try_from(ms * 1000).unwrap_or(0);
+        let (from, to) = (time(fault.from) + SEEN, time(fault.from + fault.fault.lasts));
+        for job in &e.world.jobs {
+            let first = e.world.events.get(&job.id).and_then(|events| events.first());
+            let Some(born) = first.map(|e| e.at).filter(|at| (from..to - SEEN).contains(at)) else {
+                continue;
+            };
+            let meant = e.waiting.iter().filter(|w| (born + SEEN..to).contains(&w.at));
+            let gone = meant.clone().find(|w| !w.jobs.contains(&job.id));
+            if meant.count() > 0 {
+                out.look(gone.is_none(), || {
+                    format!("job {}: its hint left the outbox while the broker was away", job.id)
+                });
+            }
+        }
+    }
     out
 }
 
@@ -73,11 +97,15 @@ pub(super) fn usage(e: &Evidence) -> Outcome {
     let mut out = Outcome::new(
         "at rest no process has 10 % more files open than after the start (16 are spare), nor 48 MiB more memory",
     );
+    let (mut most, mut whose) = (0, "nobody");
     for (name, [before, after]) in &e.usage {
         let (Some((rss, files)), Some((rss_now, files_now))) = (before, after) else {
             out.look(false, || format!("{name} was not there to be looked at"));
             continue;
         };
+        if rss_now.saturating_sub(*rss) > most {
+            (most, whose) = (rss_now - rss, name);
+        }
         out.look(*files_now <= files + files / 10 + 16, || {
             format!("{name}: {files} files, now {files_now}")
         });
@@ -85,6 +113,7 @@ pub(super) fn usage(e: &Evidence) -> Outcome {
             format!("{name}: {rss} KiB, now {rss_now}")
         });
     }
+    out.note = Some(format!("{whose} grew most, by {most} KiB"));
     out.findings.extend(e.surprises.iter().filter(|s| s.contains("panicked")).cloned());
     out
 }

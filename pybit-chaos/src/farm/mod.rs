@@ -1,9 +1,11 @@
 //! A real farm of separate processes, every line between them through a proxy.
 
 pub(crate) mod config;
+pub(crate) mod hints;
 pub(crate) mod process;
 pub(crate) mod reader;
 pub(crate) mod services;
+mod signature;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,7 @@ pub(crate) struct Made {
     pub(crate) pybit: PathBuf,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) backends: Backends,
+    pub(crate) clients: u8,
 }
 
 #[derive(Debug)]
@@ -184,7 +187,7 @@ impl Farm {
 
     async fn builders(&self, ground: &Ground) -> Result<(), String> {
         let api = self.admin()?;
-        for n in 1..=8 {
+        for n in 1..=usize::from(self.made.clients) {
             let name = format!("client-{n}");
             self.token(&api, &name, Role::Client).await?;
             let slots = if n % 2 == 0 { 2 } else { 1 };

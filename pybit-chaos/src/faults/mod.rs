@@ -3,6 +3,7 @@
 mod clock;
 mod disk;
 mod hostile;
+pub(crate) mod liar;
 mod network;
 mod process;
 
@@ -79,12 +80,15 @@ async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
         | Kind::Trickle
         | Kind::DropReply
         | Kind::Duplicate
+        | Kind::Diverge
         | Kind::CutUpload => network::strike(farm, fault).await,
         Kind::SocketKill => network::kill_sockets(farm, fault),
         Kind::DiskFull => disk::fill(farm, fault).await,
         Kind::FsyncFails => disk::trace(farm, fault, "error=EIO").await,
         Kind::SlowDisk => disk::trace(farm, fault, "delay_enter=300000").await,
         Kind::ClockJump => clock::jump(farm, fault).await,
+        Kind::LyingTool => liar::lie(farm).await,
+        Kind::LoseQueues => Err("not yet".to_owned()),
         Kind::Garbage => hostile::garbage(farm, fault).await,
     }
 }

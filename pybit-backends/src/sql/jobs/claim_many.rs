@@ -10,7 +10,7 @@ use pybit_core::model::{Avoid, Job, JobId, JobStatus, Target};
 use pybit_core::storage::Claim;
 use serde_json::{Value, json};
 
-use super::{many, rows};
+use super::{claim, many, rows};
 use crate::sql::call::{json as text, storable};
 use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
 
@@ -52,6 +52,7 @@ pub(super) async fn claim<D: Dialect>(
         return Ok(answers);
     }
     let jobs = take::<D>(connection, asks, &chosen).await?;
+    claim::before_commit();
     commit(transaction).await?;
     for job in jobs {
         if let Some(n) = chosen.get(&job.id) {
