@@ -46,8 +46,8 @@ const TRIALS: [Trial; 10] = [
     Trial {
         rule: Mutation::DropCasOnFinish,
         backends: POSTGRES,
-        words: "--jobs 120 --faults 50 --window-secs 30 --story plain --only kill_client,pause_client \
-                --env PYBIT_TRIAL_STALL=finish_checked_before_commit:4000:3",
+        words: "--jobs 120 --faults 50 --window-secs 40 --story plain --only kill_client,pause_client \
+                --env PYBIT_TRIAL_STALL=finish_checked_before_commit:5000:10",
         counts: &[],
     },
     Trial {
@@ -146,7 +146,8 @@ impl Options {
             Ok(found) if found.is_empty() => "nothing".to_owned(),
             Ok(found) => found.iter().map(|(n, c)| format!("{n}:{c} ")).collect(),
         };
-        let name = broken.map_or_else(|| format!("  without {}", trial.rule.name()), |b| b.name().to_owned());
+        let name = broken
+            .map_or_else(|| format!("  without {}", trial.rule.name()), |b| b.name().to_owned());
         let seconds = start.elapsed().as_secs();
         println!("{name:<26} {:<18} {seed:>4} {seconds:>5}  {what}", trial.backends);
         found
@@ -156,7 +157,7 @@ impl Options {
         let me = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut argv = vec![me.display().to_string(), "run".to_owned()];
         argv.extend(["--seed".to_owned(), seed.to_string()]);
-        argv.extend(["--backends", trial.backends, "--rest-secs", "40"].map(str::to_owned));
+        argv.extend(["--backends", trial.backends, "--rest-secs", "90"].map(str::to_owned));
         argv.extend(trial.words.split_whitespace().map(str::to_owned));
         if let Some(rule) = broken {
             argv.extend(["--env".to_owned(), format!("PYBIT_TRIAL_MUTATION={}", rule.name())]);
@@ -195,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_verdict_is_read() {
-        let verdict = json!({"holds": false, "invariants": {"I01": [5, 0], "I13": [5, 2], "I07": [1, 1]}});
+        let verdict =
+            json!({"holds": false, "invariants": {"I01": [5, 0], "I13": [5, 2], "I07": [1, 1]}});
         assert_eq!(failed(&verdict, &["I13"]), BTreeMap::from([("I13".to_owned(), 2)]));
         assert_eq!(failed(&verdict, &[]).len(), 2);
         assert_eq!(failed(&json!({"holds": false, "invariants": {}}), &[]).len(), 1);

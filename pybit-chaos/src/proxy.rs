@@ -169,14 +169,14 @@ impl Proxy {
                     tokio::spawn(async move { repeat(again, port).await });
                 }
                 Some(Trick::Diverge) => {
-                let again = diverged(bytes);
-                tokio::spawn(async move {
-                    // After the piece itself: it is the true one.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    repeat(again, port).await;
-                });
-            }
-            None => {}
+                    let again = diverged(bytes);
+                    tokio::spawn(async move {
+                        // After the piece itself: it is the true one.
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        repeat(again, port).await;
+                    });
+                }
+                None => {}
             }
             if !self.pass(bytes, &mut to).await {
                 return;
@@ -276,7 +276,8 @@ fn diverged(bytes: &[u8]) -> Vec<u8> {
     let mut body: Vec<u8> = body.iter().map(|b| b ^ 1).collect();
     body.extend_from_slice(b"chaos-alien\n");
     let head = String::from_utf8_lossy(head);
-    let lines = head.trim_end().lines().filter(|l| !l.to_lowercase().starts_with("content-length:"));
+    let lines =
+        head.trim_end().lines().filter(|l| !l.to_lowercase().starts_with("content-length:"));
     let head: String = lines.map(|l| format!("{l}\r\n")).collect();
     let mut request = format!("{head}content-length: {}\r\n\r\n", body.len()).into_bytes();
     request.extend(body);

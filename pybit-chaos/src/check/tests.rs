@@ -97,7 +97,8 @@ fn a_job_that_should_have_waited_and_did_not_is_noticed() {
 #[test]
 fn a_submission_that_comes_to_no_build_is_noticed() {
     let mut e = nowhere();
-    let promise = Promise { package: "chaos-p0001".to_owned(), submission: Some(7), ..Promise::default() };
+    let promise =
+        Promise { package: "chaos-p0001".to_owned(), submission: Some(7), ..Promise::default() };
     e.promises = vec![promise];
     assert_eq!(jobs::at_rest(&e).findings.len(), 1);
 }
@@ -137,7 +138,8 @@ fn a_hint_that_leaves_while_nobody_can_take_it_is_noticed() {
     e.faults = vec![fault(Kind::PauseBroker, 1000, 4000)];
     e.world.jobs = vec![job(1, "chaos-p0001", "1.0", "Done")];
     e.world.events.insert(1, vec![event(1, "Waiting", 2_000_000)]);
-    let waiting = |at, jobs: &[i64]| Waiting { at, jobs: jobs.iter().copied().collect::<BTreeSet<_>>() };
+    let waiting =
+        |at, jobs: &[i64]| Waiting { at, jobs: jobs.iter().copied().collect::<BTreeSet<_>>() };
     e.waiting = vec![waiting(3_000_000, &[1]), waiting(4_000_000, &[1]), waiting(6_000_000, &[])];
     let held = health::outbox(&e);
     assert_eq!((held.looked_at, held.findings.len()), (2, 0));

@@ -37,7 +37,8 @@ pub(crate) struct Observed {
 /// Reads until told to stop, and once more then.
 pub(crate) async fn watch(dir: PathBuf, arch: String, stop: CancellationToken) -> Observed {
     let mut observed = Observed::default();
-    let mut real = Real { begun: false, verified: PathBuf::new(), states: 0, keyring: Keyring::new(&dir) };
+    let mut real =
+        Real { begun: false, verified: PathBuf::new(), states: 0, keyring: Keyring::new(&dir) };
     let mut light = false;
     loop {
         let last = stop.is_cancelled();

@@ -26,7 +26,9 @@ impl Keyring {
         let shown = site.join("pybit.asc");
         let key = std::fs::read_to_string(&shown).map_err(|e| format!("there is no key: {e}"))?;
         match &self.key {
-            Some(known) if *known != key => return Err("the repository shows another key".to_owned()),
+            Some(known) if *known != key => {
+                return Err("the repository shows another key".to_owned());
+            }
             Some(_) => {}
             None => {
                 let (file, shown) = (self.file.display().to_string(), shown.display().to_string());

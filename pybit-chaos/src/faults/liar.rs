@@ -45,7 +45,10 @@ pub(super) async fn lie(farm: &Arc<Farm>) -> Result<String, String> {
 }
 
 /// The liar itself; `None` where this process was not started as the tool.
-#[expect(clippy::disallowed_methods, reason = "this program is replaced by the tool that it stands for")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this program is replaced by the tool that it stands for"
+)]
 pub(crate) fn played() -> Option<ExitCode> {
     use std::os::unix::process::CommandExt;
     let argv: Vec<String> = std::env::args().collect();
@@ -55,7 +58,8 @@ pub(crate) fn played() -> Option<ExitCode> {
     let dir = argv.iter().find_map(|a| a.split_once("/repositories/").map(|(dir, _)| dir))?;
     // `--basedir=/somewhere` and the like.
     let dir = Path::new(&dir[dir.find('/')?..]);
-    let includes = argv.iter().any(|a| matches!(a.as_str(), "includedeb" | "include" | "includedsc"));
+    let includes =
+        argv.iter().any(|a| matches!(a.as_str(), "includedeb" | "include" | "includedsc"));
     if includes && std::fs::remove_file(order(dir)).is_ok() {
         return Some(ExitCode::SUCCESS);
     }

@@ -9,7 +9,8 @@ use crate::plan::{Fault, Kind};
 use crate::proxy::{Proxy, Trick, Weather};
 
 pub(super) async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
-    let requests = matches!(fault.kind, Kind::DropReply | Kind::Duplicate | Kind::CutUpload | Kind::Diverge);
+    let requests =
+        matches!(fault.kind, Kind::DropReply | Kind::Duplicate | Kind::CutUpload | Kind::Diverge);
     let lines: Vec<&Proxy> =
         if requests { farm.lines.iter().collect() } else { farm.all_lines().collect() };
     let line = chosen(&lines, fault)?;
