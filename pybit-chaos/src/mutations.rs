@@ -46,7 +46,7 @@ const TRIALS: [Trial; 10] = [
     Trial {
         rule: Mutation::DropCasOnFinish,
         backends: POSTGRES,
-        words: "--jobs 120 --faults 50 --window-secs 40 --story plain --only kill_client,pause_client \
+        words: "--jobs 80 --faults 40 --window-secs 40 --story plain --only kill_client,pause_client \
                 --env PYBIT_TRIAL_STALL=finish_checked_before_commit:5000:10",
         counts: &[],
     },
@@ -59,7 +59,7 @@ const TRIALS: [Trial; 10] = [
     Trial {
         rule: Mutation::MarkBeforeConfirm,
         backends: POSTGRES,
-        words: "--jobs 100 --faults 4 --window-secs 30 --story plain --only pause_broker",
+        words: "--jobs 80 --faults 3 --window-secs 45 --story plain --only kill_broker",
         counts: &[],
     },
     Trial {
@@ -71,7 +71,7 @@ const TRIALS: [Trial; 10] = [
     Trial {
         rule: Mutation::NoRearm,
         backends: SQLITE,
-        words: "--jobs 100 --faults 6 --window-secs 36 --only pause_server",
+        words: "--jobs 200 --faults 8 --window-secs 24 --story plain --only kill_server",
         counts: &[],
     },
     Trial {

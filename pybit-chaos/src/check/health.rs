@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Evidence, Outcome};
 use crate::farm::config::TTL_MS;
+use crate::faults::Done;
 use crate::plan::Kind;
 
-/// How long a hint may take to come to the outside observer's eyes, in microseconds.
-const SEEN: i64 = 500_000;
+/// How late a fault may begin, and how long a decided change may take until others see it, in microseconds.
+const LATE: i64 = 1_000_000;
 
 /// I15: no hint waits at rest, and none is taken for sent while there is no broker to take it.
 pub(super) fn outbox(e: &Evidence) -> Outcome {
@@ -16,28 +17,36 @@ pub(super) fn outbox(e: &Evidence) -> Outcome {
     );
     let rows = e.world.outbox;
     out.look(rows == 0, || format!("{rows} hints were never sent"));
-    for fault in &e.faults {
-        let away = matches!(fault.fault.kind, Kind::KillBroker | Kind::PauseBroker);
-        if !away || fault.hit.is_err() {
-            continue;
-        }
-        let time = |ms: u64| e.span.0 + i64::try_from(ms * 1000).unwrap_or(0);
-        let (from, to) = (time(fault.from) + SEEN, time(fault.from + fault.fault.lasts));
-        for job in &e.world.jobs {
-            let first = e.world.events.get(&job.id).and_then(|events| events.first());
-            let Some(born) = first.map(|e| e.at).filter(|at| (from..to - SEEN).contains(at)) else {
+    for (from, to) in broker_away(e) {
+        let until = to - 2 * LATE;
+        let Some(last) = e.waiting.iter().rfind(|w| (until..to).contains(&w.at)) else { continue };
+        for (id, events) in &e.world.events {
+            let born = events.first().map(|event| event.at);
+            if !born.is_some_and(|at| (from + LATE..last.at - LATE).contains(&at)) {
                 continue;
-            };
-            let meant = e.waiting.iter().filter(|w| (born + SEEN..to).contains(&w.at));
-            let gone = meant.clone().find(|w| !w.jobs.contains(&job.id));
-            if meant.count() > 0 {
-                out.look(gone.is_none(), || {
-                    format!("job {}: its hint left the outbox while the broker was away", job.id)
-                });
             }
+            out.look(last.jobs.contains(id), || {
+                format!(
+                    "job {id}: its hint left the outbox while the broker was away, from {} to {} ms",
+                    (from - e.span.0) / 1000,
+                    (to - e.span.0) / 1000
+                )
+            });
         }
     }
     out
+}
+
+/// When there was no broker, in microseconds by the wall clock; where two faults are about it at once, nobody knows.
+fn broker_away(e: &Evidence) -> Vec<(i64, i64)> {
+    let away = |f: &&Done| matches!(f.fault.kind, Kind::KillBroker | Kind::PauseBroker);
+    let all: Vec<&Done> = e.faults.iter().filter(away).collect();
+    let alone = |f: &&&Done| {
+        let over = |o: &&&Done| o.fault.at != f.fault.at && o.from <= f.to && f.from <= o.to;
+        f.hit.is_ok() && !all.iter().any(|o| over(&o))
+    };
+    let time = |ms: u64| e.span.0 + i64::try_from(ms * 1000).unwrap_or(0);
+    all.iter().filter(alone).map(|f| (time(f.from), time(f.from + f.fault.lasts))).collect()
 }
 
 /// The diaries of the clients' stages: each line says what began or ended, and how many ran then.

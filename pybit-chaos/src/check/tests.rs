@@ -136,15 +136,18 @@ fn an_index_whose_signature_nobody_looked_at_is_noticed() {
 fn a_hint_that_leaves_while_nobody_can_take_it_is_noticed() {
     let mut e = nowhere();
     e.faults = vec![fault(Kind::PauseBroker, 1000, 4000)];
-    e.world.jobs = vec![job(1, "chaos-p0001", "1.0", "Done")];
-    e.world.events.insert(1, vec![event(1, "Waiting", 2_000_000)]);
+    e.world.events.insert(1, vec![event(1, "Waiting", 2_500_000)]);
     let waiting =
         |at, jobs: &[i64]| Waiting { at, jobs: jobs.iter().copied().collect::<BTreeSet<_>>() };
-    e.waiting = vec![waiting(3_000_000, &[1]), waiting(4_000_000, &[1]), waiting(6_000_000, &[])];
+    // A change that was decided is not there at once; after the heal everything is sent.
+    e.waiting = vec![waiting(2_600_000, &[]), waiting(4_000_000, &[1]), waiting(6_000_000, &[])];
     let held = health::outbox(&e);
     assert_eq!((held.looked_at, held.findings.len()), (2, 0));
     e.waiting[1].jobs.clear();
     assert_eq!(health::outbox(&e).findings.len(), 1);
+    // Another fault has brought the broker back.
+    e.faults.push(fault(Kind::KillBroker, 900, 1000));
+    assert_eq!(health::outbox(&e).looked_at, 1);
     e.waiting.clear();
     e.world.outbox = 1;
     assert_eq!(health::outbox(&e).findings.len(), 1);
