@@ -42,7 +42,7 @@ struct Trial {
 const SQLITE: &str = "sqlite+zeromq";
 const POSTGRES: &str = "postgres+rabbitmq";
 
-const TRIALS: [Trial; 10] = [
+const TRIALS: [Trial; 11] = [
     Trial {
         rule: Mutation::DropCasOnFinish,
         backends: POSTGRES,
@@ -60,19 +60,25 @@ const TRIALS: [Trial; 10] = [
         rule: Mutation::MarkBeforeConfirm,
         backends: POSTGRES,
         words: "--jobs 80 --faults 3 --window-secs 45 --story plain --only kill_broker",
-        counts: &[],
+        counts: &["I15"],
+    },
+    Trial {
+        rule: Mutation::PublishWithoutMandatory,
+        backends: POSTGRES,
+        words: "--jobs 80 --faults 2 --window-secs 40 --story plain --only lose_queues",
+        counts: &["I15"],
     },
     Trial {
         rule: Mutation::ExpireByWallClock,
         backends: SQLITE,
         words: "--jobs 100 --faults 8 --window-secs 30 --only clock_jump",
-        counts: &[],
+        counts: &["I16"],
     },
     Trial {
         rule: Mutation::NoRearm,
         backends: SQLITE,
         words: "--jobs 200 --faults 8 --window-secs 24 --story plain --only kill_server",
-        counts: &[],
+        counts: &["I16"],
     },
     Trial {
         rule: Mutation::RowBeforeBlob,

@@ -190,6 +190,7 @@ async fn scene(
         promises,
         observed,
         waiting,
+        deleted: farm.deleted.lock().map(|d| d.clone()).unwrap_or_default(),
         faults: done,
         logs,
         secrets,

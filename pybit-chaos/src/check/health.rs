@@ -17,6 +17,15 @@ pub(super) fn outbox(e: &Evidence) -> Outcome {
     );
     let rows = e.world.outbox;
     out.look(rows == 0, || format!("{rows} hints were never sent"));
+    for deleted in &e.deleted {
+        let meant = deleted.from..deleted.to - 2 * LATE;
+        let firsts = e.world.events.values().filter_map(|events| events.first());
+        if firsts.clone().any(|event| meant.contains(&event.at)) {
+            out.look(deleted.hints > 0, || {
+                "jobs came after the queues were deleted, and no queue holds a hint".to_owned()
+            });
+        }
+    }
     for (from, to) in broker_away(e) {
         let until = to - 2 * LATE;
         let Some(last) = e.waiting.iter().rfind(|w| (until..to).contains(&w.at)) else { continue };

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::farm::hints::Waiting;
 use crate::farm::reader::Observed;
 use crate::faults::Done;
+use crate::faults::queues::Deleted;
 use crate::plan::Plan;
 use crate::submit::Promise;
 use world::World;
@@ -32,6 +33,8 @@ pub(crate) struct Evidence {
     pub(crate) observed: Observed,
     /// The hints that were not sent yet, as they were seen five times a second.
     pub(crate) waiting: Vec<Waiting>,
+    /// Queues that a fault has deleted, and what they held afterwards.
+    pub(crate) deleted: Vec<Deleted>,
     pub(crate) faults: Vec<Done>,
     /// Logs by job and attempt, as the server serves them.
     pub(crate) logs: BTreeMap<(i64, i64), Vec<u8>>,

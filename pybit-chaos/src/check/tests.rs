@@ -8,6 +8,7 @@ use super::{Evidence, bytes, health, jobs, life, repository};
 use crate::farm::hints::Waiting;
 use crate::farm::reader::{Observed, Seen};
 use crate::faults::Done;
+use crate::faults::queues::Deleted;
 use crate::plan::{Backends, Fault, Kind, Plan, REAL};
 use crate::submit::Promise;
 
@@ -21,6 +22,7 @@ fn evidence(dir: &Path) -> Evidence {
         promises: Vec::new(),
         observed: Observed::default(),
         waiting: Vec::new(),
+        deleted: Vec::new(),
         faults: Vec::new(),
         logs: BTreeMap::new(),
         secrets: Vec::new(),
@@ -149,6 +151,12 @@ fn a_hint_that_leaves_while_nobody_can_take_it_is_noticed() {
     e.faults.push(fault(Kind::KillBroker, 900, 1000));
     assert_eq!(health::outbox(&e).looked_at, 1);
     e.waiting.clear();
+    e.faults.clear();
+    e.deleted = vec![Deleted { from: 0, to: 6_000_000, hints: 1 }];
+    assert!(health::outbox(&e).findings.is_empty());
+    e.deleted[0].hints = 0;
+    assert_eq!(health::outbox(&e).findings.len(), 1);
+    e.deleted.clear();
     e.world.outbox = 1;
     assert_eq!(health::outbox(&e).findings.len(), 1);
 }

@@ -18,6 +18,7 @@ use pybit::core::protocol::NewTokenRequest;
 use tokio::time::sleep;
 use url::Url;
 
+use crate::faults::queues::Deleted;
 use crate::plan::{Backends, LIGHT, REAL};
 use crate::proxy::Proxy;
 use process::{Process, Spec};
@@ -55,6 +56,8 @@ pub(crate) struct Farm {
     pub(crate) arch: String,
     /// What must never be seen anywhere.
     pub(crate) secrets: Mutex<Vec<String>>,
+    /// Queues that a fault has deleted.
+    pub(crate) deleted: Mutex<Vec<Deleted>>,
 }
 
 fn free_port() -> Result<u16, String> {
@@ -100,6 +103,7 @@ impl Farm {
             broker_port: 0,
             arch,
             secrets: Mutex::default(),
+            deleted: Mutex::default(),
         };
         farm.mounts()?;
         let ground = match farm.made.backends {

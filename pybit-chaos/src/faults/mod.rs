@@ -6,6 +6,7 @@ mod hostile;
 pub(crate) mod liar;
 mod network;
 mod process;
+pub(crate) mod queues;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,7 +89,7 @@ async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
         Kind::SlowDisk => disk::trace(farm, fault, "delay_enter=300000").await,
         Kind::ClockJump => clock::jump(farm, fault).await,
         Kind::LyingTool => liar::lie(farm).await,
-        Kind::LoseQueues => Err("not yet".to_owned()),
+        Kind::LoseQueues => queues::lose(farm, fault).await,
         Kind::Garbage => hostile::garbage(farm, fault).await,
     }
 }
