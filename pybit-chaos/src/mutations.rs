@@ -77,39 +77,39 @@ const TRIALS: [Trial; 11] = [
     Trial {
         rule: Mutation::NoRearm,
         backends: SQLITE,
-        words: "--jobs 200 --faults 8 --window-secs 24 --story plain --only kill_server",
+        words: "--jobs 80 --faults 5 --window-secs 20 --story plain --only kill_server",
         counts: &["I16"],
     },
     Trial {
         rule: Mutation::RowBeforeBlob,
         backends: SQLITE,
-        words: "--jobs 100 --faults 12 --window-secs 30 --only kill_server \
+        words: "--jobs 60 --faults 10 --window-secs 25 --story plain --only kill_server \
                 --env PYBIT_TRIAL_STALL=piece_after_row_before_reply:200",
         counts: &[],
     },
     Trial {
         rule: Mutation::SkipOverlapCompare,
         backends: SQLITE,
-        words: "--jobs 100 --faults 40 --window-secs 25 --story plain --only diverge",
+        words: "--jobs 60 --faults 30 --window-secs 20 --story plain --only diverge",
         counts: &[],
     },
     Trial {
         rule: Mutation::FinishWhileCancelling,
         backends: SQLITE,
-        words: "--jobs 120 --faults 30 --window-secs 25 --story cancelled --only pause_client,delay",
+        words: "--jobs 80 --faults 20 --window-secs 20 --story cancelled --only pause_client,delay",
         counts: &[],
     },
     Trial {
         rule: Mutation::TrustTool,
         backends: SQLITE,
-        words: "--jobs 60 --faults 6 --window-secs 30 --story plain --real --only lying_tool",
+        words: "--jobs 40 --faults 5 --window-secs 30 --story plain --real --only lying_tool",
         // A set that the tool did not take is refused, and its job fails: what must not be is that it is said to be there.
         counts: &["I13"],
     },
     Trial {
         rule: Mutation::PublishInPlace,
         backends: SQLITE,
-        words: "--jobs 60 --faults 6 --window-secs 30 --story plain --real --only kill_watcher \
+        words: "--jobs 40 --faults 3 --window-secs 30 --story plain --real --only kill_watcher \
                 --env PYBIT_TRIAL_STALL=publisher_snapshot_before_swap:300",
         counts: &[],
     },
