@@ -45,10 +45,11 @@ const POSTGRES: &str = "postgres+rabbitmq";
 const TRIALS: [Trial; 11] = [
     Trial {
         rule: Mutation::DropCasOnFinish,
-        backends: POSTGRES,
-        words: "--jobs 80 --faults 40 --window-secs 40 --story plain --only kill_client,pause_client \
-                --env PYBIT_TRIAL_STALL=finish_checked_before_commit:5000:10",
-        counts: &[],
+        backends: SQLITE,
+        words: "--jobs 50 --faults 20 --window-secs 40 --clients 3 --story plain --only kill_client \
+                --env PYBIT_TRIAL_STALL=finish_checked_before_commit:4000:6",
+        // A result of another attempt than the one whose files it has.
+        counts: &["I03", "I05", "I06", "I10"],
     },
     Trial {
         rule: Mutation::FenceByClient,
@@ -179,7 +180,8 @@ impl Options {
     }
 }
 
-/// The invariants of a verdict that do not hold, as far as they count, with how often each was found broken.
+/// The invariants of a verdict that were found broken, as far as they count, and how often. One that saw nothing is not: a
+/// schedule of one story has no work for some.
 fn failed(verdict: &Value, counts: &[&str]) -> BTreeMap<String, u64> {
     let mut failed = BTreeMap::new();
     for (name, seen) in verdict["invariants"].as_object().into_iter().flatten() {
@@ -187,10 +189,6 @@ fn failed(verdict: &Value, counts: &[&str]) -> BTreeMap<String, u64> {
         if findings > 0 && (counts.is_empty() || counts.contains(&name.as_str())) {
             failed.insert(name.clone(), findings);
         }
-    }
-    let saw_nothing = failed.is_empty() && counts.is_empty() && verdict["holds"] != true;
-    if saw_nothing {
-        failed.insert("an invariant saw nothing".to_owned(), 1);
     }
     failed
 }
@@ -206,7 +204,6 @@ mod tests {
             json!({"holds": false, "invariants": {"I01": [5, 0], "I13": [5, 2], "I07": [1, 1]}});
         assert_eq!(failed(&verdict, &["I13"]), BTreeMap::from([("I13".to_owned(), 2)]));
         assert_eq!(failed(&verdict, &[]).len(), 2);
-        assert_eq!(failed(&json!({"holds": false, "invariants": {}}), &[]).len(), 1);
         assert!(failed(&json!({"holds": true, "invariants": {"I01": [5, 0]}}), &[]).is_empty());
     }
 }

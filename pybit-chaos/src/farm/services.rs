@@ -69,7 +69,10 @@ impl Service {
     pub(crate) async fn control(&self, words: &[&str]) -> Result<String, String> {
         let host = std::env::var("PYBIT_TEST_AMQP_URL").unwrap_or_default();
         let host = url::Url::parse(&host).map_err(|e| e.to_string())?;
-        let vhost = host.path().trim_start_matches('/').to_owned();
+        // `%2f` is the virtual host `/`.
+        let path = host.path().trim_start_matches('/');
+        let vhost = url::form_urlencoded::parse(path.as_bytes()).next();
+        let vhost = vhost.map_or_else(|| "/".to_owned(), |(name, _)| name.into_owned());
         let mut argv: Vec<String> = Vec::new();
         if nix::unistd::geteuid().is_root() {
             argv.extend(
