@@ -112,7 +112,7 @@ const TRIALS: [Trial; 11] = [
         backends: SQLITE,
         words: "--jobs 40 --faults 3 --window-secs 30 --story plain --real --only kill_watcher \
                 --env PYBIT_TRIAL_STALL=publisher_snapshot_before_swap:300",
-        counts: &[],
+        counts: &["I14"],
     },
 ];
 
