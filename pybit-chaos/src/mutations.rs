@@ -151,7 +151,10 @@ impl Options {
         let what = match &found {
             Err(e) => format!("NO RUN: {e}"),
             Ok(found) if found.is_empty() => "nothing".to_owned(),
-            Ok(found) => found.iter().map(|(n, c)| format!("{n}:{c} ")).collect(),
+            Ok(found) => {
+                let each: Vec<_> = found.iter().map(|(n, c)| format!("{n}:{c}")).collect();
+                each.join(" ")
+            }
         };
         let name = broken
             .map_or_else(|| format!("  without {}", trial.rule.name()), |b| b.name().to_owned());

@@ -278,7 +278,8 @@ fn diverged(bytes: &[u8]) -> Vec<u8> {
     let head = String::from_utf8_lossy(head);
     let lines =
         head.trim_end().lines().filter(|l| !l.to_lowercase().starts_with("content-length:"));
-    let head: String = lines.map(|l| format!("{l}\r\n")).collect();
+    let head: Vec<_> = lines.map(|l| format!("{l}\r\n")).collect();
+    let head = head.concat();
     let mut request = format!("{head}content-length: {}\r\n\r\n", body.len()).into_bytes();
     request.extend(body);
     request
