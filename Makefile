@@ -28,7 +28,7 @@ FAULTS ?= 200
 SEED ?= 1
 BACKENDS ?= postgres+rabbitmq
 
-.PHONY: help demo clean-demo test sweep sequences mutations fuzz chaos check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
+.PHONY: help demo clean-demo test sweep sequences mutations fuzz chaos chaos-mutations check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
@@ -39,6 +39,7 @@ help:
 	@echo 'make sequences       a million random sequences of the state machine'
 	@echo 'make mutations       breaks twelve rules, one after the other, and sees a check notice each'
 	@echo 'make fuzz            every parser of foreign bytes under libFuzzer; SECONDS=600, TARGETS="dsc changes" selects'
+	@echo 'make chaos-mutations  the harness on farms with one rule left out: the checker must notice'
 	@echo 'make services       private PostgreSQL, RabbitMQ and S3 servers until Ctrl-C, and the variables that tests read'
 	@echo 'make check          formatting, lints, documentation, dependencies'
 	@echo 'make bench          the benchmarks'
@@ -132,6 +133,11 @@ chaos: deps-test
 	$(CARGO) build --quiet -p pybit -p pybit-chaos
 	$(if $(findstring postgres,$(BACKENDS)),tools/services run --) $(PYBIT)-chaos run \
 	  --jobs $(JOBS) --faults $(FAULTS) --seed $(SEED) --backends $(BACKENDS) --pybit $(PYBIT) $(CHAOS_ARGS)
+
+# The same harness on builds with one rule left out: its checker must notice.
+chaos-mutations: deps-test
+	$(CARGO) build --quiet -p pybit -p pybit-chaos --features pybit/trial
+	tools/services run -- $(PYBIT)-chaos mutations $(NAMES)
 
 services: deps-services
 	@tools/services show

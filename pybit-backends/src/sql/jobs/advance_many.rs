@@ -54,6 +54,7 @@ pub(super) async fn advance<D: Dialect>(
     many::note::<D>(connection, &CHANGED, [&events, &ends]).await?;
     let well: Vec<Value> = well.into_iter().map(|client| json!({ "client": client })).collect();
     end_illness::<D>(connection, well).await?;
+    advance::before_commit();
     commit(transaction).await?;
     let mut after = after;
     for (id, n) in taken {

@@ -11,7 +11,7 @@ use pybit_core::storage::Claim;
 use serde_json::{Value, json};
 
 use super::many::{self, Notes};
-use super::rows;
+use super::{claim, rows};
 use crate::sql::call::{json as text, storable};
 use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
 
@@ -72,6 +72,7 @@ pub(super) async fn claim<D: Dialect>(
         return Ok(answers);
     }
     let jobs = take::<D>(connection, asks, &chosen).await?;
+    claim::before_commit();
     commit(transaction).await?;
     for job in jobs {
         if let Some(n) = chosen.get(&job.id) {

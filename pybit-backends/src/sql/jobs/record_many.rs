@@ -45,6 +45,7 @@ pub(super) async fn record<D: Dialect>(
     let submissions = add_submissions::<D>(connection, wishes, &taken).await?;
     let jobs = add_jobs::<D>(connection, wishes, &submissions).await?;
     add_keys::<D>(connection, wishes, &submissions).await?;
+    record::before_commit();
     commit(transaction).await?;
     for ((n, id), jobs) in submissions.into_iter().zip(jobs) {
         let (record, at) = &wishes[n];
