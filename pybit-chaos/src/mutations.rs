@@ -167,7 +167,9 @@ impl Options {
         let me = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut argv = vec![me.display().to_string(), "run".to_owned()];
         argv.extend(["--seed".to_owned(), seed.to_string()]);
-        argv.extend(["--backends", trial.backends, "--rest-secs", "90"].map(str::to_owned));
+        // Hints that go astray by themselves would hide the ones that a broken rule loses.
+        let words = ["--backends", trial.backends, "--rest-secs", "90", "--hints", "none"];
+        argv.extend(words.map(str::to_owned));
         argv.extend(trial.words.split_whitespace().map(str::to_owned));
         if let Some(rule) = broken {
             argv.extend(["--env".to_owned(), format!("PYBIT_TRIAL_MUTATION={}", rule.name())]);

@@ -17,8 +17,8 @@ use crate::transport::{
 pub struct Faults {
     /// The same seed makes the same faults of the same calls.
     pub seed: u64,
-    /// A published hint is confirmed and gone. The one fault that breaks a promise of the trait, `ok_means_held`: as a
-    /// broker does that loses its disk.
+    /// A published hint is confirmed and gone, where the transport is in health. The one fault that breaks a promise of
+    /// the trait, `ok_means_held`: as a broker does that loses its disk.
     pub lost: u16,
     /// A hint is refused, `Unavailable`: nobody holds it. Breaks no promise.
     pub refused: u16,
@@ -133,7 +133,8 @@ impl Transport for Faulty {
         self.delay().await;
         let faults = &self.dice.faults;
         if self.dice.falls(faults.lost, |c| &mut c.lost) {
-            return Ok(());
+            // A broker that is away confirms nothing.
+            return self.inner.health().await;
         }
         if self.dice.falls(faults.refused, |c| &mut c.refused) {
             let message = "a fault was asked for: nobody holds this hint";

@@ -2,6 +2,7 @@
 
 mod clock;
 mod disk;
+mod foreign;
 mod hostile;
 pub(crate) mod liar;
 mod network;
@@ -90,6 +91,9 @@ async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
         Kind::ClockJump => clock::jump(farm, fault).await,
         Kind::LyingTool => liar::lie(farm).await,
         Kind::LoseQueues => queues::lose(farm, fault).await,
+        Kind::Garbage if farm.rabbitmq.is_some() && fault.amount.is_multiple_of(2) => {
+            foreign::messages(farm, fault).await
+        }
         Kind::Garbage => hostile::garbage(farm, fault).await,
     }
 }
