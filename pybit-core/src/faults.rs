@@ -65,6 +65,22 @@ impl Faulty {
         self.dice.with(|rolled| rolled.counts)
     }
 
+    /// What becomes of a hint that is to be published: none, one or two.
+    async fn astray<'a>(&self, hint: &'a Hint) -> Result<impl Iterator<Item = &'a Hint>> {
+        let faults = &self.dice.faults;
+        if self.dice.falls(faults.lost, |c| &mut c.lost) {
+            // A broker that is away confirms nothing.
+            self.inner.health().await?;
+            return Ok(std::iter::repeat_n(hint, 0));
+        }
+        if self.dice.falls(faults.refused, |c| &mut c.refused) {
+            let message = "a fault was asked for: nobody holds this hint";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
+        let repeated = self.dice.falls(faults.repeated, |c| &mut c.repeated);
+        Ok(std::iter::repeat_n(hint, 1 + usize::from(repeated)))
+    }
+
     async fn delay(&self) {
         if self.dice.falls(self.dice.faults.delayed, |c| &mut c.delayed) {
             tokio::time::sleep(self.dice.faults.pause).await;
@@ -131,19 +147,19 @@ impl Transport for Faulty {
 
     async fn publish(&self, hint: &Hint) -> Result<()> {
         self.delay().await;
-        let faults = &self.dice.faults;
-        if self.dice.falls(faults.lost, |c| &mut c.lost) {
-            // A broker that is away confirms nothing.
-            return self.inner.health().await;
-        }
-        if self.dice.falls(faults.refused, |c| &mut c.refused) {
-            let message = "a fault was asked for: nobody holds this hint";
-            return Err(Error::new(ErrorKind::Unavailable, message));
-        }
-        if self.dice.falls(faults.repeated, |c| &mut c.repeated) {
+        for hint in self.astray(hint).await? {
             self.inner.publish(hint).await?;
         }
-        self.inner.publish(hint).await
+        Ok(())
+    }
+
+    async fn publish_all(&self, hints: &[Hint]) -> Result<()> {
+        self.delay().await;
+        let mut sent = Vec::with_capacity(hints.len());
+        for hint in hints {
+            sent.extend(self.astray(hint).await?.cloned());
+        }
+        if sent.is_empty() { Ok(()) } else { self.inner.publish_all(&sent).await }
     }
 
     async fn consume(

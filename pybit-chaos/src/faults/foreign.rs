@@ -1,6 +1,7 @@
 //! F12 on RabbitMQ: messages that are not pybit's in the queues of a farm that works.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
@@ -22,13 +23,18 @@ pub(super) async fn messages(farm: &Arc<Farm>, fault: &Fault) -> Result<String, 
     if queues.is_empty() {
         return Err("there is no queue".to_owned());
     }
-    let text = |e: lapin::Error| e.to_string();
-    let connection = Connection::connect(&farm.broker, ConnectionProperties::default());
-    let connection = connection.await.map_err(text)?;
-    let channel = connection.create_channel().await.map_err(text)?;
-    let mut dice = Dice::new(fault.amount, "messages");
+    let sent = send(&farm.broker, &queues, Dice::new(fault.amount, "messages"));
+    // The broker may be killed, or stand still.
+    let sent = tokio::time::timeout(Duration::from_secs(10), sent).await;
+    sent.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    Ok(format!("20 messages over {} queues", queues.len()))
+}
+
+async fn send(broker: &str, queues: &[String], mut dice: Dice) -> lapin::Result<()> {
+    let connection = Connection::connect(broker, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
     for n in 0..20 {
-        let queue = dice.pick(&queues).as_str();
+        let queue = dice.pick(queues).as_str();
         let bytes: Vec<u8> = match n % 6 {
             0 => Vec::new(),
             1 => (0..dice.within(1, 100)).flat_map(|_| dice.next().to_le_bytes()).collect(),
@@ -38,10 +44,7 @@ pub(super) async fn messages(farm: &Arc<Farm>, fault: &Fault) -> Result<String, 
             _ => b"(lp0\nI1\na.".to_vec(),
         };
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
-        let sent =
-            channel.basic_publish("".into(), queue.into(), options, &bytes, properties).await;
-        sent.map_err(text)?;
+        channel.basic_publish("".into(), queue.into(), options, &bytes, properties).await?;
     }
-    connection.close(0, "".into()).await.map_err(text)?;
-    Ok(format!("20 messages over {} queues", queues.len()))
+    connection.close(0, "".into()).await
 }

@@ -74,7 +74,7 @@ async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
         }
         Kind::PauseBroker => process::pause_service(farm.rabbitmq.as_ref(), fault).await,
         Kind::PauseDatabase => process::pause_service(farm.postgres.as_ref(), fault).await,
-        Kind::TerminateBackends => process::terminate(farm),
+        Kind::TerminateBackends => process::terminate(farm).await,
         Kind::Reset
         | Kind::Blackhole
         | Kind::HalfOpen
