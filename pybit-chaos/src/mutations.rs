@@ -24,6 +24,10 @@ pub(crate) struct Options {
     /// Only the rules that show on this pair: postgres+rabbitmq or sqlite+zeromq.
     #[arg(long)]
     backends: Option<String>,
+    /// Starts private services for each run that needs some: `tools/services`. Without it the ones that the environment
+    /// names are used, by one run.
+    #[arg(long)]
+    services: Option<std::path::PathBuf>,
     /// Options of every run, after all others.
     #[arg(long, allow_hyphen_values = true, value_delimiter = ' ')]
     with: Vec<String>,
@@ -167,7 +171,12 @@ impl Options {
 
     fn made(&self, trial: &Trial, seed: u64, broken: Option<Mutation>) -> Found {
         let me = std::env::current_exe().map_err(|e| e.to_string())?;
-        let mut argv = vec![me.display().to_string(), "run".to_owned()];
+        let mut argv = Vec::new();
+        // What the harness starts again ends with it: each run has services of its own.
+        if let Some(services) = self.services.as_ref().filter(|_| trial.backends == POSTGRES) {
+            argv.extend([services.display().to_string(), "run".to_owned(), "--".to_owned()]);
+        }
+        argv.extend([me.display().to_string(), "run".to_owned()]);
         argv.extend(["--seed".to_owned(), seed.to_string()]);
         // Hints that go astray by themselves would hide the ones that a broken rule loses.
         let words = ["--backends", trial.backends, "--rest-secs", "90", "--hints", "none"];

@@ -175,7 +175,9 @@ pub(super) fn recovery(e: &Evidence) -> Outcome {
     for fault in &e.faults {
         let alone = !e.faults.iter().any(|f| {
             let around = f.from < fault.to + TOO_LONG && f.to > fault.to;
-            around && f.fault.kind.stalls() && f.fault.at != fault.fault.at
+            // Events cannot be timed while a clock is wrong.
+            let counts = f.fault.kind.stalls() || f.fault.kind == Kind::ClockJump;
+            around && counts && f.fault.at != fault.fault.at
         });
         let counts = fault.fault.kind.stalls() && fault.hit.is_ok() && alone;
         if !counts || fault.to + TOO_LONG > e.plan.window {
