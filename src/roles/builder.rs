@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pybit_backends::deb::DebFormat;
 use pybit_backends::env::{BuildUser, HostEnvironment, SbuildConfig, SbuildEnvironment};
 use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::source::{
@@ -13,10 +12,12 @@ use pybit_client::{ClientConfig, Shutdown, Toolbox};
 use pybit_core::Result;
 use pybit_core::transport::Transport;
 
+use super::formats;
+
 /// The hidden verb of the `pybit` command that every build and every publisher's tool runs under.
 pub const SUPERVISE: &str = "supervise";
 
-/// What this machine can build with: Debian packages from git, apt and uploads, in isolated roots and on the host.
+/// What this machine can build with: packages of every known format from git, apt and uploads, in isolated roots and on the host.
 pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     let user = config.build_user.as_deref().map(BuildUser::find).transpose()?;
     let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, user);
@@ -28,7 +29,7 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     let allow_hosts = config.allow_hosts.iter().map(|h| h.parse()).collect::<Result<_>>()?;
     let git = GitConfig { allow_file: config.allow_file, allow_hosts, ..GitConfig::default() };
     Ok(Toolbox {
-        formats: vec![Arc::new(DebFormat::new())],
+        formats: formats(),
         fetchers: vec![
             Arc::new(GitFetcher::new(git, exec.clone())),
             Arc::new(AptFetcher::new(AptConfig::new(config.work_dir.join("apt")), exec.clone())),

@@ -2,6 +2,7 @@
 
 mod builder;
 mod data_dir;
+mod formats;
 mod server;
 mod transport;
 mod watcher;
@@ -10,6 +11,7 @@ pub mod up;
 
 pub use builder::{SUPERVISE, run_client, toolbox};
 pub use data_dir::DataDir;
+pub use formats::{formats, version_order};
 pub use server::{data_dir, open_farm, run_web, storages};
 pub use transport::{client_settings, client_transport, transports};
 pub use watcher::{publishers, run_watch};

@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use pybit_backends::deb::DebFormat;
 #[cfg(feature = "postgres")]
 use pybit_backends::sql::PostgresFactory;
 #[cfg(feature = "sqlite")]
 use pybit_backends::sql::SqliteFactory;
 use pybit_client::Secret;
 use pybit_core::clock::SystemClock;
-use pybit_core::format::PackageFormat;
 use pybit_core::memory::MemoryStorageFactory;
 use pybit_core::model::Grant;
 use pybit_core::settings::{Registry, Settings};
@@ -22,8 +20,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::DataDir;
 use super::transport::server_transport;
+use super::{DataDir, formats};
 use crate::config::Config;
 
 /// The storages that this program knows, by URL scheme.
@@ -50,8 +48,13 @@ pub async fn open_farm(config: &Config, dir: &DataDir) -> Result<Farm> {
     let storage = storages().open(&storage).await?;
     let transport = server_transport(config, storage.as_ref()).await?;
     pybit_web::seed(storage.as_ref(), &config.suites).await?;
-    let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
-    Ok(Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), config.policy.clone()))
+    Ok(Farm::with_policy(
+        storage,
+        transport,
+        formats(),
+        Arc::new(SystemClock),
+        config.policy.clone(),
+    ))
 }
 
 /// Where the configured logs and files lie.
