@@ -121,7 +121,7 @@ mod tests {
 
     fn answer(input: &[u8]) -> (String, std::result::Result<(), String>) {
         let mut out = Vec::new();
-        let ended = pairs(&DebVersions, &mut &input[..], &mut out);
+        let ended = pairs(version_order("deb").unwrap(), &mut &input[..], &mut out);
         (String::from_utf8(out).unwrap(), ended.map_err(|s| Error::from(s).to_string()))
     }
 
