@@ -17,19 +17,31 @@ PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
 BUILD_PACKAGES := build-essential libzmq3-dev pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
 SERVICE_PACKAGES := openssl postgresql rabbitmq-server
-TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) libdpkg-perl python3-packaging rpm
+TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) curl faketime libdpkg-perl python3-packaging rpm strace subversion
 BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev librpm-dev
 DENY_VERSION := 0.20.2
+# The S3 server of the tests: docs/decisions/0008-s3-in-tests.md
+S3_VERSION := 0.14.1
+# make chaos: a run of the fault harness.
+JOBS ?= 1000
+FAULTS ?= 200
+SEED ?= 1
+BACKENDS ?= postgres+rabbitmq
 
-.PHONY: help demo clean-demo test check bench services deps-build deps-demo deps-test deps-services build-user
+.PHONY: help demo clean-demo test sweep sequences mutations chaos check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
 	@echo 'make clean-demo     removes what the demo has written'
 	@echo 'make test           installs what the tests need and runs all of them'
-	@echo 'make services       private PostgreSQL and RabbitMQ servers until Ctrl-C, and the variables that tests read'
+	@echo 'make chaos          a farm under a seeded schedule of faults: JOBS=1000 FAULTS=200 SEED=1 BACKENDS=postgres+rabbitmq|sqlite+zeromq'
+	@echo 'make sweep           ends every process at every named point (POINTS=a,b for some)'
+	@echo 'make sequences       a million random sequences of the state machine'
+	@echo 'make mutations       breaks twelve rules, one after the other, and sees a check notice each'
+	@echo 'make services       private PostgreSQL, RabbitMQ and S3 servers until Ctrl-C, and the variables that tests read'
 	@echo 'make check          formatting, lints, documentation, dependencies'
 	@echo 'make bench          the benchmarks'
+	@echo 'make load           how quick a farm is, by simulated clients; MEASURE=submissions,done selects'
 
 # Installs Debian packages that are missing; says what to do elsewhere.
 define install
@@ -49,11 +61,15 @@ deps-build:
 deps-demo:
 	$(call install,$(DEMO_PACKAGES))
 
-deps-test:
+deps-test: deps-s3
 	$(call install,$(TEST_PACKAGES))
 
-deps-services:
+deps-services: deps-s3
 	$(call install,$(SERVICE_PACKAGES))
+
+deps-s3: deps-build
+	@command -v s3s-fs >/dev/null || test -x "$${CARGO_HOME:-$$HOME/.cargo}/bin/s3s-fs" \
+	  || $(CARGO) install --quiet --locked --version $(S3_VERSION) --features binary s3s-fs
 
 # Builds never run as root: they run as this user, whose subordinate ids isolated roots need.
 build-user:
@@ -73,6 +89,18 @@ clean-demo:
 test: deps-test build-user
 	tools/services run -- $(CARGO) test --workspace --all-features --no-fail-fast -- --include-ignored
 
+# Every point at which a process can end, until it is reached no more: most of an hour.
+sweep: deps-test build-user
+	PYBIT_TEST_SWEEP=$(or $(POINTS),all) tools/services run -- $(CARGO) test --features trial --test sweep -- --include-ignored --nocapture --test-threads=1
+
+# The state machine against its model, a million times.
+sequences:
+	PYBIT_TEST_SEQUENCES=$(or $(N),1000000) PYBIT_TEST_SEED=$(or $(SEED),0) $(CARGO) test --release --package pybit-core --test sequences -- --nocapture
+
+# Breaks one rule after the other and sees a check notice.
+mutations: deps-test build-user
+	tools/services run -- tools/mutations $(NAMES)
+
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
@@ -87,6 +115,18 @@ check:
 bench:
 	$(call install,$(BENCH_PACKAGES))
 	$(CARGO) bench
+
+# Ten minutes with servers of its own, which really wait for the disk; everything ends with it.
+load: deps-build deps-services
+	$(CARGO) build --quiet --release
+	PYBIT_SERVICES_DURABLE=1 timeout 1200 tools/services run -- \
+	  $(or $(CARGO_TARGET_DIR),target)/release/pybit load $(if $(MEASURE),--measure $(MEASURE))
+
+# docs/chaos.md. Exit status 1 where an invariant does not hold; the directory of the run is kept then.
+chaos: deps-test
+	$(CARGO) build --quiet -p pybit -p pybit-chaos
+	$(if $(findstring postgres,$(BACKENDS)),tools/services run --) $(PYBIT)-chaos run \
+	  --jobs $(JOBS) --faults $(FAULTS) --seed $(SEED) --backends $(BACKENDS) --pybit $(PYBIT) $(CHAOS_ARGS)
 
 services: deps-services
 	@tools/services show

@@ -9,10 +9,16 @@ mod support;
 
 #[path = "cli/config.rs"]
 mod config;
+#[path = "cli/crowd.rs"]
+mod crowd;
 #[path = "cli/served.rs"]
 mod served;
+#[path = "cli/services.rs"]
+mod services;
 #[path = "cli/sources.rs"]
 mod sources;
+#[path = "cli/storage.rs"]
+mod storage;
 #[path = "cli/usage.rs"]
 mod usage;
 #[path = "cli/vercmp.rs"]

@@ -6,6 +6,8 @@
 
 mod support;
 
+#[path = "e2e/blobs.rs"]
+mod blobs;
 #[path = "e2e/cancel.rs"]
 mod cancel;
 #[path = "e2e/cluster.rs"]
@@ -16,6 +18,8 @@ mod drops;
 mod faults;
 #[path = "e2e/hints.rs"]
 mod hints;
+#[path = "e2e/hooks.rs"]
+mod hooks;
 #[path = "e2e/isolated.rs"]
 mod isolated;
 #[path = "e2e/publish.rs"]

@@ -19,6 +19,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests that fails has failed its test")]
 #![expect(clippy::disallowed_methods, reason = "the tests start the programs that people start")]
 
+#[expect(dead_code, reason = "the end-to-end tests use the rest of it")]
 mod support;
 
 #[path = "original/apt.rs"]

@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "races/dropped.rs"]
+mod dropped;
 #[path = "races/files.rs"]
 mod files;
 #[path = "races/jobs.rs"]
@@ -114,4 +116,7 @@ on_both! {
     files::one_list_declared_often_makes_its_files_once,
     files::no_file_joins_a_result,
     files::parts_stay_whole,
+    dropped::a_submission_is_recorded_whole_or_not_at_all,
+    dropped::a_claim_that_was_given_up_gives_the_same_job_again,
+    dropped::no_connection_stays_in_a_transaction_that_was_given_up,
 }

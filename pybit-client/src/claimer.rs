@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pybit_core::ErrorKind;
 use pybit_core::protocol::{Assignment, ClaimReply, ClaimRequest, Held, RefuseRequest};
+use pybit_core::trial;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::api::ApiResult;
@@ -68,11 +69,13 @@ pub(crate) async fn slot(client: Arc<Client>) {
 async fn build(client: &Client, assignment: Assignment, claim_id: String) -> bool {
     let (job, attempt) = (assignment.job.id, assignment.job.attempt);
     tracing::info!(%job, attempt, package = %assignment.job.package, target = %assignment.job.target, "claimed");
+    trial::crash_point("client_claimed_before_journal");
     let entry = Entry::new(assignment, claim_id, client.report.boot.clone());
     let opened = match client.journal.begin(&entry) {
         Ok(dir) => Task::open(&client.shop, dir, entry).await,
         Err(e) => Err(e),
     };
+    trial::crash_point("client_journal_before_start");
     match opened {
         Ok(task) => {
             if client.leaving.is_cancelled() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pybit_core::Result;
 use pybit_core::model::{Route, Target};
 use pybit_core::transport::{Command, Delivery, Inbox, Transport};
+use pybit_core::trial::{self, Mutation};
 
 use crate::backoff::Backoff;
 use crate::client::Client;
@@ -38,6 +39,12 @@ async fn listen(client: &Client, transport: &dyn Transport, routes: &[Route]) ->
             _ = idle.wait_for(|n| *n == 0) => return Ok(()),
             delivery = next(inbox.as_mut()) => delivery?,
         };
+        let mut delivery = Some(delivery);
+        if trial::is_broken(Mutation::AckBeforeClaim)
+            && let Some(delivery) = delivery.take()
+        {
+            delivery.receipt.ack().await?;
+        }
         let answered = tokio::select! {
             biased;
             () = client.wakes.wake() => true,
@@ -46,7 +53,9 @@ async fn listen(client: &Client, transport: &dyn Transport, routes: &[Route]) ->
         if !answered {
             return Ok(());
         }
-        delivery.receipt.ack().await?;
+        if let Some(delivery) = delivery {
+            delivery.receipt.ack().await?;
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use pybit_core::model::Failure;
 use pybit_core::model::{FileSpec, JobId, Produced};
 use pybit_core::protocol::{Assignment, SourceReport};
-use pybit_core::{Error, ErrorKind, Result};
+use pybit_core::{Error, ErrorKind, Result, trial};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::State;
@@ -175,6 +175,7 @@ impl JobDir {
         file.write_all(&text)
             .and_then(|()| file.sync_all())
             .map_err(|e| failed("write", &new, e))?;
+        trial::crash_point("client_journal_written_before_rename");
         fs::rename(&new, &path).map_err(|e| failed("write", &path, e))?;
         sync_dir(&self.root)
     }

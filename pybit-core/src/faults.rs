@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ClientName, Route};
 use crate::transport::{
     Capability, Command, CommandInbox, Delivery, Hint, Inbox, Recipient, Transport,
@@ -20,6 +20,8 @@ pub struct Faults {
     /// A published hint is confirmed and gone. The one fault that breaks a promise of the trait, `ok_means_held`: as a
     /// broker does that loses its disk.
     pub lost: u16,
+    /// A hint is refused, `Unavailable`: nobody holds it. Breaks no promise.
+    pub refused: u16,
     /// A hint is published twice. Breaks "one consumer gets it", as a repeated publication does whose confirm was lost.
     pub repeated: u16,
     /// A hint is delivered after the one behind it, where one comes within [`Faults::pause`]. Breaks no promise.
@@ -35,6 +37,8 @@ pub struct Faults {
 pub struct FaultCounts {
     /// Hints that were confirmed and not published.
     pub lost: u64,
+    /// Hints that were refused.
+    pub refused: u64,
     /// Hints that were published twice.
     pub repeated: u64,
     /// Hints that were overtaken.
@@ -131,6 +135,10 @@ impl Transport for Faulty {
         if self.dice.falls(faults.lost, |c| &mut c.lost) {
             return Ok(());
         }
+        if self.dice.falls(faults.refused, |c| &mut c.refused) {
+            let message = "a fault was asked for: nobody holds this hint";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
         if self.dice.falls(faults.repeated, |c| &mut c.repeated) {
             self.inner.publish(hint).await?;
         }
@@ -213,6 +221,7 @@ impl Inbox for FaultyInbox {
 }
 
 #[cfg(test)]
+#[cfg(feature = "conformance")]
 mod tests {
     use super::*;
     use crate::conformance::support::{client, route};

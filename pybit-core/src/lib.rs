@@ -15,7 +15,7 @@ pub mod clock;
 pub mod conformance;
 pub mod error;
 pub mod farm;
-#[cfg(feature = "conformance")]
+#[cfg(any(feature = "conformance", feature = "trial"))]
 pub mod faults;
 pub mod format;
 #[cfg(feature = "memory")]
@@ -27,6 +27,7 @@ pub mod settings;
 pub mod storage;
 pub mod traced;
 pub mod transport;
+pub mod trial;
 pub mod version;
 
 pub use error::{Error, ErrorKind, Result};

@@ -39,12 +39,14 @@ impl Settings {
         })
     }
 
-    /// The URL without user name, password and query, fit for a message.
+    /// The URL without user name, password and query, fit for a message. Where its `//` was forgotten nobody can tell what
+    /// in it is a password: then nothing of it is shown but the scheme.
     pub fn shown(&self) -> String {
         let (scheme, rest) = self.url.split_once(':').unwrap_or((self.url.as_str(), ""));
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
         let Some(body) = rest.strip_prefix("//") else {
-            return format!("{scheme}:{rest}");
+            let told = if rest.contains([':', '@']) { "…" } else { rest };
+            return format!("{scheme}:{told}");
         };
         let (authority, path) =
             body.split_once('/').map_or((body, String::new()), |(a, p)| (a, format!("/{p}")));
@@ -122,11 +124,20 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        for url in ["postgres://pybit:hunter2@db/farm?password=hunter2", "amqp://u:hunter2@h"] {
+        for url in [
+            "postgres://pybit:hunter2@db/farm?password=hunter2",
+            "amqp://u:hunter2@h",
+            "amqp:u:hunter2",
+            "postgres:u:hunter2@db/farm",
+            "postgres:/u:hunter2@db/farm",
+            "amqp:hunter2@h",
+        ] {
             let settings = Settings::url(url);
             assert!(!format!("{settings:?} {}", settings.shown()).contains("hunter2"));
         }
         assert_eq!(Settings::url("sqlite:///var/lib/x.db").shown(), "sqlite:///var/lib/x.db");
         assert_eq!(Settings::url("memory:").shown(), "memory:");
+        assert_eq!(Settings::url("sqlite:farm.db").shown(), "sqlite:farm.db");
+        assert_eq!(Settings::url("amqp:u:hunter2").shown(), "amqp:…");
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{DropConfig, cannot_make};
 use crate::dropped::{Drop, DropReader};
 use crate::inotify::DirectoryWatch;
+use crate::rejected::{REJECTED, open_file, put_away};
 
 /// A directory is looked at again after this long without an event.
 const RESCAN: Duration = Duration::from_secs(30);
@@ -85,7 +86,7 @@ impl Drops {
     }
 
     fn rejected(&self) -> PathBuf {
-        self.config.dir.join("rejected")
+        self.config.dir.join(REJECTED)
     }
 
     fn refuse_after(&self) -> Duration {
@@ -269,22 +270,13 @@ impl Drops {
     fn reject(&self, path: &Path, reason: &str) -> Result<()> {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         tracing::warn!(drop = %name, %reason, "refused");
-        let to = self.rejected().join(&name);
-        std::fs::create_dir_all(&to).map_err(|e| cannot_make(&to, &e))?;
-        let reason_file = to.join("reason.txt");
-        std::fs::write(&reason_file, format!("{reason}\n"))
-            .map_err(|e| unreadable(&reason_file, &e))?;
-        for file in self.listed(path).into_iter().chain([name]) {
-            let from = self.config.dir.join(&file);
-            if from.symlink_metadata().is_ok() {
-                std::fs::rename(&from, to.join(&file)).map_err(|e| unreadable(&from, &e))?;
-            }
-        }
-        Ok(())
+        let mut files = self.listed(path);
+        files.push(name.clone());
+        put_away(&self.config.dir, &name, &files, reason)
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     let kind = if error.kind() == std::io::ErrorKind::StorageFull {
         ErrorKind::Full
     } else {
@@ -297,15 +289,14 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
 fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>> {
     let fail = |e: std::io::Error| unreadable(path, &e);
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(fail)?;
+    let file = open_file(path).map_err(fail)?;
     file.take(LONGEST_DESCRIPTION + 1).read_to_end(&mut bytes).map_err(fail)?;
     Ok((bytes.len() as u64 <= LONGEST_DESCRIPTION).then_some(bytes))
 }
 
 /// Copies at most one byte more than `expected`, and says how many bytes with which SHA-256 were copied.
 fn copy_and_digest(from: &Path, to: &Path, expected: u64) -> Result<(u64, String)> {
-    let mut source =
-        std::fs::File::open(from).map_err(|e| unreadable(from, &e))?.take(expected + 1);
+    let mut source = open_file(from).map_err(|e| unreadable(from, &e))?.take(expected + 1);
     let mut copy = std::fs::File::create_new(to).map_err(|e| unreadable(to, &e))?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

@@ -18,6 +18,7 @@ mod config;
 mod dropped;
 mod drops;
 mod inotify;
+mod rejected;
 mod uploads;
 
 use std::collections::BTreeMap;

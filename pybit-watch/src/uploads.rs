@@ -10,7 +10,7 @@ use pybit_core::protocol::{
     PublishedRequest, RejectedRequest, RemoteFile, RepositoryKey, UploadedSet,
 };
 use pybit_core::publish::{Publication, PublishSet, Publisher};
-use pybit_core::{Error, ErrorKind, Result};
+use pybit_core::{Error, ErrorKind, Result, trial};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{RepositoryConfig, cannot_make};
@@ -118,8 +118,10 @@ impl Uploads {
             files: self.fetch(&uploaded.files, dir.path().join("result")).await?,
             source_files: self.fetch(&uploaded.source_files, dir.path().join("source")).await?,
         };
+        trial::crash_point("publish_fetched_before_tools");
         match self.publisher.publish(&set).await? {
             Publication::Published(snapshot) => {
+                trial::crash_point("publish_done_before_report");
                 tracing::info!(job = %job.id, package = %job.package, %snapshot, "published");
                 let snapshot = format!("{} {snapshot}", self.repository.name);
                 let report = PublishedRequest { attempt: job.attempt, snapshot };

@@ -15,8 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use poem::Endpoint;
 use poem::http::uri::Scheme;
@@ -43,7 +43,7 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(listener: TcpListener, most: usize, idle: Duration) -> io::Result<Self> {
         let local = LocalAddr(listener.local_addr()?.into());
-        Ok(Self { listener, local, seats: Arc::new(Semaphore::new(most.max(1))), idle })
+        Ok(Self { listener, local, seats: Arc::new(Semaphore::new(most)), idle })
     }
 
     async fn next(&self) -> (TcpStream, SocketAddr) {
@@ -103,7 +103,8 @@ impl Door {
         Ok((connection, RemoteAddr(remote.into())))
     }
 
-    /// HTTP/1 or HTTP/2, as the client begins.
+    /// HTTP/1 alone: a connection then is one request at a time, and `most` bounds those too. The head of a request must
+    /// arrive within the time that a connection may be idle, however steadily it drips.
     fn answered<E: Endpoint + 'static>(
         &self,
         connection: Connection,
@@ -122,9 +123,10 @@ impl Door {
                 Ok::<_, Infallible>(answer)
             }
         });
-        Builder::new(TokioExecutor::new())
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.idle)
             .serve_connection(TokioIo::new(connection), service)
-            .into_owned()
     }
 }
 

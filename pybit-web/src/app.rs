@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
 use crate::config::WebConfig;
+use crate::hooks::Hooks;
+use crate::known::KnownTokens;
 use crate::metrics::Metrics;
 use crate::streams::{Completions, LogHub};
 
@@ -22,8 +24,12 @@ pub(crate) struct AppState {
     pub(crate) logs: LogHub,
     /// Files that are being made whole.
     pub(crate) completions: Completions,
+    /// Tokens that were shown lately.
+    pub(crate) tokens: KnownTokens,
     /// Counted for `/metrics`.
     pub(crate) metrics: Arc<Metrics>,
+    /// Hooks that tell of pushes.
+    pub(crate) hooks: Arc<Hooks>,
     /// The `[web]` table.
     pub(crate) config: Arc<WebConfig>,
     /// One permit for each log that may be followed at once.
@@ -38,17 +44,20 @@ impl AppState {
         blobs: Blobs,
         config: WebConfig,
         stopping: CancellationToken,
-    ) -> Self {
+    ) -> pybit_core::Result<Self> {
+        let hooks = Arc::new(Hooks::open(&config.hooks)?);
         let followers = Arc::new(Semaphore::new(config.most_followers));
-        Self {
+        Ok(Self {
             farm,
             blobs,
+            hooks,
             logs: LogHub::default(),
             completions: Completions::default(),
+            tokens: KnownTokens::default(),
             metrics: Arc::default(),
             config: Arc::new(config),
             followers,
             stopping,
-        }
+        })
     }
 }

@@ -3,6 +3,8 @@
 //! A token is 256 random bits; the storage keeps and finds it by its SHA-256 alone, so neither a stolen database nor the
 //! time of a lookup says anything about a token that works.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use poem::Request;
 use poem::http::{StatusCode, header};
 use pybit_core::model::{Grant, Principal, Role, Token};
@@ -21,13 +23,20 @@ const DIGITS: usize = 64;
 pub(crate) enum Access {
     /// Everybody, without a token.
     All,
+    /// Whoever signs with a secret that the handler knows.
+    Signed,
     /// Tokens of these roles.
     Roles(&'static [Role]),
+    /// The same, and for tools that know no tokens also as the password of HTTP Basic, under any user name. Never for what a
+    /// browser could be made to ask: it sends such a password along by itself.
+    Hook(&'static [Role]),
 }
 
 impl Access {
     /// People's tools that change something.
     pub(crate) const SUBMIT: Self = Self::Roles(&[Role::Submit, Role::Admin]);
+    /// Tools that tell of new source.
+    pub(crate) const HOOK: Self = Self::Hook(&[Role::Submit, Role::Admin]);
     /// Operators.
     pub(crate) const ADMIN: Self = Self::Roles(&[Role::Admin]);
     /// Build clients, each by its own name; an administrator's token names none.
@@ -83,12 +92,22 @@ pub(crate) async fn admit(
     request: &Request,
     access: Access,
 ) -> ApiResult<Option<Principal>> {
-    let Access::Roles(roles) = access else { return Ok(None) };
-    let secret = bearer(request).ok_or_else(ApiError::unauthenticated)?;
-    let token = state.farm.storage().token(&digest(secret)).await?;
+    let (roles, secret) = match access {
+        Access::All | Access::Signed => return Ok(None),
+        Access::Roles(roles) => (roles, bearer(request).map(str::to_owned)),
+        Access::Hook(roles) => {
+            (roles, bearer(request).map(str::to_owned).or_else(|| basic(request)))
+        }
+    };
+    let unknown = || match access {
+        Access::Hook(_) => ApiError::unauthenticated().with_challenge("Basic realm=\"pybit\""),
+        _ => ApiError::unauthenticated(),
+    };
+    let digest = digest(&secret.ok_or_else(unknown)?);
+    let token = state.tokens.find(state.farm.storage().as_ref(), &digest).await?;
     let now = state.farm.clock().now();
     let valid = |t: &Token| t.revoked_at.is_none() && t.expires_at.is_none_or(|end| end > now);
-    let token = token.filter(valid).ok_or_else(ApiError::unauthenticated)?;
+    let token = token.filter(valid).ok_or_else(unknown)?;
     if !roles.contains(&token.grant.role) {
         let message = format!("a token of the role {} may not do this", token.grant.role);
         return Err(ApiError::denied(message));
@@ -97,10 +116,21 @@ pub(crate) async fn admit(
 }
 
 fn bearer(request: &Request) -> Option<&str> {
+    credentials(request, "bearer").filter(|secret| is_secret(secret))
+}
+
+/// The password of HTTP Basic (RFC 7617), where it is a token; whom the user name names does not matter.
+fn basic(request: &Request) -> Option<String> {
+    let decoded = BASE64_STANDARD.decode(credentials(request, "basic")?).ok()?;
+    let (_, password) = str::from_utf8(&decoded).ok()?.split_once(':')?;
+    is_secret(password).then(|| password.to_owned())
+}
+
+/// What follows the scheme in `Authorization`.
+fn credentials<'a>(request: &'a Request, wanted: &str) -> Option<&'a str> {
     let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, secret) = value.split_once(' ')?;
-    let secret = secret.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && is_secret(secret)).then_some(secret)
+    let (scheme, rest) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case(wanted).then(|| rest.trim())
 }
 
 /// Checks that role and client fit: a client's name is given exactly for the role `client`.

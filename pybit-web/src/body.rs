@@ -11,6 +11,8 @@ use crate::json;
 
 /// The longest JSON body, in bytes.
 pub(crate) const JSON: usize = 1 << 20;
+/// The longest form, in bytes.
+const FORM: usize = 64 << 10;
 /// The longest piece of a file, in bytes.
 pub(crate) const PIECE: usize = 8 << 20;
 /// The longest piece of a log, in bytes.
@@ -18,12 +20,23 @@ pub(crate) const LOG_PIECE: usize = 1 << 20;
 
 /// Reads a JSON body strictly; 415 where it is not declared as JSON.
 pub(crate) async fn json<T: DeserializeOwned>(request: &mut Request) -> ApiResult<T> {
-    if !is_json(request.headers()) {
+    if !is(request.headers(), "application/json") {
         let message = "the body must be JSON and say so: Content-Type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", message));
     }
     let bytes = bytes(request, JSON).await?;
     json::read(&bytes)
+}
+
+/// Reads the fields of a form, each once; 415 where it is not declared as one.
+pub(crate) async fn form<T: DeserializeOwned>(request: &mut Request) -> ApiResult<T> {
+    if !is(request.headers(), "application/x-www-form-urlencoded") {
+        let message = "the body must be a form: Content-Type: application/x-www-form-urlencoded";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_a_form", message));
+    }
+    let bytes = bytes(request, FORM).await?;
+    serde_urlencoded::from_bytes(&bytes)
+        .map_err(|e| ApiError::malformed("malformed_form", format!("the form cannot be read: {e}")))
 }
 
 /// Reads a body of at most `most` bytes; 413 as soon as it is longer.
@@ -73,8 +86,8 @@ fn refuse_encoded(headers: &HeaderMap) -> ApiResult<()> {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is(headers: &HeaderMap, media: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let kind = value.and_then(|v| v.split(';').next()).unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("application/json")
+    kind.trim().eq_ignore_ascii_case(media)
 }

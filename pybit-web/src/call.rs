@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
-use poem::http::StatusCode;
+use poem::http::{HeaderMap, StatusCode};
 use poem::{Request, Response};
 use pybit_core::Error;
 use pybit_core::model::{ClientName, Principal};
@@ -67,6 +67,11 @@ impl Call {
         self.request.headers().get_all(name).iter().count()
     }
 
+    /// Every header.
+    pub(crate) fn all_headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
     /// The query; 400 for an unknown parameter, one given twice, or a bad number.
     pub(crate) fn query<T: DeserializeOwned>(&self) -> ApiResult<T> {
         let query = self.request.uri().query().unwrap_or_default();
@@ -83,6 +88,11 @@ impl Call {
     /// The JSON body, or the default where there is none.
     pub(crate) async fn json_or_default<T: DeserializeOwned + Default>(&mut self) -> ApiResult<T> {
         if body::is_absent(self.request.headers()) { Ok(T::default()) } else { self.json().await }
+    }
+
+    /// The fields of a form.
+    pub(crate) async fn form<T: DeserializeOwned>(&mut self) -> ApiResult<T> {
+        body::form(&mut self.request).await
     }
 
     /// The body as it is, at most `most` bytes.

@@ -10,6 +10,8 @@ use pybit_core::storage::Storage;
 use pybit_core::{Error, Result};
 use serde::Deserialize;
 
+use crate::hooks::HookConfig;
+
 /// How the web server listens and what it allows. Everything has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,13 +20,15 @@ pub struct WebConfig {
     pub listen: SocketAddr,
     /// The directory that holds the repositories to serve, each as `NAME/current/…`; none where left out.
     pub repositories: Option<PathBuf>,
-    /// Connections that may be open at once; further ones wait.
+    /// Connections that may be open at once, at most half of the files that the process may open; further ones wait.
     pub most_connections: usize,
     /// Logs that may be followed at once; further followers are told to come later.
     pub most_followers: usize,
     /// A connection on which nothing moves for this long is closed, in milliseconds. Followed logs say something every
     /// 15 s, and held requests are answered within 30 s.
     pub idle_ms: u64,
+    /// Services that tell of pushes.
+    pub hooks: Vec<HookConfig>,
     /// How long running requests may take once the server is told to stop, in milliseconds.
     pub stop_ms: u64,
 }
@@ -37,6 +41,7 @@ impl Default for WebConfig {
             most_connections: 4096,
             most_followers: 1000,
             idle_ms: 75_000,
+            hooks: Vec::new(),
             stop_ms: 5_000,
         }
     }

@@ -15,12 +15,13 @@ pub(crate) struct ApiError {
     code: &'static str,
     message: String,
     expected: Option<u64>,
+    challenge: &'static str,
 }
 
 impl ApiError {
     /// An answer of `status` with a stable code and a sentence for people.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), expected: None }
+        Self { status, code, message: message.into(), expected: None, challenge: "Bearer" }
     }
 
     /// 400: it cannot be read.
@@ -32,6 +33,11 @@ impl ApiError {
     pub(crate) fn unauthenticated() -> Self {
         let message = "this needs a valid access token in the Authorization header";
         Self::new(StatusCode::UNAUTHORIZED, ErrorKind::Unauthenticated.code(), message)
+    }
+
+    /// How a refused caller may prove who it is (RFC 9110, 11.6.1).
+    pub(crate) fn with_challenge(self, challenge: &'static str) -> Self {
+        Self { challenge, ..self }
     }
 
     /// 403.
@@ -106,7 +112,7 @@ impl IntoResponse for ApiError {
             Response::builder().status(self.status).content_type("application/json").body(body);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge));
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -16,7 +16,12 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
     let strict: Strict = serde_json::from_slice(bytes).map_err(|e| {
         ApiError::malformed("malformed_json", format!("the body is not valid JSON: {e}"))
     })?;
-    T::deserialize(strict.0).map_err(|e| refusal(&e.to_string()))
+    shape(strict.0)
+}
+
+/// Takes a value for what it is meant to be.
+pub(crate) fn shape<T: DeserializeOwned>(value: Value) -> ApiResult<T> {
+    T::deserialize(value).map_err(|e| refusal(&e.to_string()))
 }
 
 /// What serde itself complains of; everything else comes from our own types.

@@ -7,6 +7,7 @@
 //! | what a route does | `api/` |
 //! | how a failure is answered | `error.rs` |
 //! | what happens to every request | `front.rs`, `operation.rs` |
+//! | what a webhook's delivery leads to | `hooks/` |
 //! | how bytes arrive and are read | `streams/`, `blobs.rs` |
 //! | what the server does by itself | `tasks.rs` |
 //!
@@ -23,8 +24,11 @@ pub mod config;
 mod error;
 mod follow;
 mod front;
+mod hooks;
 mod json;
+mod known;
 mod metrics;
+mod open_files;
 mod openapi;
 mod operation;
 mod pages;
@@ -38,5 +42,7 @@ mod tokens;
 
 pub use blobs::Blobs;
 pub use config::{SuiteConfig, WebConfig, seed};
+pub use hooks::{HookConfig, RuleConfig, Service};
+pub use open_files::raise_open_files;
 pub use serve::{WebParts, serve};
 pub use tokens::{ensure_admin_token, ensure_role_token};

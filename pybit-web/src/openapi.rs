@@ -19,6 +19,7 @@ use crate::auth::Access;
 use crate::operation::{Operation, Payload, Schemas};
 
 const BEARER: &str = "bearer";
+const BASIC: &str = "basic";
 
 /// Parameters that are numbers; the others are text.
 const NUMBERS: [&str; 8] =
@@ -39,9 +40,14 @@ pub(crate) fn document(operations: &[Operation]) -> OpenApi {
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An access token, `pbt_…`"))
         .build();
+    let password = Http::builder()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some("Any user name, and an access token as the password"))
+        .build();
     let components = ComponentsBuilder::new()
         .schemas_from_iter(schemas)
         .security_scheme(BEARER, SecurityScheme::Http(token))
+        .security_scheme(BASIC, SecurityScheme::Http(password))
         .build();
     OpenApiBuilder::new()
         .info(Info::new("pybit", env!("CARGO_PKG_VERSION")))
@@ -60,12 +66,18 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> Described {
         let body = RequestBodyBuilder::new().required(Some(Required::True)).content(media, content);
         described = described.request_body(Some(body.build()));
     }
-    if let Access::Roles(roles) = operation.access {
+    let (roles, ways): (_, &[&str]) = match operation.access {
+        Access::All | Access::Signed => (&[][..], &[]),
+        Access::Roles(roles) => (roles, &[BEARER]),
+        Access::Hook(roles) => (roles, &[BEARER, BASIC]),
+    };
+    if !ways.is_empty() {
         let names: Vec<_> = roles.iter().map(|r| r.as_str()).collect();
         let who = format!("Needs a token of a role: {}.", names.join(", "));
-        described = described
-            .description(Some(who))
-            .security(SecurityRequirement::new(BEARER, Vec::<String>::new()));
+        described = described.description(Some(who));
+    }
+    for way in ways {
+        described = described.security(SecurityRequirement::new(*way, Vec::<String>::new()));
     }
     let mut answer = ResponseBuilder::new().description("What was asked for");
     if let Some((media, content)) = content(&operation.gives, schemas) {
@@ -201,7 +213,8 @@ mod tests {
             let path = operation.path.replace("...}", "}");
             let described = &value["paths"][&path][operation.method.to_lowercase()];
             let secured = described["security"].is_array();
-            assert_eq!(secured, operation.access != Access::All, "{} {path}", operation.method);
+            let open = matches!(operation.access, Access::All | Access::Signed);
+            assert_eq!(secured, !open, "{} {path}", operation.method);
         }
     }
 

@@ -76,6 +76,16 @@ impl Operation {
         Self { takes: Payload::Raw("application/octet-stream"), ..self }
     }
 
+    /// Takes JSON in another's words.
+    pub(crate) fn takes_json(self) -> Self {
+        Self { takes: Payload::Raw("application/json"), ..self }
+    }
+
+    /// Takes the fields of a form.
+    pub(crate) fn takes_form(self) -> Self {
+        Self { takes: Payload::Raw("application/x-www-form-urlencoded"), ..self }
+    }
+
     /// Answers with JSON.
     pub(crate) fn gives<T: ToSchema>(self, status: u16) -> Self {
         Self { gives: Payload::Json(shape::<T>), status, ..self }

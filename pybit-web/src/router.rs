@@ -15,7 +15,7 @@ use pybit_core::protocol::{
 
 use crate::api::{
     accounts, builder, catalogue, clients, farm, files, jobs, logs, packages, reports, submissions,
-    uploads, watcher,
+    uploads, vcshook, watcher, webhook,
 };
 use crate::app::AppState;
 use crate::auth::Access;
@@ -58,7 +58,7 @@ fn the_server() -> Vec<Operation> {
     use Access as A;
     vec![
         get("/healthz", A::All, run!(farm::alive), "Whether the process is alive").gives_raw("text/plain"),
-        get("/readyz", A::All, run!(farm::ready), "Whether storage and transport answer").gives::<farm::Readiness>(200),
+        get("/readyz", A::All, run!(farm::ready), "Whether storage, transport and blob store work").gives::<farm::Readiness>(200),
         get("/metrics", A::All, run!(farm::metrics), "Counters, as OpenMetrics").gives_raw("application/openmetrics-text"),
         get("/api/v1/openapi.json", A::All, run!(farm::description), "This description").gives_raw("application/json"),
     ]
@@ -74,6 +74,8 @@ fn of_sources() -> Vec<Operation> {
         get("/api/v1/uploads/{id}/files/{name}", A::FETCH, run!(files::of_upload), "A complete file").gives_raw("application/octet-stream"),
         post("/api/v1/submissions", A::SUBMIT, run!(submissions::submit), "Asks for builds").takes::<NewSubmission>().gives::<SubmissionReply>(201),
         post("/api/v1/submissions/plan", A::SUBMIT, run!(submissions::plan), "What a submission would become").takes::<NewSubmission>().lists::<PlannedView>(),
+        post("/job/vcshook", A::HOOK, run!(vcshook::submit), "Asks for builds as the original's hooks do").takes_form().gives::<SubmissionReply>(200),
+        post("/hooks/{name}", A::Signed, run!(webhook::receive), "A push, told by GitHub, GitLab, Gitea or Forgejo").takes_json().gives::<webhook::HookReply>(200),
         get("/api/v1/submissions/{id}", A::All, run!(submissions::show), "A submission and its jobs").gives::<SubmissionReply>(200),
     ]
 }

@@ -13,6 +13,7 @@ use crate::acceptor::Door;
 use crate::app::AppState;
 use crate::blobs::Blobs;
 use crate::config::WebConfig;
+use crate::open_files::seats;
 use crate::{router, tasks};
 
 /// What a server stands on.
@@ -41,12 +42,12 @@ pub async fn serve(
         tracing::warn!(%address, "tokens travel unencrypted to this address; put a TLS proxy in front of it");
     }
     let idle = Duration::from_millis(config.idle_ms.max(1));
-    let door =
-        Door::new(listener, config.most_connections, idle).map_err(|e| cannot(config.listen, e))?;
+    let door = Door::new(listener, seats(config.most_connections), idle)
+        .map_err(|e| cannot(config.listen, e))?;
     let stop = Duration::from_millis(config.stop_ms);
     let stopping = shutdown.child_token();
     let _stop_on_exit = stopping.clone().drop_guard();
-    let state = AppState::new(parts.farm, parts.blobs, config, stopping.clone());
+    let state = AppState::new(parts.farm, parts.blobs, config, stopping.clone())?;
     let background = TaskTracker::new();
     tasks::start(&state, &background);
     background.close();

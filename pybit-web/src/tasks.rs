@@ -17,8 +17,9 @@ const ARCHIVE: Duration = Duration::from_secs(5);
 const CLEAN: Duration = Duration::from_hours(1);
 /// Objects that nothing names are kept this long: a server may be about to name them.
 const ORPHANED: Duration = Duration::from_hours(24);
-/// The longest pause after failures, and that of hints: a broker that was restarted is to get them soon.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause after failures, shorter than a lease's usual time to live: a database that is back is to be used soon.
+/// And that of hints: a broker that was restarted is to get them soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_WITHOUT_HINTS: Duration = Duration::from_secs(5);
 
 /// Starts every loop; they end when the server stops.
@@ -165,6 +166,7 @@ mod tests {
     use pybit_core::clock::{Clock, ManualClock, SystemClock};
     use pybit_core::memory::{MemoryStorage, MemoryTransport};
     use pybit_core::model::{FileSpec, StreamOwner};
+    use pybit_core::settings::Settings;
     use pybit_core::{Farm, Policy};
 
     use super::*;
@@ -182,14 +184,16 @@ mod tests {
             Arc::clone(&clock) as Arc<dyn Clock>,
             Policy::default(),
         );
-        let blobs = Blobs::new(Arc::new(object_store::memory::InMemory::new()));
+        let blobs = Blobs::open(&Settings::url("memory:")).unwrap();
         let stopping = tokio_util::sync::CancellationToken::new();
-        let state = AppState::new(farm, blobs, WebConfig::default(), stopping);
+        let state = AppState::new(farm, blobs, WebConfig::default(), stopping).unwrap();
         let file = FileSpec { name: "a".parse().unwrap(), size: 2, sha256: "0".repeat(64) };
         let storage = state.farm.storage();
         let upload = storage.new_upload("ann", &[file], now).await.unwrap();
-        let stream = storage.streams(StreamOwner::Upload(upload.id)).await.unwrap().remove(0).id;
+        let stream = storage.streams(StreamOwner::Upload(upload.id)).await.unwrap().remove(0);
+        let (id, stream) = (stream.id, stream);
         streams::append(&state, stream, 0, &Bytes::from_static(b"x")).await.unwrap();
+        let stream = id;
         for orphan in [format!("parts/{stream}/0-lost"), "parts/999/0-lost".to_owned()] {
             state.blobs.put(&orphan, Bytes::from_static(b"y")).await.unwrap();
         }
@@ -205,7 +209,7 @@ mod tests {
         let fail = || Err(pybit_core::Error::internal("x"));
         let second = Duration::from_secs(1);
         let pauses: Vec<_> = (0..6).map(|_| trouble.after(fail(), second).as_secs()).collect();
-        assert_eq!(pauses, [2, 4, 8, 16, 30, 30]);
+        assert_eq!(pauses, [2, 4, 8, 10, 10, 10]);
         assert_eq!(trouble.after(Ok(()), second), second);
         assert!(trouble.is_over());
     }

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use pybit::config::{Config, Table};
 use pybit::roles::SUPERVISE;
 use pybit::roles::up::{Ready, own_client};
+use pybit::source;
 use pybit_backends::exec::{Cmd, Exec, Supervisor};
-use pybit_client::{Api, Destination, Retry, Secret};
-use pybit_core::model::{JobKind, NewSubmission, Source};
-use pybit_core::protocol::{Manifest, SubmissionReply};
+use pybit_client::{Api, Secret};
+use pybit_core::model::{JobKind, NewSubmission};
+use pybit_core::protocol::SubmissionReply;
 use pybit_core::{Error, ErrorKind, Result};
 use pybit_web::config::SuiteConfig;
 
-use super::{follow, output, source};
+use super::{follow, output};
 
 /// Lets the demo's client build on the machine itself: its sample is trusted, and an isolated root takes a while to make.
 pub(super) fn allow_host(config: &mut Config) {
@@ -55,18 +56,12 @@ async fn build(api: &Api, sample: &Path, suite: &SuiteConfig) -> Result<Submissi
             sample.display()
         ))
     })?;
-    let files = local.files.iter().map(|(spec, _)| spec.clone()).collect();
-    let upload = api.declare_upload(&Manifest { attempt: 0, files }).await?;
-    api.send_files(Destination::Upload(upload.id), &local.files, &Retry::patient()).await?;
+    let source = local.send(api).await?;
     let request = NewSubmission {
-        source: Source::Upload { upload: upload.id, main: local.main.clone() },
-        suite: suite.name.clone(),
         dist: Some(suite.dist.clone()),
         format: Some(suite.format.clone()),
-        arches: Vec::new(),
         env: Some("host".parse()?),
-        priority: 0,
-        force: false,
+        ..NewSubmission::new(source, suite.name.clone())
     };
     // A demo that is started again shows what it has built, rather than that it is built already.
     let key = format!("demo-{}", local.files[0].0.sha256);

@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use super::context::{Context, USUAL_DATA_DIR, Where};
 use super::output;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use super::storage;
 
 /// Check what the roles need on this machine
 ///
@@ -52,8 +54,22 @@ struct Report {
     server: Option<String>,
     /// Why no server is known or answers.
     no_server: Option<String>,
+    /// The farm's database, where the server is among the roles.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    storage: Option<storage::State>,
     /// How hints travel, where that is configured.
     transports: Vec<TransportReport>,
+    /// Where logs and files are kept, where that is configured.
+    blobs: Option<BlobsReport>,
+}
+
+/// The blob store, tried by writing, reading and removing a small object.
+#[derive(Debug, Serialize)]
+struct BlobsReport {
+    /// Without options.
+    url: String,
+    /// Why it does not work.
+    trouble: Option<String>,
 }
 
 /// One end of a transport.
@@ -112,11 +128,28 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let config = place.load()?;
     let checks = checks(&config, |role| args.role.is_empty() || args.role.contains(&role));
     let (server, no_server) = server(place).await;
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    let storage = if args.role.is_empty() || args.role.contains(&Role::Web) {
+        Some(storage::State::of(&config).await?)
+    } else {
+        None
+    };
     let transports =
         transports(&config, |role| args.role.is_empty() || args.role.contains(&role)).await;
+    let blobs = blobs(&config, args.role.is_empty() || args.role.contains(&Role::Web)).await;
     let fine = checks.iter().all(|c| c.fine);
     let install = install(&checks);
-    let report = Report { fine, checks, install, server, no_server, transports };
+    let report = Report {
+        fine,
+        checks,
+        install,
+        server,
+        no_server,
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        storage,
+        transports,
+        blobs,
+    };
     if args.json {
         output::json(&report)?;
     } else {
@@ -248,6 +281,17 @@ async fn transport_trouble(settings: &Settings) -> Option<Error> {
     trouble
 }
 
+/// The configured blob store, tried.
+async fn blobs(config: &Config, wanted: bool) -> Option<BlobsReport> {
+    let settings = config.blobs.as_ref().filter(|_| wanted)?;
+    let tried = async {
+        let blobs = pybit::roles::open_blobs(config, Path::new(USUAL_DATA_DIR))?;
+        blobs.check().await
+    };
+    let trouble = tried.await.err().map(|e| e.to_string());
+    Some(BlobsReport { url: settings.shown(), trouble })
+}
+
 fn show(report: &Report) {
     for check in &report.checks {
         output::line(format!("{} {}", if check.fine { "ok     " } else { "missing" }, check.what));
@@ -261,11 +305,21 @@ fn show(report: &Report) {
             ));
         }
     }
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    if let Some(storage) = &report.storage {
+        output::line(storage.line());
+    }
     for TransportReport { role, url, trouble } in &report.transports {
         let who = if *role == Role::Web { "the server's hints" } else { "the client's hints" };
         output::line(match trouble {
             None => format!("ok      {who} over {url}"),
             Some(why) => format!("note    {who}: {}", output::tame(why)),
+        });
+    }
+    if let Some(BlobsReport { url, trouble }) = &report.blobs {
+        output::line(match trouble {
+            None => format!("ok      logs and files in {url}: written, read, removed"),
+            Some(why) => format!("note    logs and files: {}", output::tame(why)),
         });
     }
     if let Some(command) = &report.install {

@@ -8,10 +8,12 @@ mod doctor;
 mod follow;
 mod job;
 mod jobs;
+mod load;
 mod log;
 mod output;
 mod roles;
-mod source;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod storage;
 mod submit;
 mod token;
 mod up;
@@ -21,16 +23,23 @@ mod vercmp;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use pybit_core::{Error, Result};
 
 use context::{Context, Where};
+
+/// A test build says that it is one.
+const VERSION: &str = if pybit_core::trial::IS_ON {
+    concat!(env!("CARGO_PKG_VERSION"), "+trial (a test build that makes faults on request)")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
 
 /// A package build farm: source in, signed apt repositories out.
 #[derive(Debug, Parser)]
 #[command(
     name = "pybit",
-    version,
+    version = VERSION,
     propagate_version = true,
     after_help = "Start a whole farm with `pybit up`, then build something:\n  pybit submit apt:hello --suite bookworm --follow"
 )]
@@ -59,8 +68,12 @@ enum Verb {
     Why(job::WhyArgs),
     Clients(clients::Args),
     Token(token::Args),
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    Storage(storage::Args),
     Doctor(doctor::Args),
     Vercmp(vercmp::Args),
+    #[command(hide = true)]
+    Load(load::Args),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -74,12 +87,23 @@ enum Verb {
     },
 }
 
+/// Verbs that talk to no server, or to the one that their own table names: `--help` does not offer them one.
+const ALONE: [&str; 7] = ["up", "web", "client", "watch", "vercmp", "completions", "man"];
+
+fn command() -> clap::Command {
+    let whole = Cli::command();
+    let needless = whole.get_arguments().filter(|a| matches!(a.get_id().as_str(), "url" | "token"));
+    let needless: Vec<_> = needless.map(|a| a.clone().hide(true)).collect();
+    ALONE.into_iter().fold(whole, |c, verb| c.mut_subcommand(verb, |v| v.args(&needless)))
+}
+
 /// The exit code of a command that was told to stop.
 const INTERRUPTED: u8 = 130;
 
 /// Reads the arguments, runs the verb, and says in one line what went wrong.
 pub(crate) fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let read = command().try_get_matches().and_then(|given| Cli::from_arg_matches(&given));
+    let cli = match read {
         Ok(cli) => cli,
         Err(error) => return usage::told(&error),
     };
@@ -119,9 +143,12 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Verb::Client => roles::client(&place).await?,
         Verb::Watch => roles::watch(&place).await?,
         Verb::Vercmp(args) => return vercmp::run(&args),
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        Verb::Storage(args) => return or_interrupted(storage::run(args, &place)).await,
+        Verb::Load(args) => return or_interrupted(load::run(args, &place)).await,
         Verb::Doctor(args) => return doctor::run(&args, &place).await,
         Verb::Completions { shell } => completions(shell),
-        Verb::Man { verb } => usage::man(Cli::command(), verb.as_deref())?,
+        Verb::Man { verb } => usage::man(command(), verb.as_deref())?,
         talking => return or_interrupted(talk(talking, &Context::open(&place)?)).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -153,7 +180,7 @@ async fn or_interrupted(work: impl Future<Output = Result<ExitCode>>) -> Result<
 
 fn completions(shell: clap_complete::Shell) {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "pybit", &mut script);
+    clap_complete::generate(shell, &mut command(), "pybit", &mut script);
     output::print(&String::from_utf8_lossy(&script));
 }
 
@@ -163,6 +190,6 @@ mod tests {
 
     #[test]
     fn the_arguments_are_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -1,6 +1,6 @@
 //! `pybit web`, `client` and `watch`: one role alone, configured by the file.
 
-use pybit::roles;
+use pybit::roles::{self, Backends};
 use pybit_core::Result;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,14 @@ pub(super) fn log_to_stderr(usual: &str) {
     let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
 }
 
+/// A test build says before anything else what it was told to do wrong.
+pub(super) fn warn_of_trial() -> Result<()> {
+    if let Some(told) = pybit_core::trial::said()? {
+        tracing::error!("{told}");
+    }
+    Ok(())
+}
+
 /// Cancelled when the process is told to end.
 pub(super) fn ending() -> CancellationToken {
     let token = CancellationToken::new();
@@ -34,15 +42,17 @@ pub(super) fn ending() -> CancellationToken {
 
 pub(super) async fn web(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
+    warn_of_trial()?;
     let config = place.load()?;
-    roles::run_web(&config, ending()).await
+    roles::run_web(&config, &Backends::default(), ending()).await
 }
 
 pub(super) async fn client(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
+    warn_of_trial()?;
     let config = place.load()?;
     let client = config.client_role()?;
-    let transport = roles::client_transport(&config).await?;
+    let transport = roles::client_transport(&config, &Backends::default()).await?;
     let drain = std::time::Duration::from_secs(client.drain_secs);
     let stop =
         async move { pybit_client::signalled(drain).await.unwrap_or(pybit_client::Shutdown::Fast) };
@@ -55,6 +65,7 @@ pub(super) async fn client(place: &Where) -> Result<()> {
 
 pub(super) async fn watch(place: &Where) -> Result<()> {
     log_to_stderr(ALL);
+    warn_of_trial()?;
     let config = place.load()?.watch_role()?;
     roles::run_watch(config, ending()).await
 }

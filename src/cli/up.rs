@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use pybit::roles::Backends;
 use pybit::roles::up::{self, Ready};
 use pybit_core::{Error, Result};
 use tokio::sync::oneshot;
@@ -37,6 +38,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, place: &Where) -> Result<ExitCode> {
     roles::log_to_stderr(roles::QUIET);
+    roles::warn_of_trial()?;
     let mut config = place.load()?;
     if args.demo {
         demo::allow_host(&mut config);
@@ -46,6 +48,7 @@ pub(super) async fn run(args: Args, place: &Where) -> Result<ExitCode> {
     let farm = tokio::spawn(up::run(
         config,
         args.listen,
+        Backends::default(),
         move |ready| drop(tell.send(ready)),
         stop.clone(),
     ));

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use pybit::source::Local;
 use pybit_client::{Api, Destination, Retry};
 use pybit_core::Result;
 use pybit_core::model::{FileSpec, Source, UploadId};
@@ -15,7 +16,6 @@ use pybit_core::protocol::Manifest;
 use sha2::{Digest, Sha256};
 
 use super::output;
-use super::source::Local;
 
 /// How often the bar asks the server what has arrived.
 const TICK: Duration = Duration::from_millis(300);

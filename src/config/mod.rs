@@ -35,7 +35,8 @@ pub struct Config {
     pub storage: Option<Settings>,
     /// How hints travel.
     pub transport: Option<Settings>,
-    /// Where logs and files are kept.
+    /// Where logs and files are kept; a folder of the data directory where there is no URL.
+    #[serde(deserialize_with = "table::blobs")]
     pub blobs: Option<Settings>,
     /// Times, caps and limits.
     pub policy: Policy,
@@ -59,7 +60,7 @@ const USUAL: [&str; 2] = ["pybit.toml", "/etc/pybit/pybit.toml"];
 
 /// Variables that are not configuration keys; those of `tools/services` and the tests are none either.
 const NOT_KEYS: [&str; 3] = ["CONFIG", "LOG", "SUPERVISE"];
-const NOT_OURS: [&str; 2] = ["TEST_", "SERVICES_"];
+const NOT_OURS: [&str; 3] = ["TEST_", "SERVICES_", "TRIAL_"];
 
 impl Config {
     /// Reads the named file, or the usual one where it is there, and the environment.
@@ -219,6 +220,20 @@ mod tests {
     fn a_named_file_that_is_not_there_is_refused() {
         let error = Config::load(Some(Path::new("nowhere.toml"))).unwrap_err();
         assert!(error.message().contains("nowhere.toml"), "{error}");
+    }
+
+    #[test]
+    fn a_blob_store_without_a_url_is_the_usual_folder() {
+        let read = |text: &str| {
+            let (_dir, file) = written(text);
+            Config::load(Some(&file)).map(|config| config.blobs.map(|b| (b.url, b.options.len())))
+        };
+        assert_eq!(read("").unwrap(), None);
+        assert_eq!(read("[blobs]\n").unwrap(), None);
+        let s3 = "[blobs]\nurl = \"s3://farm\"\nendpoint = \"https://s3.lan\"\n";
+        assert_eq!(read(s3).unwrap(), Some(("s3://farm".to_owned(), 1)));
+        let error = read("[blobs]\nendpoint = \"https://s3.lan\"\n").unwrap_err();
+        assert!(error.message().contains("url") && error.message().contains("blobs"), "{error}");
     }
 
     #[test]

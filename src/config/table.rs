@@ -4,8 +4,10 @@ use std::path::Path;
 
 use figment::Figment;
 use figment::error::Kind;
+use pybit_core::settings::Settings;
 use pybit_core::{Error, Result};
-use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny};
 
 use super::{describe, lacking, refuse};
 
@@ -69,5 +71,23 @@ impl<T> Table<T> {
 pub(super) fn later<'de, D: Deserializer<'de>, T>(
     deserializer: D,
 ) -> std::result::Result<Table<T>, D::Error> {
-    serde::de::Deserialize::deserialize(deserializer).map(|IgnoredAny| Table::Absent)
+    Deserialize::deserialize(deserializer).map(|IgnoredAny| Table::Absent)
+}
+
+/// `[blobs]` without a URL is the folder in the data directory, and then has no other key either.
+pub(super) fn blobs<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Settings>, D::Error> {
+    #[derive(Deserialize)]
+    struct Blobs {
+        url: Option<String>,
+        #[serde(flatten)]
+        options: serde_json::Map<String, serde_json::Value>,
+    }
+    let Some(Blobs { url, options }) = Option::deserialize(deserializer)? else { return Ok(None) };
+    match url {
+        Some(url) => Ok(Some(Settings { url, options })),
+        None if options.is_empty() => Ok(None),
+        None => Err(D::Error::missing_field("url")),
+    }
 }

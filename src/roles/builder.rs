@@ -1,12 +1,14 @@
 //! The build client.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pybit_backends::env::{BuildUser, HostEnvironment, SbuildConfig, SbuildEnvironment};
-use pybit_backends::exec::{Exec, Supervisor};
+use pybit_backends::exec::{Exec, Supervisor, supervise};
 use pybit_backends::source::{
-    AptConfig, AptFetcher, GitConfig, GitFetcher, UploadConfig, UploadFetcher,
+    AllowedHost, AptConfig, AptFetcher, GitConfig, GitFetcher, SvnConfig, SvnFetcher, UploadConfig,
+    UploadFetcher,
 };
 use pybit_client::{ClientConfig, Shutdown, Toolbox};
 use pybit_core::Result;
@@ -17,7 +19,19 @@ use super::formats;
 /// The hidden verb of the `pybit` command that every build and every publisher's tool runs under.
 pub const SUPERVISE: &str = "supervise";
 
-/// What this machine can build with: packages of every known format from git, apt and uploads, in isolated roots and on the host.
+/// Runs the supervisor of a build where that is what this process was started for; `None` in every other process.
+///
+/// Builds and publishers' tools run under a process that dies with its whole tree: the program itself, started once more
+/// with the verb [`SUPERVISE`]. So a program that runs a build client or a watcher asks this first in its `main`, before it
+/// starts any thread, and returns the exit code that it gets.
+pub fn supervised() -> Option<ExitCode> {
+    let mut args = std::env::args().skip(1);
+    let asked = args.next().as_deref() == Some(SUPERVISE);
+    asked.then(|| supervise::main(args))
+}
+
+/// What this machine can build with: packages of every known format from git, svn, apt and uploads, in isolated roots and on the
+/// host.
 pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     let user = config.build_user.as_deref().map(BuildUser::find).transpose()?;
     let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, user);
@@ -26,12 +40,16 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
         mirror: config.sbuild.mirror.clone(),
         ..SbuildConfig::new(config.work_dir.join("roots"))
     };
-    let allow_hosts = config.allow_hosts.iter().map(|h| h.parse()).collect::<Result<_>>()?;
-    let git = GitConfig { allow_file: config.allow_file, allow_hosts, ..GitConfig::default() };
+    let allow_hosts: Vec<AllowedHost> =
+        config.allow_hosts.iter().map(|h| h.parse()).collect::<Result<_>>()?;
+    let (allow_file, hosts) = (config.allow_file, allow_hosts.clone());
+    let git = GitConfig { allow_file, allow_hosts: hosts, ..GitConfig::default() };
+    let svn = SvnConfig { allow_file, allow_hosts, ..SvnConfig::default() };
     Ok(Toolbox {
         formats: formats(),
         fetchers: vec![
             Arc::new(GitFetcher::new(git, exec.clone())),
+            Arc::new(SvnFetcher::new(svn, exec.clone())),
             Arc::new(AptFetcher::new(AptConfig::new(config.work_dir.join("apt")), exec.clone())),
             Arc::new(UploadFetcher::new(UploadConfig::default(), exec.clone())),
         ],

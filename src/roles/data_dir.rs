@@ -24,6 +24,13 @@ impl DataDir {
         Ok(Self(absolute))
     }
 
+    /// The directory as it is, made by nobody.
+    pub fn at(dir: &Path) -> Result<Self> {
+        std::path::absolute(dir).map(Self).map_err(|e| {
+            Error::invalid(format!("the data directory {} cannot be named: {e}", dir.display()))
+        })
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.0

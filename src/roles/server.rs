@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[cfg(feature = "postgres")]
 use pybit_backends::sql::PostgresFactory;
@@ -14,14 +15,14 @@ use pybit_core::memory::MemoryStorageFactory;
 use pybit_core::model::Grant;
 use pybit_core::settings::{Registry, Settings};
 use pybit_core::storage::Storage;
-use pybit_core::{Error, Farm, Result};
+use pybit_core::{Error, ErrorKind, Farm, Result};
 use pybit_web::{Blobs, WebParts};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::transport::server_transport;
-use super::{DataDir, formats};
+use super::{Backends, DataDir, formats};
 use crate::config::Config;
 
 /// The storages that this program knows, by URL scheme.
@@ -43,10 +44,10 @@ pub fn data_dir(config: &Config) -> Result<DataDir> {
 }
 
 /// Opens storage and transport, puts the configured suites into the catalogue, and makes a farm of it all.
-pub async fn open_farm(config: &Config, dir: &DataDir) -> Result<Farm> {
+pub async fn open_farm(config: &Config, dir: &DataDir, backends: &Backends) -> Result<Farm> {
     let storage = config.storage.clone().unwrap_or_else(|| Settings::url(dir.storage_url()));
-    let storage = storages().open(&storage).await?;
-    let transport = server_transport(config, storage.as_ref()).await?;
+    let storage = backends.storages.open(&storage).await?;
+    let transport = server_transport(config, backends, storage.as_ref()).await?;
     pybit_web::seed(storage.as_ref(), &config.suites).await?;
     Ok(Farm::with_policy(
         storage,
@@ -57,12 +58,63 @@ pub async fn open_farm(config: &Config, dir: &DataDir) -> Result<Farm> {
     ))
 }
 
-/// Where the configured logs and files lie.
-fn blobs(config: &Config, dir: &DataDir) -> Result<Blobs> {
-    match &config.blobs {
-        Some(settings) => Blobs::open(settings),
-        None => Blobs::folder(&dir.blobs()),
+/// Failures of a database that may be there in a moment, by their codes; any other is the configuration's.
+const PASSING: [&str; 3] = ["storage_unreachable", "storage_starting", "storage_full"];
+/// The first pause before a database is tried again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause, before chance.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Opens the farm as soon as its database is there: after a power cut the server may be up first. Says once what it waits
+/// for. `None` where it was told to end before.
+async fn open_farm_in_time(
+    config: &Config,
+    dir: &DataDir,
+    backends: &Backends,
+    shutdown: &CancellationToken,
+) -> Result<Option<Farm>> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let Some(opened) = shutdown.run_until_cancelled(open_farm(config, dir, backends)).await
+        else {
+            return Ok(None);
+        };
+        match opened {
+            Err(error) if PASSING.contains(&error.code()) => {
+                if pause == FIRST_PAUSE {
+                    tracing::warn!("{error}; trying again until it is there");
+                }
+            }
+            opened => return opened.map(Some),
+        }
+        let wait = pause.mul_f64(rand::random_range(1.0..2.0));
+        let _ = shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Where the configured logs and files lie; `folder` where none is configured. Nothing is asked of the store yet.
+///
+/// A scheme, key or value that is not known is refused with the configuration's file.
+pub fn open_blobs(config: &Config, folder: &Path) -> Result<Blobs> {
+    let Some(settings) = &config.blobs else { return Blobs::folder(folder) };
+    Blobs::open(settings).map_err(|error| match (&config.file, error.kind()) {
+        (Some(file), ErrorKind::Invalid | ErrorKind::Unsupported) => {
+            let message = format!("{}, [blobs]: {}", file.display(), error.message());
+            Error::new(error.kind(), message).with_code(error.code())
+        }
+        _ => error,
+    })
+}
+
+/// Opens the blob store and tries it: one that cannot be used ends the start. A full one can still be read.
+async fn working_blobs(config: &Config, dir: &DataDir) -> Result<Blobs> {
+    let blobs = open_blobs(config, &dir.blobs())?;
+    match blobs.check().await {
+        Err(error) if error.kind() == ErrorKind::Full => tracing::warn!(%error, "the blob store"),
+        tried => tried?,
+    }
+    Ok(blobs)
 }
 
 /// Makes the administrator's token at the first start, and returns it then.
@@ -85,7 +137,7 @@ pub(super) async fn start_web(
     shutdown: CancellationToken,
 ) -> Result<SocketAddr> {
     let (tell, told) = oneshot::channel();
-    let stands_on = WebParts { farm, blobs: blobs(config, dir)? };
+    let stands_on = WebParts { farm, blobs: working_blobs(config, dir).await? };
     parts.spawn(pybit_web::serve(config.web.clone(), stands_on, tell, shutdown));
     match told.await {
         Ok(address) => Ok(address),
@@ -96,12 +148,19 @@ pub(super) async fn start_web(
     }
 }
 
-/// Runs the web server until `shutdown`. The administrator's token is made at the first start and shown once, in the log.
-pub async fn run_web(config: &Config, shutdown: CancellationToken) -> Result<()> {
+/// Runs the web server until `shutdown`; waits for a database server that is not there yet. The administrator's token is made at the
+/// first start and shown once, in the log.
+pub async fn run_web(
+    config: &Config,
+    backends: &Backends,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    pybit_web::raise_open_files();
     let dir = data_dir(config)?;
     let mut config = config.clone();
     config.web.repositories.get_or_insert_with(|| dir.repositories());
-    let farm = open_farm(&config, &dir).await?;
+    let opened = open_farm_in_time(&config, &dir, backends, &shutdown).await?;
+    let Some(farm) = opened else { return Ok(()) };
     if admin_token(&farm, &dir).await?.is_some() {
         tracing::info!(file = %dir.admin_token().display(), "made the administrator's token; it is in this file");
     }

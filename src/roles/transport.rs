@@ -9,6 +9,7 @@ use pybit_core::storage::Storage;
 use pybit_core::traced::Traced;
 use pybit_core::transport::Transport;
 
+use super::Backends;
 use crate::config::Config;
 
 /// The transports that this program knows, by URL scheme.
@@ -24,10 +25,11 @@ pub fn transports() -> Registry<dyn Transport> {
 /// Opens the server's end, for the farm that this storage holds.
 pub(super) async fn server_transport(
     config: &Config,
+    backends: &Backends,
     storage: &dyn Storage,
 ) -> Result<Arc<dyn Transport>> {
     let settings = config.transport.clone().unwrap_or_else(|| Settings::url("memory:"));
-    let transport = open(&settings).await?;
+    let transport = open(backends, &settings).await?;
     let fresh = hex::encode(rand::random::<[u8; 16]>());
     transport.serve_farm(&storage.farm_id(&fresh).await?).await?;
     Ok(transport)
@@ -42,15 +44,19 @@ pub fn client_settings(config: &Config) -> Option<Settings> {
 }
 
 /// Opens a client's end, where one is configured.
-pub async fn client_transport(config: &Config) -> Result<Option<Arc<dyn Transport>>> {
+pub async fn client_transport(
+    config: &Config,
+    backends: &Backends,
+) -> Result<Option<Arc<dyn Transport>>> {
     match client_settings(config) {
-        Some(settings) => open(&settings).await.map(Some),
+        Some(settings) => open(backends, &settings).await.map(Some),
         None => Ok(None),
     }
 }
 
-async fn open(settings: &Settings) -> Result<Arc<dyn Transport>> {
-    Ok(Arc::new(Traced::new(transports().open(settings).await?)))
+async fn open(backends: &Backends, settings: &Settings) -> Result<Arc<dyn Transport>> {
+    let opened = backends.transports.open(settings).await?;
+    Ok(Arc::new(Traced::new(pybit_core::trial::hints(opened))))
 }
 
 #[cfg(test)]

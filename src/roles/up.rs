@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pybit_client::config::{ClientConfig, OfferConfig, machine_arch};
-use pybit_client::{Secret, Shutdown};
+use pybit_client::{Api, Secret, Shutdown};
 use pybit_core::model::{Grant, RepositoryName, Role};
 use pybit_core::{Error, Farm, Result};
 use pybit_watch::{RepositoryConfig, WatchConfig};
 use pybit_web::config::{EnvConfig, SuiteConfig};
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{DataDir, run_client, run_watch, server};
+use super::{Backends, DataDir, run_client, run_watch, server};
 use crate::config::Config;
 
 /// The user that builds run as where a farm is started as root and none is configured.
@@ -34,11 +35,61 @@ pub struct Ready {
     pub suites: Vec<SuiteConfig>,
 }
 
+/// A farm that runs beside the program that has started it. It ends when this is dropped; [`stop`](Self::stop) waits for that.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it answers, and what it serves.
+    pub ready: Ready,
+    shutdown: CancellationToken,
+    farm: JoinHandle<Result<()>>,
+}
+
+impl Running {
+    /// The farm's API, as its administrator.
+    pub fn api(&self) -> Result<Api> {
+        Api::new(&self.ready.url, Some(&Secret::read(&self.ready.dir.admin_token())?))
+    }
+
+    /// Ends the farm, and its builds with it; what is unfinished goes on when a farm is started on its data again.
+    ///
+    /// Fails with what a part of the farm had failed with, if one had.
+    pub async fn stop(mut self) -> Result<()> {
+        self.shutdown.cancel();
+        ended((&mut self.farm).await)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+fn ended(farm: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    farm.map_err(|e| Error::internal("the farm panicked").with_source(e))?
+}
+
+/// Starts server, build client and watcher, and returns when the server answers. What the configuration leaves out is
+/// filled in as `pybit up` does; `config.web.listen` with port 0 takes a free port.
+pub async fn start(config: Config, backends: Backends) -> Result<Running> {
+    let shutdown = CancellationToken::new();
+    let (tell, told) = oneshot::channel();
+    let ready = move |ready| drop(tell.send(ready));
+    let farm = tokio::spawn(run(config, None, backends, ready, shutdown.clone()));
+    match told.await {
+        Ok(ready) => Ok(Running { ready, shutdown, farm }),
+        Err(_) => Err(ended(farm.await)
+            .err()
+            .unwrap_or_else(|| Error::internal("the farm ended before it answered"))),
+    }
+}
+
 /// Runs server, build client and watcher until `shutdown`, or until one of them ends with a failure. `ready` is called
 /// once the server answers.
 pub async fn run(
     mut config: Config,
     listen: Option<SocketAddr>,
+    backends: Backends,
     ready: impl FnOnce(Ready) + Send,
     shutdown: CancellationToken,
 ) -> Result<()> {
@@ -51,7 +102,7 @@ pub async fn run(
     }
     config.web.listen = listen.unwrap_or(config.web.listen);
     config.web.repositories.get_or_insert_with(|| dir.repositories());
-    let farm = server::open_farm(&config, &dir).await?;
+    let farm = server::open_farm(&config, &dir, &backends).await?;
     let new_token = server::admin_token(&farm, &dir).await?;
     let tokens = Tokens::ensure(&farm, &dir).await?;
     let mut parts = JoinSet::new();

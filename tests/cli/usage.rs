@@ -44,6 +44,23 @@ fn every_verb_says_what_it_is_for() {
 }
 
 #[test]
+fn a_verb_that_talks_to_no_server_offers_neither_address_nor_token() {
+    let pybit = Lone::new();
+    for verb in ["up", "web", "client", "watch", "vercmp", "completions"] {
+        let said = pybit.run(&[verb, "--help"]).out;
+        assert!(!said.contains("--url") && !said.contains("--token"), "{verb}: {said}");
+        assert!(said.contains("--config"), "{verb}: {said}");
+    }
+    for verb in ["jobs", "submit", "doctor"] {
+        let said = pybit.run(&[verb, "--help"]).out;
+        assert!(said.contains("--url") && said.contains("--token"), "{verb}: {said}");
+    }
+    // They stay what every verb takes.
+    let ordered = pybit.run(&["--url", "http://farm", "vercmp", "deb", "1", "2"]);
+    assert_eq!(ordered.code, 0, "{}", ordered.err);
+}
+
+#[test]
 fn wrong_arguments_are_refused_in_one_line_with_exit_code_2() {
     let pybit = Lone::new();
     for (args, part) in [

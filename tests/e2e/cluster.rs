@@ -1,16 +1,20 @@
 //! Several web servers on one PostgreSQL database.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::support::package::Package;
-use crate::support::{DEADLINE, Farm, Role, wait_for};
+use crate::support::{DEADLINE, Farm, Role, outcomes, wait_for};
 
 /// An empty database on the server of `make services`, and its URL.
 fn database() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let server = std::env::var("PYBIT_TEST_POSTGRES_URL").expect(
         "PYBIT_TEST_POSTGRES_URL names no PostgreSQL server: `make test` starts one, `make services` prints the URL",
     );
-    let name = format!("pybit_e2e_{}", std::process::id());
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("pybit_e2e_{}_{next}", std::process::id());
     let sql = format!("CREATE DATABASE {name}");
     let made = Command::new("psql").args([&server, "-qc", &sql]).stdin(Stdio::null()).status();
     assert!(made.unwrap().success(), "psql -c '{sql}'");
@@ -65,4 +69,56 @@ fn servers_on_one_database_are_one_farm_and_any_may_die() {
     published("pybit-here", &two);
     let counts = farm.json(&["jobs", "--status", "Done", "--json"]);
     assert_eq!(counts.as_array().unwrap().len(), 4);
+    let checked = farm.run(&["storage", "check"]);
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+const TTL: Duration = Duration::from_secs(2);
+
+/// Watches for this long that something holds.
+fn holds_for(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    wait_for(what, DEADLINE, || {
+        assert!(holds(), "{what}, after {:?}", start.elapsed());
+        (start.elapsed() > time).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL, dpkg-dev, debhelper and the user pybit-build"]
+fn a_server_that_stands_still_is_replaced_and_takes_no_job_when_it_goes_on() {
+    let farm = Farm::with_lease(TTL, &format!("[storage]\nurl = \"{}\"\n", database()));
+    let first = farm.web();
+    let (second, address) = second(&farm);
+    let other = format!("http://{address}");
+    let gate = farm.path().join("gate");
+    let _client = farm.client("one");
+    let tree = Package::new("pybit-still", "1.0").gate(&gate).write(farm.path());
+    let job = farm.binary_job(&farm.submit(&tree).0);
+    farm.wait_building(job, 1);
+    let status = |url: &str| {
+        let detail = farm.json(&["--url", url, "job", &job.to_string(), "--json"]);
+        assert_eq!(detail["job"]["attempt"], 1, "{detail}");
+        detail["job"]["status"].as_str().unwrap().to_owned()
+    };
+    // The second one stands still while the client reports to the first: neither then nor later a lease is lost.
+    second.signal("STOP");
+    holds_for("it is built", TTL * 4, || status(&farm.url()) == "Building");
+    second.signal("CONT");
+    holds_for("it is built on", TTL * 2, || status(&other) == "Building");
+    // The first one stands still, and with it all that its client hears: the second gives the job back.
+    first.signal("STOP");
+    let silent = Instant::now();
+    wait_for("the other server to notice", TTL * 4, || (status(&other) == "Waiting").then_some(()));
+    assert!(silent.elapsed() > TTL / 2, "not before its time");
+    holds_for("nobody else has it", TTL * 4, || status(&other) == "Waiting");
+    // It goes on, and so does the build: its result is the one that counts.
+    first.signal("CONT");
+    wait_for("the client to go on", DEADLINE, || (status(&other) == "Building").then_some(()));
+    holds_for("it is built to its end", TTL * 2, || status(&farm.url()) == "Building");
+    std::fs::write(&gate, "").unwrap();
+    wait_for("the result", DEADLINE, || (status(&other) == "Uploaded").then_some(()));
+    assert_eq!(outcomes(&farm.job(job)), ["succeeded"]);
+    let checked = farm.run(&["storage", "check"]);
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }

@@ -95,7 +95,7 @@ async fn f_job_whose_hint_was_never_sent_is_offered_after_a_restart() {
     let config = Config::load(Some(&farm.path().join("pybit.toml"))).unwrap();
     let open = async || {
         let dir = roles::data_dir(&config).unwrap();
-        roles::open_farm(&config, &dir).await.unwrap()
+        roles::open_farm(&config, &dir, &roles::Backends::default()).await.unwrap()
     };
     let killed = open().await;
     let wanted = request(&format!("git+file://{}#v1", tree.display()));

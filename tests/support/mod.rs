@@ -183,6 +183,12 @@ envs = ["host"]
 
     /// Starts the watcher.
     pub(crate) fn watcher(&self) -> Role {
+        let config = self.watch_config();
+        Role::start("watcher", self.path(), &["--config", config.to_str().unwrap(), "watch"])
+    }
+
+    /// Writes the configuration of the watcher, where there is none yet.
+    pub(crate) fn watch_config(&self) -> PathBuf {
         let config = self.path().join("watch.toml");
         if !config.exists() {
             let token = self.token("watcher", &["--role", "publish"]);
@@ -214,7 +220,7 @@ refuse_after_secs = 1
             );
             std::fs::write(&config, text).unwrap();
         }
-        Role::start("watcher", self.path(), &["--config", config.to_str().unwrap(), "watch"])
+        config
     }
 
     /// Runs a verb of the command to its end.
@@ -299,13 +305,18 @@ refuse_after_secs = 1
         });
     }
 
-    /// Versions of a binary package that readers of the repository see, in `Packages`.
-    pub(crate) fn published(&self, package: &str) -> Vec<String> {
+    /// `Packages` as readers of the repository see it.
+    pub(crate) fn index(&self) -> String {
         let index = format!(
             "/repositories/bookworm/dists/bookworm/main/binary-{}/Packages",
             machine_arch()
         );
-        let (_, packages) = self.get(&index);
+        self.get(&index).1
+    }
+
+    /// Versions of a binary package that readers of the repository see, in `Packages`.
+    pub(crate) fn published(&self, package: &str) -> Vec<String> {
+        let packages = self.index();
         let mut versions = Vec::new();
         for paragraph in
             packages.split("\n\n").filter(|p| p.lines().any(|l| l == format!("Package: {package}")))

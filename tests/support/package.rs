@@ -16,6 +16,8 @@ pub(crate) struct Package {
     pub(crate) build_depends: String,
     /// Lines of the build target of `debian/rules`, each a command.
     pub(crate) build: Vec<String>,
+    /// Whether it is packed by dpkg alone, which is quicker.
+    pub(crate) plain: bool,
 }
 
 impl Package {
@@ -27,7 +29,27 @@ impl Package {
             arch: "any".to_owned(),
             build_depends: String::new(),
             build: Vec::new(),
+            plain: false,
         }
+    }
+
+    /// Leaves debhelper out of the build.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every test wants it")]
+    pub(crate) fn plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// The recipes that pack it without debhelper.
+    fn plain_rules(build: &str) -> String {
+        format!(
+            "#!/usr/bin/make -f\nbuild build-arch build-indep:\n{build}\n\techo built\n\
+             binary-indep:\n\
+             binary binary-arch:\n\tmkdir -p debian/tmp/DEBIAN debian/tmp/usr/share/test\n\
+             \tcp tool debian/tmp/usr/share/test/\n\tdpkg-gencontrol\n\
+             \tdpkg-deb --root-owner-group --build debian/tmp ..\n\
+             clean:\n\trm -rf debian/tmp debian/files debian/substvars\n"
+        )
     }
 
     /// Adds a command to the build.
@@ -68,9 +90,13 @@ impl Package {
         let build = self.build.iter().map(|l| format!("\t{l}")).collect::<Vec<_>>().join("\n");
         put(
             "debian/rules",
-            format!(
-                "#!/usr/bin/make -f\n%:\n\tdh $@\n\noverride_dh_auto_build:\n{build}\n\techo built\n"
-            ),
+            if self.plain {
+                Self::plain_rules(&build)
+            } else {
+                format!(
+                    "#!/usr/bin/make -f\n%:\n\tdh $@\n\noverride_dh_auto_build:\n{build}\n\techo built\n"
+                )
+            },
         );
         put("debian/install", "tool usr/bin\n".to_owned());
         put("debian/source/format", "3.0 (native)\n".to_owned());

@@ -8,13 +8,18 @@ use super::PYBIT;
 /// A process of the farm, killed with the test.
 #[derive(Debug)]
 pub(crate) struct Role {
-    child: Child,
+    pub(crate) child: Child,
     log: PathBuf,
 }
 
 impl Role {
     /// Starts `pybit` with these words, its output into a file.
     pub(crate) fn start(name: &str, dir: &Path, args: &[&str]) -> Self {
+        Self::start_with(name, dir, args, &[])
+    }
+
+    /// The same, with more variables.
+    pub(crate) fn start_with(name: &str, dir: &Path, args: &[&str], vars: &[(&str, &str)]) -> Self {
         let log = dir.join(format!("{name}.log"));
         let out = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         let child = Command::new(PYBIT)
@@ -22,6 +27,7 @@ impl Role {
             .current_dir(dir)
             .env_remove("PYBIT_URL")
             .env_remove("PYBIT_TOKEN")
+            .envs(vars.iter().copied())
             .env("PYBIT_LOG", "info,sqlx=warn,lapin=off,pybit_core::traced=trace")
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
@@ -35,6 +41,13 @@ impl Role {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Sends it a signal by its name: `STOP` lets it stand still, `CONT` go on.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(sent.success(), "kill -s {name}");
     }
 
     /// What it has said.

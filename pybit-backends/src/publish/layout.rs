@@ -147,6 +147,12 @@ impl Layout {
         Ok(())
     }
 
+    /// Takes what readers see away, as a tool does that replaces it in place: only a test build does.
+    pub(super) fn turn_away(&self) -> Result<()> {
+        let link = self.0.join("current");
+        fs::remove_file(&link).map_err(|e| error::io("remove", &link, e))
+    }
+
     /// Turns readers to state `n` by one rename, and makes that durable.
     pub(super) fn turn_to(&self, n: u64) -> Result<()> {
         let (link, draft) = (self.0.join("current"), self.0.join("current.new"));

@@ -10,7 +10,7 @@ use pybit_core::clock::Clock;
 use pybit_core::model::PackageName;
 use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
 use pybit_core::version::VersionOrder;
-use pybit_core::{Error, Result};
+use pybit_core::{Error, Result, trial};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::config::RepreproConfig;
@@ -140,6 +140,7 @@ impl Reprepro {
         let (layout, keep) = (self.layout.clone(), self.config.keep_snapshots);
         turn.blocking(move || {
             transaction.commit(number)?;
+            trial::crash_point("publisher_swap_before_prune");
             if let Err(e) = layout.prune(keep, number) {
                 tracing::warn!(error = %e, "old snapshots stay for now");
             }

@@ -10,7 +10,14 @@ use pybit_core::{Error, ErrorKind};
 pub(super) fn unreachable(shown: &str, user: &str, vhost: &str, error: &lapin::Error) -> Error {
     let (kind, why) = match error.kind() {
         Said::IOError(e) if is_tls(e) => {
-            (ErrorKind::Invalid, format!("fails the TLS handshake: {e}"))
+            // rustls's own word for a certificate that it does not take, whatever is wrong with it.
+            let ours = e.to_string().contains("peer certificate");
+            let help = if ours {
+                "; transport.ca_file names who signs certificates of your own"
+            } else {
+                ""
+            };
+            (ErrorKind::Invalid, format!("fails the TLS handshake: {e}{help}"))
         }
         Said::IOError(e) => (ErrorKind::Unavailable, format!("cannot be reached: {e}")),
         Said::ProtocolError(e) => match e.kind() {

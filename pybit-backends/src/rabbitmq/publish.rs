@@ -8,8 +8,10 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
 use pybit_core::model::Route;
 use pybit_core::transport::{Command, Hint, Recipient};
+use pybit_core::trial::{self, Mutation};
 use pybit_core::{Error, ErrorKind, Result};
 
+use super::commands;
 use super::link::{Link, Session};
 use super::names::Names;
 
@@ -47,8 +49,7 @@ pub(super) async fn command(link: &Link, to: &Recipient, command: &Command) -> R
         Recipient::Client(client) => (link.names().commands(), client.to_string()),
         Recipient::All => (link.names().broadcast(), String::new()),
     };
-    let body = serde_json::to_vec(command)
-        .map_err(|e| Error::internal("a command cannot be written").with_source(e))?;
+    let body = commands::encode(command)?;
     let failed = |e: lapin::Error| link.failed("send_command", &e);
     let sent = async {
         let channel = publisher(&session).await.map_err(failed)?;
@@ -91,7 +92,8 @@ async fn send_batch(
     }
     let channel = publisher(session).await.map_err(failed)?;
     let exchange = link.names().hints();
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let mandatory = !trial::is_broken(Mutation::PublishWithoutMandatory);
+    let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
     let mut confirms = Vec::with_capacity(hints.len());
     for hint in hints {
         let (exchange, key) = (exchange.as_str().into(), Names::key(&hint.route).into());

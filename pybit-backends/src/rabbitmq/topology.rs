@@ -147,7 +147,10 @@ pub(super) async fn listener(
         auto_delete: true,
         ..QueueDeclareOptions::default()
     };
-    let arguments = table([("x-max-length", MOST_COMMANDS.into())]);
+    let arguments = table([
+        ("x-max-length", MOST_COMMANDS.into()),
+        ("x-dead-letter-exchange", text(&names.dead())),
+    ]);
     channel.queue_declare(name.as_str().into(), options, arguments).await?;
     bind(channel, &name, &names.commands(), client.as_str(), FieldTable::default()).await?;
     bind(channel, &name, &names.broadcast(), "", FieldTable::default()).await?;

@@ -156,7 +156,10 @@ impl Checkout<'_> {
     /// Refuses a host that may not be reached, and remembers its addresses.
     pub(super) async fn reach(&self, url: &str) -> Result<()> {
         let pin = check_host(url, &self.config.allow_hosts).await?;
-        self.pins().extend(pin);
+        let mut pins = self.pins();
+        // One host at a time is fetched from, and ssh would take the address of another for its own.
+        pins.retain(|p| matches!(p, Pin::Http(_)));
+        pins.extend(pin);
         Ok(())
     }
 
@@ -176,8 +179,16 @@ impl Checkout<'_> {
         cmd.argv.extend(args.iter().map(|&a| a.to_owned()));
         cmd.vars.extend(reaching());
         let pins = self.pins();
-        cmd = cmd.var("GIT_CONFIG_COUNT", pins.len().to_string());
-        for (n, pin) in pins.iter().enumerate() {
+        let mut http = Vec::new();
+        let mut ssh = String::new();
+        for pin in pins.iter() {
+            match pin {
+                Pin::Http(pin) => http.push(pin),
+                Pin::Ssh(options) => ssh.clone_from(options),
+            }
+        }
+        cmd = cmd.var("GIT_CONFIG_COUNT", http.len().to_string());
+        for (n, pin) in http.into_iter().enumerate() {
             cmd = cmd
                 .var(&format!("GIT_CONFIG_KEY_{n}"), "http.curloptResolve")
                 .var(&format!("GIT_CONFIG_VALUE_{n}"), pin);
@@ -189,7 +200,7 @@ impl Checkout<'_> {
             .var("GIT_ALLOW_PROTOCOL", protocols)
             .var("GIT_TERMINAL_PROMPT", "0")
             .var("GIT_TEMPLATE_DIR", "")
-            .var("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=30")
+            .var("GIT_SSH_COMMAND", format!("ssh -oBatchMode=yes -oConnectTimeout=30 {ssh}"))
             .var("GIT_LFS_SKIP_SMUDGE", "1")
     }
 
@@ -311,4 +322,46 @@ fn judge(exit: Exit, said: &str) -> Error {
     }
     Error::new(ErrorKind::Unavailable, format!("git cannot fetch the source ({exit:?}): {why}"))
         .with_code("source_unavailable")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::Supervisor;
+
+    #[derive(Debug)]
+    struct Silence;
+
+    #[async_trait]
+    impl LogSink for Silence {
+        async fn write(&self, _: &[u8]) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn ssh_goes_to_the_address_that_was_looked_at_and_to_no_other_hosts() {
+        let allow_hosts = ["127.0.0.0/8", "::1", "known.invalid"].map(|h| h.parse().unwrap());
+        let config = GitConfig { allow_hosts: allow_hosts.to_vec(), ..GitConfig::default() };
+        let exec = Exec::new(Supervisor { program: "/nowhere".into(), args: vec![] }, None);
+        let (into, tree) = (PathBuf::from("/nowhere"), PathBuf::from("/nowhere/tree"));
+        let checkout = Checkout {
+            exec: &exec,
+            config: &config,
+            into,
+            tree,
+            log: &Silence,
+            pins: Mutex::default(),
+        };
+        let ssh = || checkout.git(Path::new("/"), &[]).vars["GIT_SSH_COMMAND"].clone();
+        checkout.reach("ssh://git@localhost:2222/x").await.unwrap();
+        assert!(ssh().contains("-oHostName="), "{}", ssh());
+        assert!(ssh().ends_with("'-oHostKeyAlias=[localhost]:2222'"), "{}", ssh());
+        checkout.reach("https://localhost/x").await.unwrap();
+        assert!(!ssh().contains("HostName"), "{}", ssh());
+        assert_eq!(checkout.git(Path::new("/"), &[]).vars["GIT_CONFIG_COUNT"], "1");
+        checkout.reach("ssh://git@localhost/x").await.unwrap();
+        checkout.reach("ssh://git@known.invalid/x").await.unwrap();
+        assert!(!ssh().contains("HostName"), "{}", ssh());
+    }
 }

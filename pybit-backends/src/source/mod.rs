@@ -1,16 +1,19 @@
-//! Getting sources onto the machine, as the build user: git repositories, the distribution's own packages, uploads.
+//! Getting sources onto the machine, as the build user: git and Subversion repositories, the
+//! distribution's own packages, uploads.
 
 mod apt;
 mod git;
 mod reach;
 mod refs;
 mod submodules;
+mod svn;
 pub(crate) mod unpack;
 mod upload;
 
 pub use apt::{AptConfig, AptFetcher};
 pub use git::{GitConfig, GitFetcher};
 pub use reach::AllowedHost;
+pub use svn::{SvnConfig, SvnFetcher};
 pub use upload::{UploadConfig, UploadFetcher};
 
 use std::path::Path;

@@ -2,7 +2,7 @@
 //!
 //! Who may submit chooses the URL, and the build client stands inside somebody's network: addresses that are not the
 //! public Internet's are refused unless the client's configuration names them. What a name was resolved to is pinned for
-//! HTTP, so that it cannot mean another address a moment later.
+//! HTTP and ssh, so that it cannot mean another address a moment later; git's own protocol has nothing to pin it with.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -25,6 +25,16 @@ pub enum AllowedHost {
     Name(String),
     /// Every host with an address of this network.
     Network(IpNet),
+}
+
+impl AllowedHost {
+    fn is_named(&self, host: &str) -> bool {
+        matches!(self, Self::Name(name) if name.eq_ignore_ascii_case(host))
+    }
+
+    fn holds(&self, address: &IpAddr) -> bool {
+        matches!(self, Self::Network(network) if network.contains(address))
+    }
 }
 
 impl FromStr for AllowedHost {
@@ -54,41 +64,82 @@ impl TryFrom<String> for AllowedHost {
     }
 }
 
-/// A name of a host with the addresses that were looked at: `host:port:address,…`, as curl's `--resolve` takes it.
-pub(super) type Pin = String;
+/// What the name of a host may mean, after its addresses were looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pin {
+    /// `host:port:address,…`, as curl's `--resolve` takes it.
+    Http(String),
+    /// Options of ssh: it connects to the address, and knows the server by its name.
+    Ssh(String),
+}
 
-/// Refuses a URL whose host has an address that is neither public nor allowed; what to pin it to, for HTTP.
-pub(super) async fn check_host(url: &str, allowed: &[AllowedHost]) -> Result<Option<Pin>> {
+/// Refuses a URL whose host the configuration does not name, whatever its addresses: for clients that cannot be pinned.
+pub(super) async fn check_named(url: &str, allowed: &[AllowedHost]) -> Result<()> {
+    let Some(parsed) = parsed(url)? else { return Ok(()) };
+    let host = host_of(&parsed)?;
+    if allowed.iter().any(|a| a.is_named(host)) {
+        return Ok(());
+    }
+    let networks = allowed.iter().any(|a| matches!(a, AllowedHost::Network(_)));
+    let addresses = if networks { resolve(host, port_of(&parsed)).await? } else { Vec::new() };
+    if !addresses.is_empty() && addresses.iter().all(|at| allowed.iter().any(|a| a.holds(at))) {
+        return Ok(());
+    }
+    Err(refused(format!("the build client's configuration must name {host} in allow_hosts")))
+}
+
+/// The URL; nothing for a file of this machine.
+fn parsed(url: &str) -> Result<Option<Url>> {
     let parsed =
         Url::parse(url).map_err(|e| refused(format!("the source's URL cannot be read: {e}")))?;
-    if parsed.scheme() == "file" {
+    Ok((parsed.scheme() != "file").then_some(parsed))
+}
+
+fn host_of(url: &Url) -> Result<&str> {
+    let host = url.host_str().filter(|h| !h.is_empty());
+    host.ok_or_else(|| refused("the source's URL names no host".to_owned()))
+}
+
+fn port_of(url: &Url) -> u16 {
+    url.port_or_known_default().unwrap_or(22)
+}
+
+/// Refuses a URL whose host has an address that is neither public nor allowed; what to pin it to, for HTTP and ssh.
+pub(super) async fn check_host(url: &str, allowed: &[AllowedHost]) -> Result<Option<Pin>> {
+    let Some(parsed) = parsed(url)? else { return Ok(None) };
+    let (host, port) = (host_of(&parsed)?, port_of(&parsed));
+    if allowed.iter().any(|a| a.is_named(host)) {
         return Ok(None);
     }
-    let host = parsed.host_str().filter(|h| !h.is_empty());
-    let host = host.ok_or_else(|| refused("the source's URL names no host".to_owned()))?;
-    if allowed.iter().any(|a| matches!(a, AllowedHost::Name(n) if n.eq_ignore_ascii_case(host))) {
-        return Ok(None);
-    }
-    let port = parsed.port_or_known_default().unwrap_or(22);
     let addresses = match resolve(host, port).await {
         // Behind a proxy names may mean nothing here: the proxy then decides who is reached.
         Err(_) if is_proxied(parsed.scheme()) => return Ok(None),
         resolved => resolved?,
     };
     for address in &addresses {
-        let named = |a: &AllowedHost| matches!(a, AllowedHost::Network(n) if n.contains(address));
-        if !is_public(*address) && !allowed.iter().any(named) {
+        if !is_public(*address) && !allowed.iter().any(|a| a.holds(address)) {
             return Err(refused(format!(
                 "{host} has the address {address}, which is not a public one; the build client's configuration must name it in allow_hosts"
             )));
         }
     }
-    let is_http = matches!(parsed.scheme(), "http" | "https");
-    let is_name = matches!(parsed.host(), Some(Host::Domain(_)));
-    Ok((is_http && is_name).then(|| {
-        let list: Vec<_> = addresses.iter().map(bracketed).collect();
-        format!("{host}:{port}:{}", list.join(","))
-    }))
+    Ok(match parsed.scheme() {
+        "http" | "https" if matches!(parsed.host(), Some(Host::Domain(_))) => {
+            let list: Vec<_> = addresses.iter().map(bracketed).collect();
+            Some(Pin::Http(format!("{host}:{port}:{}", list.join(","))))
+        }
+        "ssh" if host.parse::<IpAddr>().is_err() && !host.starts_with('[') => {
+            addresses.first().map(|address| Pin::Ssh(ssh_options(host, port, *address)))
+        }
+        _ => None,
+    })
+}
+
+/// ssh writes a server with another port as `[host]:port` into its list of known hosts, and an alias as it is.
+fn ssh_options(host: &str, port: u16, address: IpAddr) -> String {
+    let known = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
+    // git gives them to a shell; of names nothing passes that means something there (`Source::check`) but the brackets.
+    format!("-oHostName={address} '-oHostKeyAlias={known}'")
 }
 
 fn is_proxied(scheme: &str) -> bool {
@@ -141,10 +192,12 @@ fn is_public(address: IpAddr) -> bool {
                 | [0x2002, a, b, ..] => Some((a, b)),
                 _ => None,
             };
-            match embedded {
-                Some((a, b)) => is_public_v4(Ipv4Addr::from((u32::from(a) << 16) | u32::from(b))),
-                None => (s[0] & 0xe000) == 0x2000 && !(s[0] == 0x2001 && s[1] < 0x200),
+            if let Some((a, b)) = embedded {
+                return is_public_v4(Ipv4Addr::from((u32::from(a) << 16) | u32::from(b)));
             }
+            let special = s[0] == 0x2001 && (s[1] < 0x200 || s[1] == 0xdb8)
+                || s[0] == 0x3fff && s[1] < 0x1000;
+            (s[0] & 0xe000) == 0x2000 && !special
         }
     }
 }
@@ -185,7 +238,12 @@ mod tests {
             "https://[fd00::1]/x",
             "https://[64:ff9b::7f00:1]/x",
             "https://[2002:7f00:1::]/x",
+            "https://[2001:db8::1]/x",
+            "https://[3fff::1]/x",
+            "https://[::127.0.0.1]/x",
+            "https://[64:ff9b:1::7f00:1]/x",
             "https://localhost/x",
+            "http://LOCALHOST/x",
             "git://127.1/x",
             "ssh://git@192.168.1.1/x",
             "ssh://localhost/x",
@@ -202,7 +260,15 @@ mod tests {
         assert_eq!(refused_as("http://127.0.0.1/x", &[network]).await, None);
         let loopback = ["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
         let pin = check_host("http://localhost:8000/x", &loopback).await.unwrap().unwrap();
+        let Pin::Http(pin) = pin else { panic!("{pin:?}") };
         assert!(pin.starts_with("localhost:8000:127.0.0.1"), "{pin}");
+        let pin = check_host("ssh://git@localhost/x", &loopback).await.unwrap();
+        let ssh = |address: &str| {
+            Some(Pin::Ssh(format!("-oHostName={address} '-oHostKeyAlias=localhost'")))
+        };
+        assert!(pin == ssh("127.0.0.1") || pin == ssh("::1"), "{pin:?}");
+        assert_eq!(check_host("ssh://8.8.8.8/x", &[]).await.unwrap(), None);
+        assert_eq!(check_host("ssh://[2a00:1450::1]/x", &[]).await.unwrap(), None);
         let name: AllowedHost = "LocalHost".parse().unwrap();
         assert_eq!(check_host("https://localhost/x", &[name]).await.unwrap(), None);
     }

@@ -36,7 +36,7 @@ impl<D: Dialect> SqlStore<D> {
     }
 
     /// A service may stop to answer without a word; then its callers must not stop too.
-    async fn in_time<R>(&self, method: impl Future<Output = Result<R>>) -> Result<R> {
+    pub(super) async fn in_time<R>(&self, method: impl Future<Output = Result<R>>) -> Result<R> {
         let Some(patience) = self.patience else { return method.await };
         let late = |_| {
             let message = format!(
@@ -44,7 +44,8 @@ impl<D: Dialect> SqlStore<D> {
                 D::NAME,
                 patience.as_secs_f32()
             );
-            Err(Error::new(ErrorKind::Unavailable, message))
+            // It may have been about to commit.
+            Err(Error::new(ErrorKind::Unavailable, message).with_op(super::COMMIT))
         };
         tokio::time::timeout(patience, method).await.unwrap_or_else(late)
     }

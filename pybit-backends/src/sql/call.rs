@@ -134,7 +134,7 @@ impl<D: Dialect> Call<D> {
 }
 
 /// Text as every engine keeps it: PostgreSQL has no NUL in text.
-fn storable(text: &str) -> String {
+pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{BuildClient, ClientName, Job, JobId};
 use pybit_core::storage::{Beat, ClientReport, ClientStore};
-use pybit_core::{Error, Result};
+use pybit_core::{Error, Result, trial};
 
 use super::call::json;
 use super::{Call, Cells, Dialect, SqlStore, commit, jobs, statements as sql};
@@ -40,6 +40,7 @@ impl<D: Dialect> ClientStore for SqlStore<D> {
             let client = find::<D>(connection, &report.name).await?;
             let client =
                 client.ok_or_else(|| Error::internal("a client that was stored is there"))?;
+            trial::crash_point("heartbeat_before_commit");
             commit(transaction).await?;
             Ok(Beat { client, asked, held })
         })

@@ -69,6 +69,9 @@ pub trait Dialect:
     /// Which texts it runs.
     const ENGINE: Engine;
 
+    /// Transactions of many callers that are worth running at a time (`group`).
+    const AT_ONCE: usize;
+
     /// The schema, version by version.
     fn migrations() -> Migrator;
 
@@ -88,10 +91,12 @@ pub trait Dialect:
     /// Begins a transaction that reads everything as of one moment.
     fn begin_read(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>>;
 
-    /// Makes this transaction wait for others that took the same number, until it ends (`turns`). An
-    /// engine with one writer has nothing to do.
-    fn take_turn(connection: &mut Self::Connection, number: i64)
-    -> BoxFuture<'_, sqlx::Result<()>>;
+    /// Makes this transaction wait for others that took any of these numbers, one after the other in this order, until it
+    /// ends (`turns`). An engine with one writer has nothing to do.
+    fn take_turns(
+        connection: &mut Self::Connection,
+        numbers: Vec<i64>,
+    ) -> BoxFuture<'_, sqlx::Result<()>>;
 
     /// Runs a statement to its end and returns its rows.
     fn fetch<'c>(

@@ -21,11 +21,13 @@ mod catalog;
 mod clients;
 mod dialect;
 mod error;
+mod group;
 mod jobs;
 mod news;
 mod packages;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod remembered;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
@@ -36,7 +38,9 @@ pub mod upkeep;
 
 use std::time::Duration;
 
-use pybit_core::Result;
+use pybit_core::model::{Catalogue, Job};
+use pybit_core::storage::{Advance, Recorded};
+use pybit_core::{Result, trial};
 use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Transaction};
 
@@ -49,24 +53,54 @@ pub use statement::Statement;
 
 use call::{Call, Cells};
 use error::{failed, not_migrated, too_new};
+use group::Group;
 use news::News;
+use remembered::Remembered;
 
 /// The operation of the error of a commit: whether it took effect is not known.
 const COMMIT: &str = "commit";
 
 /// The farm's state in a SQL database.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct SqlStore<D: Dialect> {
     write: Pool<D>,
     read: Pool<D>,
     /// How long one method may take; an engine in this process needs no such limit.
     patience: Option<Duration>,
     news: News,
+    catalogue: Remembered<Catalogue>,
+    records: Group<jobs::Wish, Recorded>,
+    claims: Group<jobs::Ask, Option<Job>>,
+    advances: Group<jobs::Step, Advance>,
+}
+
+impl<D: Dialect> Clone for SqlStore<D> {
+    fn clone(&self) -> Self {
+        Self {
+            write: self.write.clone(),
+            read: self.read.clone(),
+            patience: self.patience,
+            news: self.news.clone(),
+            catalogue: self.catalogue.clone(),
+            records: self.records.clone(),
+            claims: self.claims.clone(),
+            advances: self.advances.clone(),
+        }
+    }
 }
 
 impl<D: Dialect> SqlStore<D> {
     fn new(write: Pool<D>, read: Pool<D>, patience: Option<Duration>) -> Self {
-        Self { write, read, patience, news: News::default() }
+        Self {
+            write,
+            read,
+            patience,
+            news: News::default(),
+            catalogue: Remembered::default(),
+            records: Group::default(),
+            claims: Group::default(),
+            advances: Group::default(),
+        }
     }
 
     /// The schema version that this program makes.
@@ -78,8 +112,12 @@ impl<D: Dialect> SqlStore<D> {
     ///
     /// - `Unsupported`, code `schema_too_new`: a newer program has changed the schema.
     async fn bring_up_to_date(&self, shown: &str) -> Result<()> {
+        trial::crash_point("migrate_before");
         match D::migrate(&self.write).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                trial::crash_point("migrate_after");
+                Ok(())
+            }
             Err(sqlx::migrate::MigrateError::VersionMissing(missing)) => {
                 let found = self.schema_version().await?.max(missing);
                 Err(too_new(shown, found, Self::known_version()))

@@ -15,10 +15,10 @@ pub(super) async fn take<D: Dialect>(
     let mut numbers: Vec<i64> = names.into_iter().map(|name| number(&name)).collect();
     numbers.sort_unstable();
     numbers.dedup();
-    for number in numbers {
-        D::take_turn(connection, number).await.map_err(|e| failed::<D>("take_turn", e))?;
+    if numbers.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    D::take_turns(connection, numbers).await.map_err(|e| failed::<D>("take_turns", e))
 }
 
 /// Two names with one number only wait for each other without need.

@@ -8,4 +8,5 @@ mod git;
 mod host;
 mod sbuild;
 mod support;
+mod svn;
 mod upload;

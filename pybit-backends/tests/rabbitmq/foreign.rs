@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use pybit_core::conformance::support::{client, route, within};
 use pybit_core::model::JobId;
-use pybit_core::transport::{Hint, Transport};
+use pybit_core::transport::{Command, Hint, Recipient, Transport};
 
 use super::{broker, open};
 
@@ -63,6 +63,43 @@ async fn foreign_messages_are_counted_logged_once_and_dead_lettered() {
     let dead = format!("{name}.dead");
     broker::until_ready(&channel, &dead, 7).await;
     assert_eq!(transport.foreign(), 7);
+    for bytes in foreign {
+        assert_eq!(broker::take(&channel, &dead).await, bytes, "they are kept as they were");
+    }
+    assert_eq!(log.count("a message that is not pybit's"), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs RabbitMQ"]
+async fn foreign_commands_are_counted_logged_once_and_dead_lettered() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let settings = broker::farm();
+    let name = broker::name(&settings);
+    let transport = open(&settings).await;
+    let mut inbox = transport.commands(&client("tahr")).await.unwrap();
+    let (_connection, channel) = broker::look().await;
+    let foreign: [&[u8]; 8] = [
+        b"",
+        b"(i__main__\nEvil\np0\n.",
+        b"{\"version\":1,\"command\":\"be",
+        b"{\"version\":99,\"command\":\"beat\"}",
+        b"{\"command\":\"beat\"}",
+        b"{\"version\":1,\"command\":\"format-disk\"}",
+        &vec![b'['; 200_000],
+        &[b"{\"version\":1,\"command\":\"beat\"}", &vec![b' '; 3 << 20][..]].concat(),
+    ];
+    for bytes in foreign {
+        broker::put(&channel, &format!("{name}.commands"), "tahr", bytes).await;
+    }
+    transport.send_command(&Recipient::All, &Command::Beat).await.unwrap();
+    let found = within("the command behind them", inbox.next()).await.unwrap();
+    assert_eq!(found, Some(Command::Beat));
+    let dead = format!("{name}.dead");
+    broker::until_ready(&channel, &dead, 8).await;
+    assert_eq!(transport.foreign(), 8);
     for bytes in foreign {
         assert_eq!(broker::take(&channel, &dead).await, bytes, "they are kept as they were");
     }

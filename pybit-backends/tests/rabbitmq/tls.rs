@@ -1,11 +1,12 @@
-//! `amqps:`. The broker's end of TLS is held by a terminator in front of it, with a certificate that the test signs.
+//! `amqps:`, to the broker's own TLS; and to a terminator in front of it where the test signs the certificate itself.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pybit_backends::rabbitmq::RabbitTransport;
 use pybit_core::ErrorKind;
-use pybit_core::conformance::support::route;
+use pybit_core::conformance::support::{client, route, within};
+use pybit_core::model::JobId;
 use pybit_core::settings::Settings;
 use pybit_core::transport::{Hint, Transport};
 use rcgen::CertifiedKey;
@@ -46,6 +47,47 @@ fn amqps(plain: &Settings, host: &str, port: u16) -> Settings {
     let user = format!("{}:{}", url.username(), url.password().unwrap_or_default());
     let url = format!("amqps://{user}@{host}:{port}{}", url.path());
     Settings { url, options: plain.options.clone() }
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `make services` prints it"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs RabbitMQ"]
+async fn the_brokers_own_tls_and_a_virtual_host_with_a_name() {
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    let mut settings = broker::farm();
+    settings.url = variable("PYBIT_TEST_AMQPS_URL");
+    let untrusted = RabbitTransport::open(&settings).await.unwrap_err();
+    assert_eq!(untrusted.kind(), ErrorKind::Invalid, "{untrusted:?}");
+    let said = untrusted.to_string();
+    assert!(said.contains("ca_file") && said.contains("/build%20farm%2Fone"), "{said}");
+
+    settings.options.insert("ca_file".to_owned(), variable("PYBIT_TEST_AMQP_CA").into());
+    let near = open(&settings).await;
+    let mut inbox = near.consume(&client("tahr"), &[route("amd64")], 1).await.unwrap();
+    let far = open(&settings).await;
+    far.serve_farm("aaaa").await.unwrap();
+    far.publish(&Hint::new(route("amd64"), Some(JobId(7)))).await.unwrap();
+    let found = within("a hint over TLS", inbox.next()).await.unwrap().unwrap();
+    assert_eq!(found.hint.job, Some(JobId(7)));
+    found.receipt.ack().await.unwrap();
+    far.health().await.unwrap();
+
+    // Another virtual host knows neither the farm nor its queues.
+    let plain = Settings { url: broker::url(), options: settings.options.clone() };
+    let other = open(&plain).await;
+    other.serve_farm("bbbb").await.expect("a farm of its own");
+
+    let wrong = url::Url::parse(&settings.url).map(|mut url| {
+        url.set_password(Some("hunter2")).unwrap();
+        url.to_string()
+    });
+    let wrong = Settings { url: wrong.unwrap(), options: settings.options.clone() };
+    let refused = RabbitTransport::open(&wrong).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Denied, "{refused:?}");
+    assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,9 +38,13 @@ async fn statements_prepare_and_return_the_columns_that_sqlite_returns() {
 }
 
 /// Statements whose text differs by more than a lock or an index hint, with the reason why.
-const DIFFERENT: [&str; 2] = [
+const DIFFERENT: [&str; 5] = [
     // The engines name their functions on JSON differently.
     "outbox_sent",
+    "jobs_lock",
+    "jobs_hold",
+    // PostgreSQL looks up a list of numbers, but not a list of rows.
+    "attempts_end",
     // PostgreSQL's triggers count in two tables.
     "counts",
 ];
@@ -49,7 +53,12 @@ const DIFFERENT: [&str; 2] = [
 fn texts_differ_by_locks_and_hints_alone() {
     let bare = |text: &str| {
         let text = text.replace(" FOR NO KEY UPDATE SKIP LOCKED", "");
-        text.replace(" FOR NO KEY UPDATE", "").replace(" INDEXED BY job_claim", "")
+        let text = text.replace(" FOR NO KEY UPDATE", "").replace(" INDEXED BY job_claim", "");
+        // Rows, bytes and times in JSON: `many`.
+        let text = text.replace("json_array_elements(CAST($1 AS JSON)) AS r", "json_each($1) AS r");
+        let text = text.replace("decode(r.value ->> 'key', 'hex')", "unhex(r.value ->> 'key')");
+        let time = "(TIMESTAMPTZ 'epoch' + INTERVAL '1 microsecond' * CAST(";
+        text.replace(time, "CAST(").replace(" AS BIGINT))", " AS BIGINT)")
     };
     for statement in ALL.iter().filter(|s| !DIFFERENT.contains(&s.name())) {
         let texts = (statement.text(Engine::Sqlite), statement.text(Engine::Postgres));
@@ -130,6 +139,7 @@ async fn statements_use_the_index_made_for_them() {
     let wanted = [
         ("job_candidate", "job_claim"),
         ("job_peek", "job_claim"),
+        ("jobs_peek", "job_claim"),
         ("ahead_of", "job_claim"),
         ("due_routes", "job_claim"),
         ("jobs_superseded", "job_unfinished"),
@@ -161,7 +171,7 @@ async fn statements_use_the_index_made_for_them() {
             assert!(!plan.contains(&walk), "{}:\n{plan}", statement.name());
         }
     }
-    for name in ["job_candidate", "job_peek", "jobs", "job_newer_version"] {
+    for name in ["job_candidate", "job_peek", "jobs_peek", "jobs", "job_newer_version"] {
         let plan = explain(&mut connection, named(name)).await;
         assert!(!plan.contains("Sort"), "{name} comes in order:\n{plan}");
     }

@@ -1,14 +1,16 @@
 //! A log as it grows, over server-sent events, resumed where it broke off.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use pybit_core::ErrorKind;
-use pybit_core::model::{JobId, JobStatus};
+use pybit_core::model::{Job, JobId, JobStatus, SubmissionId};
+use pybit_core::protocol::SubmissionReply;
 use reqwest::Method;
 use reqwest::header::ACCEPT;
 
@@ -16,6 +18,9 @@ use super::people::given;
 use super::sse::{Event, Parser};
 use super::{Api, ApiError, ApiResult};
 use crate::backoff::Retry;
+
+/// How often a submission is asked for while nothing else says that something has changed.
+const TICK: Duration = Duration::from_millis(500);
 
 /// What comes while a log is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +65,36 @@ impl Api {
             follower.over = matches!(event, Err(_) | Ok(LogEvent::End { .. }));
             Some((event, follower))
         }))
+    }
+}
+
+impl Api {
+    /// Waits until every job of the submission has ended, those that a source job leads to among them, and gives each piece
+    /// of their logs to `log`: one attempt after the other, as far as they have come. For a log each at the same time, use
+    /// [`follow`](Self::follow).
+    pub async fn follow_submission(
+        &self,
+        id: SubmissionId,
+        mut log: impl FnMut(&Job, &[u8]),
+    ) -> ApiResult<SubmissionReply> {
+        let mut shown = HashMap::new();
+        loop {
+            let reply = self.submission(id).await?;
+            for job in reply.jobs.iter().filter(|j| j.attempt > 0) {
+                let from = shown.entry((job.id, job.attempt)).or_insert(0);
+                let mut events = self.follow(job.id, Some(job.attempt), *from, Retry::patient());
+                while let Some(event) = events.next().await {
+                    if let LogEvent::Log { offset, bytes } = event? {
+                        *from = offset;
+                        log(job, &bytes);
+                    }
+                }
+            }
+            if reply.jobs.iter().all(|j| j.status.is_terminal()) {
+                return Ok(reply);
+            }
+            tokio::time::sleep(TICK).await;
+        }
     }
 }
 

@@ -76,6 +76,11 @@ impl Api {
         Ok(Self { base, token, http })
     }
 
+    /// The same farm asked with another token, over the same connections.
+    pub fn with_token(&self, token: &Secret) -> Result<Self> {
+        Ok(Self { token: Some(bearer(token)?), ..self.clone() })
+    }
+
     /// The farm's address.
     pub fn url(&self) -> &Url {
         &self.base

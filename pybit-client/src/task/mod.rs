@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use pybit_core::build::Prepared;
 use pybit_core::model::{Arch, Failure, FailureClass, JobKind, Target};
-use pybit_core::{Error, ErrorKind, Result};
+use pybit_core::{Error, ErrorKind, Result, trial};
 
 use crate::api::Api;
 use crate::backoff::{Backoff, Retry};
@@ -124,6 +124,7 @@ impl Task {
             if next != state {
                 tracing::debug!(dir = %self.work.dir.path().display(), ?state, ?event, ?next, "step");
                 self.grip.at(next);
+                trial::crash_point("client_step_before_journal");
                 self.work.record(next).await;
             }
             state = next;
@@ -175,6 +176,7 @@ impl Work {
                     Box::pin(async move { work.stop(build.map(|r| r.future)).await })
                 }
                 Effect::Forget => {
+                    trial::crash_point("client_cleaned_before_forget");
                     self.forget().await;
                     continue;
                 }

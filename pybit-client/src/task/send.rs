@@ -5,6 +5,7 @@ use std::time::Duration;
 use pybit_core::ErrorKind;
 use pybit_core::model::{FailureClass, Job, JobId};
 use pybit_core::protocol::{FailRequest, FinishRequest, LogDigest, RefuseRequest, StoppedRequest};
+use pybit_core::trial;
 
 use super::Work;
 use crate::api::{ApiError, ApiResult, Destination};
@@ -48,7 +49,10 @@ impl Work {
         let mut backoff = self.shop.waits.clone();
         loop {
             match self.shop.api.send_files(to, &files, &self.for_ever()).await {
-                Ok(()) => return Event::Uploaded,
+                Ok(()) => {
+                    trial::crash_point("client_uploaded_before_report");
+                    return Event::Uploaded;
+                }
                 Err(e) if is_later(&e) => backoff.wait().await,
                 Err(e) if e.status.is_some() => return self.refused(&e).await,
                 // No answer of the server: what was built cannot be read any more.
@@ -66,6 +70,7 @@ impl Work {
         loop {
             match self.send_report(&log).await {
                 Ok(job) => {
+                    trial::crash_point("client_reported_before_journal");
                     tracing::info!(%job.id, status = %job.status, "reported");
                     return Event::Reported;
                 }

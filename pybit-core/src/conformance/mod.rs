@@ -1,7 +1,7 @@
 //! Public conformance suites: what every backend of a trait must pass, ours and a third party's alike.
 //!
-//! Each bullet in a trait's documentation has one [`Case`] of that name in [`STORAGE`], [`TRANSPORT`] or
-//! [`VERSION_ORDER`]; a test compares the two. [`run`] gives every case a fresh backend and names each that fails.
+//! Each bullet in a trait's documentation has one [`Case`] of that name in [`STORAGE`], [`ROWS`], [`TRANSPORT`]
+//! or [`VERSION_ORDER`]; a test compares the two. [`run`] gives every case a fresh backend and names each that fails.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -25,6 +25,7 @@
 //! ```
 #![expect(clippy::missing_panics_doc, reason = "a case that fails panics: that is how it says so")]
 
+mod rows;
 mod storage;
 pub mod support;
 mod transport;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use rows::ROWS;
 pub use storage::STORAGE;
 pub use transport::TRANSPORT;
 pub use version::{VERSION_ORDER, VersionSamples};
@@ -167,6 +169,7 @@ mod tests {
         ];
         assert!(bullets(&storage).len() > 60, "the bullets are found");
         assert_eq!(names(STORAGE), bullets(&storage));
+        assert_eq!(names(ROWS), bullets(&[include_str!("../memory/rows.rs")]));
         assert_eq!(names(TRANSPORT), bullets(&[include_str!("../transport.rs")]));
         assert_eq!(names(VERSION_ORDER), bullets(&[include_str!("../version.rs")]));
     }

@@ -7,6 +7,7 @@ use super::machine::{self, Command, Decision, Holder, Situation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FailureClass, Job, JobId, JobStatus};
 use crate::storage::{Advance, Change};
+use crate::trial;
 
 /// How often one command is decided anew before the caller is told to try again.
 const MOST_RACES: usize = 20;
@@ -15,7 +16,16 @@ impl Farm {
     /// Decides and applies a command, again whenever somebody was faster. Returns the job as it is then, and the jobs
     /// that followed.
     pub(super) async fn apply(&self, id: JobId, command: &Command) -> Result<(Job, Vec<Job>)> {
-        let mut job = self.job(id).await?;
+        self.apply_to(self.job(id).await?, command).await
+    }
+
+    /// The same for a job as it was just read.
+    pub(super) async fn apply_to(
+        &self,
+        mut job: Job,
+        command: &Command,
+    ) -> Result<(Job, Vec<Job>)> {
+        let id = job.id;
         for _ in 0..MOST_RACES {
             let now = self.inner.clock.now();
             let situation = self.situation(job, command).await?;
@@ -27,13 +37,18 @@ impl Farm {
                 };
             match self.inner.storage.advance(&change, now).await? {
                 Advance::Done(after, followed) if is_last => {
+                    trial::crash_point("change_after_commit");
                     self.announce(&after, &followed);
                     return Ok((*after, followed));
                 }
                 Advance::Stale(current) if change.expected_lease.is_some() => {
                     return Ok((*current, Vec::new()));
                 }
-                Advance::Done(current, _) | Advance::Stale(current) => job = *current,
+                Advance::Done(current, _) => {
+                    trial::crash_point("resume_before_report");
+                    job = *current;
+                }
+                Advance::Stale(current) => job = *current,
             }
         }
         Err(Error::new(ErrorKind::Busy, format!("job {id} changes too often; try again")))
@@ -51,11 +66,16 @@ impl Farm {
 
     async fn situation(&self, job: Job, command: &Command) -> Result<Situation> {
         let storage = &self.inner.storage;
-        let attempts =
-            if job.status.is_held() { Vec::new() } else { storage.attempts(job.id).await? };
+        // Each is read where the decision looks at it.
+        let told_again = holder_of(command).is_some() && !job.status.is_held();
+        let attempts = if told_again { storage.attempts(job.id).await? } else { Vec::new() };
+        let may_fail_infra =
+            matches!(command, Command::Lapse { .. } | Command::Fail(..) | Command::Refuse(..));
         let client_streak = match &job.client {
-            Some(name) => storage.client(name).await?.map_or(0, |c| c.infra_streak),
-            None => 0,
+            Some(name) if may_fail_infra => {
+                storage.client(name).await?.map_or(0, |c| c.infra_streak)
+            }
+            _ => 0,
         };
         let last_outcome = attempts.last().and_then(|a| a.outcome);
         let may_wait_again = match command {

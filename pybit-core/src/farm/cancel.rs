@@ -5,6 +5,7 @@ use super::machine::Command;
 use crate::error::{Error, Result};
 use crate::model::{Job, JobFilter, JobId, JobStatus, PackageName, Page};
 use crate::transport::{Command as Order, Recipient};
+use crate::trial;
 
 impl Farm {
     /// Cancels a job: at once where nobody builds it, else through `Cancelling` until its client confirms. Cancelling
@@ -16,6 +17,7 @@ impl Farm {
         );
         let command = Command::Cancel { actor: actor.to_owned(), reason };
         let (job, _) = self.apply(id, &command).await?;
+        trial::crash_point("cancel_after_commit_before_order");
         self.hurry(&job).await;
         Ok(job)
     }

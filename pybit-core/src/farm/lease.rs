@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::JobId;
 use crate::storage::Lease;
+use crate::trial::{self, Mutation};
 
 /// What one server has seen of the leases.
 #[derive(Debug, Default)]
@@ -18,6 +19,9 @@ impl LeaseWatch {
     /// Forgets everything: every lease gets a full time to live again. Called at start-up, after the database was away,
     /// and by [`sweep`](Self::sweep) itself after a pause of this process.
     pub fn rearm(&mut self) {
+        if trial::is_broken(Mutation::NoRearm) {
+            return;
+        }
         self.seen.clear();
     }
 
@@ -36,13 +40,17 @@ impl LeaseWatch {
         if paused {
             self.rearm();
         }
-        self.last_sweep = Some(now);
+        let begins = self.last_sweep.replace(now).is_none();
+        let unknown = match now.checked_sub(ttl) {
+            Some(long_ago) if begins && trial::is_broken(Mutation::NoRearm) => long_ago,
+            _ => now,
+        };
         let mut next = HashMap::with_capacity(leases.len());
         let mut lapsed = Vec::new();
         for lease in leases {
             let since = match self.seen.get(&lease.job) {
                 Some((epoch, since)) if *epoch == lease.epoch => *since,
-                _ => now,
+                _ => unknown,
             };
             if now.duration_since(since) >= ttl {
                 lapsed.push(*lease);

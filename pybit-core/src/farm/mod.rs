@@ -5,6 +5,7 @@
 //! | [`plan`] | which jobs a submission becomes (pure) |
 //! | [`machine`] | what a report or request does to a job (pure) |
 //! | [`lease`] | which leases have lapsed (pure) |
+//! | `lines` | which held claims a new job wakes |
 //! | `apply` | how a decision takes effect although others decide too |
 //! | `submit` | submissions, dry runs, retries |
 //! | `serve` | claims and heartbeats of build clients |
@@ -14,6 +15,7 @@
 //! | `why` | why a job is where it is |
 
 pub mod lease;
+mod lines;
 pub mod machine;
 pub mod plan;
 
@@ -34,10 +36,11 @@ use tokio::sync::watch;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::format::PackageFormat;
-use crate::model::{FormatName, Job, JobId};
+use crate::model::{FormatName, Job, JobId, Offer};
 use crate::storage::Storage;
 use crate::transport::Transport;
 
+pub use lines::Place;
 pub use policy::Policy;
 
 /// A build farm: its state, its messages, its formats and its rules.
@@ -56,6 +59,8 @@ struct Inner {
     leases: Mutex<lease::LeaseWatch>,
     /// Moves when a job may have become claimable.
     work: watch::Sender<u64>,
+    /// Held claims.
+    lines: lines::Lines,
     /// Moves when a result may have become publishable.
     results: watch::Sender<u64>,
     /// Moves when this server has put hints into the outbox.
@@ -92,6 +97,7 @@ impl Farm {
                 policy,
                 leases,
                 work,
+                lines: lines::Lines::default(),
                 results,
                 unsent,
             }),
@@ -130,7 +136,13 @@ impl Farm {
         })
     }
 
-    /// Changes whenever a job may have become claimable: what a held claim waits on. [`listen`](Self::listen) moves it.
+    /// A place in the line of held claims with these offers: it is called when there may be a job for it.
+    /// [`listen`](Self::listen) calls.
+    pub fn line_up(&self, offers: &[Offer]) -> Place {
+        self.inner.lines.join(offers)
+    }
+
+    /// Changes whenever a job may have become claimable. [`listen`](Self::listen) moves it.
     pub fn work(&self) -> watch::Receiver<u64> {
         self.inner.work.subscribe()
     }
@@ -153,6 +165,7 @@ impl Farm {
 
     fn announce_work(&self) {
         self.inner.work.send_modify(|n| *n += 1);
+        self.inner.lines.call();
     }
 
     fn announce_results(&self) {

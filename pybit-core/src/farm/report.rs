@@ -1,15 +1,20 @@
 //! What build clients and the watcher report.
 
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+
 use super::Farm;
 use super::machine::{Command, FARM, Finished, Holder, Reported, fence};
 use super::submit::check_files;
 use crate::error::{Error, Result};
 use crate::model::{
     ClientName, Failure, FailureClass, Job, JobId, JobKind, JobStatus, Produced, Repository,
-    StreamOwner, StreamRole,
+    Stream, StreamOwner, StreamRole,
 };
 use crate::protocol::{FailRequest, FinishRequest, LogDigest, UploadedSet};
+use crate::trial;
 
+/// Results whose files are looked up at once.
+const SETS_AT_ONCE: usize = 4;
 /// The most text that is kept of a message from a client.
 const LONGEST_MESSAGE: usize = 2000;
 
@@ -31,39 +36,30 @@ impl Farm {
         fence(&job, &holder)?;
         if !matches!(job.status, JobStatus::Building | JobStatus::Waiting) {
             let command = Command::Finish(holder, Box::new(finished(request)));
-            return self.apply(id, &command).await.map(|(job, _)| job);
+            return self.apply_to(job, &command).await.map(|(job, _)| job);
         }
-        self.check_log(id, request.attempt, &request.log).await?;
-        self.check_result_files(id, request).await?;
+        let owner = StreamOwner::Attempt { job: id, attempt: request.attempt };
+        let streams = self.inner.storage.streams(owner).await?;
+        check_log(&streams, &request.log)?;
+        check_result_files(&streams, request)?;
         let mut result = finished(request);
         if job.kind == JobKind::Source
             && let Err(error) = self.read_source_result(&job, request, main, &mut result).await
         {
             return self.fail_source(&job, holder, request, error).await;
         }
-        match self.apply(id, &Command::Finish(holder.clone(), Box::new(result))).await {
-            Ok((job, _)) => self.settle(job).await,
+        let command = Command::Finish(holder.clone(), Box::new(result));
+        trial::crash_point("finish_checked_before_commit");
+        match self.apply_to(job.clone(), &command).await {
+            Ok((job, _)) => {
+                trial::crash_point("finish_after_commit_before_settle");
+                self.settle(job).await
+            }
             Err(error) if job.kind == JobKind::Source && is_version_refusal(&error) => {
                 self.fail_source(&job, holder, request, error).await
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Every file of the result is complete on the server, as it was declared.
-    async fn check_result_files(&self, id: JobId, request: &FinishRequest) -> Result<()> {
-        let owner = StreamOwner::Attempt { job: id, attempt: request.attempt };
-        let streams = self.inner.storage.streams(owner).await?;
-        let complete =
-            |name: &str| streams.iter().find(|s| s.name.as_str() == name && s.object.is_some());
-        if let Some(missing) = request.files.iter().find(|f| complete(f.name.as_str()).is_none()) {
-            let message = format!("{} has not arrived whole; send it first", missing.name);
-            return Err(Error::conflict(message).with_code("files_incomplete"));
-        }
-        check_files(&request.files, |name| {
-            let found = complete(name)?;
-            Some((found.length, found.sha256.clone().unwrap_or_default()))
-        })
     }
 
     async fn read_source_result(
@@ -132,7 +128,8 @@ impl Farm {
             "complete; the suite has no repository to publish into".to_owned()
         };
         let command = Command::Published { attempt: job.attempt, actor: FARM.to_owned(), cause };
-        let (job, _) = self.apply(job.id, &command).await?;
+        let (job, _) = self.apply_to(job, &command).await?;
+        trial::crash_point("settle_after_commit_before_wake");
         self.free_blocked(&job).await?;
         Ok(job)
     }
@@ -141,7 +138,8 @@ impl Farm {
     pub async fn fail(&self, client: &ClientName, id: JobId, request: &FailRequest) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt: request.attempt };
         fence(&self.job(id).await?, &holder)?;
-        self.check_log(id, request.attempt, &request.log).await?;
+        let owner = StreamOwner::Attempt { job: id, attempt: request.attempt };
+        check_log(&self.inner.storage.streams(owner).await?, &request.log)?;
         let class = request.failure.class;
         if class == FailureClass::Poison {
             return Err(Error::invalid("a client cannot call a job poison")
@@ -150,7 +148,9 @@ impl Farm {
         let failure = Failure { class, message: clipped(&request.failure.message) };
         let unmet = request.unmet.iter().take(200).map(|r| clipped(r)).collect();
         let reported = Reported { failure, unmet, log_sha256: Some(request.log.sha256.clone()) };
-        self.apply(id, &Command::Fail(holder, reported)).await.map(|(job, _)| job)
+        let (job, _) = self.apply(id, &Command::Fail(holder, reported)).await?;
+        trial::crash_point("fail_after_commit_before_reply");
+        Ok(job)
     }
 
     /// Takes a job back from a client that cannot build it.
@@ -162,7 +162,9 @@ impl Farm {
         reason: &str,
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt };
-        self.apply(id, &Command::Refuse(holder, clipped(reason))).await.map(|(job, _)| job)
+        let (job, _) = self.apply(id, &Command::Refuse(holder, clipped(reason))).await?;
+        trial::crash_point("refuse_after_commit_before_reply");
+        Ok(job)
     }
 
     /// Takes the word that a cancelled job has stopped.
@@ -174,36 +176,28 @@ impl Farm {
         log: &LogDigest,
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt };
-        let command = Command::Stopped(holder, Some(log.sha256.clone()));
-        self.apply(id, &command).await.map(|(job, _)| job)
-    }
-
-    /// The log on the server is as long as the client's.
-    async fn check_log(&self, job: JobId, attempt: u32, log: &LogDigest) -> Result<()> {
-        let streams = self.inner.storage.streams(StreamOwner::Attempt { job, attempt }).await?;
-        let length = streams.iter().find(|s| s.role == StreamRole::Log).map_or(0, |s| s.length);
-        if length == log.length {
-            return Ok(());
-        }
-        let message = format!(
-            "the server has {length} of the log's {} bytes; send the rest first",
-            log.length
-        );
-        Err(Error::conflict(message).with_code("log_incomplete"))
+        // A confirmation does not wait for the last lines: the digest of a log that did not arrive whole would be of another.
+        let streams = self.inner.storage.streams(StreamOwner::Attempt { job: id, attempt }).await?;
+        let whole = check_log(&streams, log).is_ok();
+        let command = Command::Stopped(holder, whole.then(|| log.sha256.clone()));
+        let (job, _) = self.apply(id, &command).await?;
+        trial::crash_point("stopped_after_commit_before_reply");
+        Ok(job)
     }
 
     /// The results that a repository has to publish, oldest first.
     pub async fn uploaded_sets(&self, repository: &Repository) -> Result<Vec<UploadedSet>> {
         let Repository { dist, suite, format, .. } = repository;
         let jobs = self.inner.storage.uploaded(dist, suite, format, 50).await?;
-        let mut sets = Vec::with_capacity(jobs.len());
-        for job in jobs.into_iter().filter(|j| j.kind == JobKind::Binary) {
-            let files =
-                self.files_of(StreamOwner::Attempt { job: job.id, attempt: job.attempt }).await?;
-            let source_files = self.source_files(&job).await?;
-            sets.push(UploadedSet { job, files, source_files });
-        }
-        Ok(sets)
+        let sets = jobs.into_iter().filter(|j| j.kind == JobKind::Binary).map(|j| self.set_of(j));
+        stream::iter(sets).buffered(SETS_AT_ONCE).try_collect().await
+    }
+
+    async fn set_of(&self, job: Job) -> Result<UploadedSet> {
+        let owner = StreamOwner::Attempt { job: job.id, attempt: job.attempt };
+        let (files, source_files) =
+            future::try_join(self.files_of(owner), self.source_files(&job)).await?;
+        Ok(UploadedSet { job, files, source_files })
     }
 
     /// The repository holds the result: `Uploaded` becomes `Done`, and jobs that waited for it are freed.
@@ -217,6 +211,7 @@ impl Farm {
         let cause = format!("published in {}", clipped(place));
         let command = Command::Published { attempt, actor: actor.to_owned(), cause };
         let (job, _) = self.apply(id, &command).await?;
+        trial::crash_point("published_after_commit_before_wake");
         self.free_blocked(&job).await?;
         Ok(job)
     }
@@ -241,19 +236,68 @@ impl Farm {
         }
         let mut freed = 0;
         for job in self.inner.storage.blocked(1000).await? {
-            let same_suite =
-                job.target.dist == done.target.dist && job.target.suite == done.target.suite;
-            let format = self.format(&job.target.format)?;
-            let met = |p: &Produced| job.unmet.iter().any(|relation| format.satisfies(relation, p));
-            if same_suite && let Some(package) = done.produced.iter().find(|p| met(p)) {
-                let cause =
-                    format!("job {} published {} {}", done.id, package.name, package.version);
+            if let Some(cause) = self.frees(done, &job)? {
                 self.apply(job.id, &Command::Unblock(cause)).await?;
                 freed += 1;
+                trial::crash_point("wake_between_jobs");
             }
         }
         Ok(freed)
     }
+
+    /// Why a publication frees a blocked job; `None` where it does not.
+    fn frees(&self, done: &Job, job: &Job) -> Result<Option<String>> {
+        if job.target.dist != done.target.dist || job.target.suite != done.target.suite {
+            return Ok(None);
+        }
+        let format = self.format(&job.target.format)?;
+        let met = |p: &&Produced| job.unmet.iter().any(|relation| format.satisfies(relation, p));
+        let package = done.produced.iter().find(met);
+        let cause = |p: &Produced| format!("job {} published {} {}", done.id, p.name, p.version);
+        Ok(package.map(cause))
+    }
+
+    /// Wakes a blocked job whose dependency came while nobody could wake it: the server ended between the publication and
+    /// the wake, or the job was still building. Each of the newest results wakes a job once at most.
+    pub(super) async fn free_forgotten(&self, job: &Job, newest: &[Job]) -> Result<bool> {
+        for done in newest {
+            let Some(cause) = self.frees(done, job)? else { continue };
+            let attempts = self.inner.storage.attempts(job.id).await?;
+            let missed = attempts.last().is_some_and(|a| done.changed_at >= a.started_at);
+            if !missed || self.inner.storage.events(job.id).await?.iter().any(|e| e.cause == cause)
+            {
+                continue;
+            }
+            let (job, _) = self.apply(job.id, &Command::Unblock(cause)).await?;
+            return Ok(job.status == JobStatus::Waiting);
+        }
+        Ok(false)
+    }
+}
+
+/// The log on the server is as long as the client's.
+fn check_log(streams: &[Stream], log: &LogDigest) -> Result<()> {
+    let length = streams.iter().find(|s| s.role == StreamRole::Log).map_or(0, |s| s.length);
+    if length == log.length {
+        return Ok(());
+    }
+    let message =
+        format!("the server has {length} of the log's {} bytes; send the rest first", log.length);
+    Err(Error::conflict(message).with_code("log_incomplete"))
+}
+
+/// Every file of the result is complete on the server, as it was declared.
+fn check_result_files(streams: &[Stream], request: &FinishRequest) -> Result<()> {
+    let complete =
+        |name: &str| streams.iter().find(|s| s.name.as_str() == name && s.object.is_some());
+    if let Some(missing) = request.files.iter().find(|f| complete(f.name.as_str()).is_none()) {
+        let message = format!("{} has not arrived whole; send it first", missing.name);
+        return Err(Error::conflict(message).with_code("files_incomplete"));
+    }
+    check_files(&request.files, |name| {
+        let found = complete(name)?;
+        Some((found.length, found.sha256.clone().unwrap_or_default()))
+    })
 }
 
 fn finished(request: &FinishRequest) -> Finished {

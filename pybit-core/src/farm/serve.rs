@@ -10,6 +10,7 @@ use crate::model::{
 };
 use crate::protocol::{Assignment, Held, Input, RemoteFile, RepositoryAccess, Verdict};
 use crate::storage::{Claim, ClientReport};
+use crate::trial;
 
 impl Farm {
     /// Gives the client the best job that it can build, or nothing.
@@ -39,7 +40,10 @@ impl Farm {
             offers: report.offers.clone(),
         };
         match storage.claim(&claim, now).await? {
-            Some(job) => self.assignment(job).await.map(Some),
+            Some(job) => {
+                trial::crash_point("claim_after_commit_before_reply");
+                self.assignment(job).await.map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -102,6 +106,7 @@ impl Farm {
         let now = self.inner.clock.now();
         let listed: Vec<(JobId, u32)> = held.iter().map(|h| (h.job, h.attempt)).collect();
         let beat = self.inner.storage.beat(report, &listed, now).await?;
+        trial::crash_point("heartbeat_after_commit_before_reply");
         let mut verdicts = Vec::with_capacity(held.len());
         for (held, job) in held.iter().zip(&beat.asked) {
             verdicts.push(self.verdict(report, held, job.as_ref()).await?);

@@ -5,10 +5,11 @@ use super::plan::{self, Planned};
 use crate::error::{Error, Result};
 use crate::format::SourceInfo;
 use crate::model::{
-    Catalogue, FileSpec, Job, JobId, JobKind, JobStatus, NewSubmission, Principal, Source,
-    StreamOwner, Upload, UploadId,
+    Catalogue, FileSpec, Job, JobId, JobKind, JobStatus, NewSubmission, Principal, Source, Stream,
+    StreamOwner, UploadId,
 };
 use crate::storage::{PlannedJob, Recorded, SubmissionRecord};
+use crate::trial;
 
 impl Farm {
     /// Records a submission and its jobs.
@@ -22,7 +23,8 @@ impl Farm {
         key: Option<&str>,
         main: Option<&[u8]>,
     ) -> Result<Recorded> {
-        let planned = self.plan(who, &request, main).await?;
+        // The version rules are held where it is recorded.
+        let planned = self.planned(who, &request, main).await?;
         let record = SubmissionRecord {
             request,
             principal: who.name.clone(),
@@ -39,17 +41,28 @@ impl Farm {
         request: &NewSubmission,
         main: Option<&[u8]>,
     ) -> Result<Vec<Planned>> {
+        let planned = self.planned(who, request, main).await?;
+        self.check_versions(&planned).await?;
+        Ok(planned)
+    }
+
+    async fn planned(
+        &self,
+        who: &Principal,
+        request: &NewSubmission,
+        main: Option<&[u8]>,
+    ) -> Result<Vec<Planned>> {
         request.source.check()?;
         let catalogue = self.inner.storage.catalogue().await?;
         let scope = plan::scope(&catalogue, request)?;
         let format = self.format(&scope.format)?;
         let source = match &request.source {
             Source::Upload { upload, main: name } => {
-                self.whole_upload(who, *upload).await?;
+                let streams = self.whole_upload(who, *upload).await?;
                 if format.is_source_description(name) {
                     let bytes =
                         main.ok_or_else(|| Error::internal("the caller reads the main file"))?;
-                    Some(format.read_source(bytes)?)
+                    Some((format.read_source(bytes)?, streams))
                 } else {
                     None
                 }
@@ -57,14 +70,12 @@ impl Farm {
             _ => None,
         };
         let label = request.source.label().parse().ok();
-        let package = source.as_ref().map(|s| &s.package).or(label.as_ref());
+        let package = source.as_ref().map(|(s, _)| &s.package).or(label.as_ref());
         plan::check_rules(&catalogue, &request.source.to_string(), package)?;
         let planned = match source {
-            Some(source) => {
-                self.check_listed_files(request, &source).await?;
-                let planned = plan::binary_jobs(&scope, request, format.as_ref(), &source, None)?;
-                self.check_versions(&planned).await?;
-                planned
+            Some((source, streams)) => {
+                check_listed_files(&streams, &source)?;
+                plan::binary_jobs(&scope, request, format.as_ref(), &source, None)?
             }
             None => vec![plan::source_job(&scope, request)?],
         };
@@ -126,7 +137,8 @@ impl Farm {
         Ok(())
     }
 
-    async fn whole_upload(&self, who: &Principal, id: UploadId) -> Result<Upload> {
+    /// The files of an upload that is the caller's and complete.
+    async fn whole_upload(&self, who: &Principal, id: UploadId) -> Result<Vec<Stream>> {
         let unknown =
             || Error::not_found(format!("there is no upload {id}")).with_code("unknown_upload");
         let upload = self.inner.storage.upload(id).await?.ok_or_else(unknown)?;
@@ -137,25 +149,16 @@ impl Farm {
         let missing: Vec<_> =
             streams.iter().filter(|s| s.object.is_none()).map(|s| s.name.as_str()).collect();
         if missing.is_empty() {
-            return Ok(upload);
+            return Ok(streams);
         }
         let message =
             format!("upload {id} is not complete: {} has not arrived whole", missing.join(", "));
         Err(Error::conflict(message).with_code("files_incomplete"))
     }
 
-    /// Every file that the description lists is in the upload with that size and digest.
-    async fn check_listed_files(&self, request: &NewSubmission, source: &SourceInfo) -> Result<()> {
-        let Source::Upload { upload, .. } = &request.source else { return Ok(()) };
-        let streams = self.inner.storage.streams(StreamOwner::Upload(*upload)).await?;
-        check_files(&source.files, |name| {
-            let found = streams.iter().find(|s| s.name.as_str() == name)?;
-            Some((found.length, found.sha256.clone().unwrap_or_default()))
-        })
-    }
-
     pub(super) async fn record(&self, record: &SubmissionRecord) -> Result<Recorded> {
         let recorded = self.inner.storage.record_submission(record, self.inner.clock.now()).await?;
+        trial::crash_point("submission_after_commit_before_reply");
         self.announce_unsent();
         Ok(recorded)
     }
@@ -195,8 +198,17 @@ impl Farm {
             jobs: vec![again],
         };
         let recorded = self.record(&record).await?;
+        trial::crash_point("retry_after_commit_before_reply");
         recorded.jobs.into_iter().next().ok_or_else(|| Error::internal("a retry is one job"))
     }
+}
+
+/// Every file that the description lists is in the upload with that size and digest.
+fn check_listed_files(streams: &[Stream], source: &SourceInfo) -> Result<()> {
+    check_files(&source.files, |name| {
+        let found = streams.iter().find(|s| s.name.as_str() == name)?;
+        Some((found.length, found.sha256.clone().unwrap_or_default()))
+    })
 }
 
 /// Every listed file is there with the listed size and digest; else `Invalid`, code `files_missing` or `file_differs`.

@@ -1,13 +1,15 @@
 //! The background of a farm: every server runs it, any number at once; each step is a compare-and-set or idempotent.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Farm;
 use super::machine::Command;
-use crate::error::Result;
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
 use crate::model::{JobStatus, Page};
 use crate::storage::OutboxRow;
 use crate::transport::Hint;
+use crate::trial::{self, Mutation};
 
 impl Farm {
     /// Wakes what waits in this process for whatever the storage says has changed, through this server or another. Runs
@@ -38,12 +40,18 @@ impl Farm {
             }
             let hint = |row: &OutboxRow| Hint::new(row.route.clone(), Some(row.job));
             let hints: Vec<Hint> = rows.iter().map(hint).collect();
+            let ids: Vec<i64> = rows.iter().map(|r| r.id).collect();
+            if trial::is_broken(Mutation::MarkBeforeConfirm) {
+                self.inner.storage.mark_sent(&ids).await?;
+            }
+            trial::crash_point("dispatch_before_send");
             let published = self.inner.transport.publish_all(&hints).await;
             // Claims that this server holds need no transport.
             self.announce_work();
             published?;
-            let ids: Vec<i64> = rows.iter().map(|r| r.id).collect();
+            trial::crash_point("dispatch_after_send_before_mark");
             self.inner.storage.mark_sent(&ids).await?;
+            trial::crash_point("dispatch_after_mark");
             sent += rows.len();
         }
     }
@@ -71,13 +79,29 @@ impl Farm {
             }
         };
         let ttl = Duration::from_millis(self.inner.policy.lease_ttl_ms);
-        let now = self.inner.clock.instant();
+        let (now, interval) = self.lease_time(interval);
         let lapsed = self.with_leases(|watch| watch.sweep(&leases, now, interval, ttl));
+        let mut each = Each::default();
         for lease in &lapsed {
             let cause = format!("its client was silent for {} s", ttl.as_secs_f32());
-            self.apply(lease.job, &Command::Lapse { epoch: lease.epoch, cause }).await?;
+            trial::crash_point("lapse_before_commit");
+            let lapse = Command::Lapse { epoch: lease.epoch, cause };
+            each.ended(self.apply(lease.job, &lapse).await.map(|_| true));
+            trial::crash_point("lapse_after_commit");
         }
-        Ok(lapsed.len())
+        each.told()
+    }
+
+    /// The time that leases are judged by, and how often: this process's monotonic clock.
+    fn lease_time(&self, interval: Duration) -> (Instant, Duration) {
+        static START: std::sync::OnceLock<(Instant, Timestamp)> = std::sync::OnceLock::new();
+        let now = self.inner.clock.instant();
+        if !trial::is_broken(Mutation::ExpireByWallClock) {
+            return (now, interval);
+        }
+        let wall = self.inner.clock.now();
+        let (start, then) = START.get_or_init(|| (now, wall));
+        (*start + wall.since(*then), Duration::from_hours(100_000))
     }
 
     fn with_leases<T>(&self, f: impl FnOnce(&mut super::lease::LeaseWatch) -> T) -> T {
@@ -90,8 +114,22 @@ impl Farm {
     pub async fn sweep(&self) -> Result<usize> {
         let now = self.inner.clock.now();
         let expiry = Duration::from_millis(self.inner.policy.dep_wait_expiry_ms);
-        let mut changed = 0;
-        for job in self.inner.storage.blocked(1000).await? {
+        let mut each = Each::default();
+        let blocked = self.inner.storage.blocked(1000).await?;
+        let filter =
+            crate::model::JobFilter { status: Some(JobStatus::Done), ..Default::default() };
+        let newest = match &blocked[..] {
+            [] => Vec::new(),
+            _ => self.inner.storage.jobs(&filter, &Page::first(200)).await?,
+        };
+        for job in blocked {
+            match self.free_forgotten(&job, &newest).await {
+                Ok(false) => {}
+                freed => {
+                    each.ended(freed);
+                    continue;
+                }
+            }
             let command = if now.since(job.created_at) > expiry {
                 Command::Expire
             } else if job.not_before <= now {
@@ -99,29 +137,90 @@ impl Farm {
             } else {
                 continue;
             };
-            self.apply(job.id, &command).await?;
-            changed += 1;
+            each.ended(self.apply(job.id, &command).await.map(|_| true));
         }
         let filter =
             crate::model::JobFilter { status: Some(JobStatus::Uploaded), ..Default::default() };
         for job in self.inner.storage.jobs(&filter, &Page::first(200)).await? {
-            let settled = self.settle(job).await?;
-            changed += usize::from(settled.status == JobStatus::Done);
+            each.ended(self.settle(job).await.map(|settled| settled.status == JobStatus::Done));
         }
-        Ok(changed)
+        each.told()
+    }
+}
+
+/// What became of many jobs: one that cannot be changed keeps no other waiting.
+#[derive(Debug, Default)]
+struct Each {
+    changed: usize,
+    first_failure: Option<Error>,
+}
+
+impl Each {
+    fn ended(&mut self, ended: Result<bool>) {
+        match ended {
+            Ok(changed) => self.changed += usize::from(changed),
+            Err(error) => drop(self.first_failure.get_or_insert(error)),
+        }
+    }
+
+    /// How many were changed, or the first failure after all were tried.
+    fn told(self) -> Result<usize> {
+        self.first_failure.map_or(Ok(self.changed), Err)
     }
 }
 
 #[cfg(all(test, feature = "conformance"))]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
-    use crate::Farm;
+    use crate::clock::{ManualClock, Timestamp};
     use crate::conformance::support::{
         Store, apply, ending, planned, record, submit_one, take, target, within,
     };
+    use crate::faults::{Faults, Faulty};
     use crate::memory::{MemoryStorage, MemoryTransport};
     use crate::model::{JobStatus, Outcome};
+    use crate::{Farm, Policy};
+
+    #[tokio::test]
+    async fn a_hint_that_the_transport_does_not_take_is_sent_later() {
+        let storage: Store = Arc::new(MemoryStorage::default());
+        let faults = Faults { refused: 900, ..Faults::default() };
+        let transport = Faulty::new(Arc::new(MemoryTransport::default()), faults);
+        let farm = Farm::new(Arc::clone(&storage), Arc::new(transport), []);
+        submit_one(&storage, planned("hello", "1")).await;
+        let mut refusals = 0;
+        while farm.dispatch().await.is_err() {
+            refusals += 1;
+            assert_eq!(storage.outbox(9).await.unwrap().len(), 1, "it is still to be sent");
+        }
+        assert!(refusals > 0, "the seed refuses at least once");
+        assert!(storage.outbox(9).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_jump_of_the_wall_clock_takes_no_lease() {
+        let storage: Store = Arc::new(MemoryStorage::default());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_micros(0)));
+        let shared = Arc::clone(&clock) as Arc<dyn crate::clock::Clock>;
+        let transport = Arc::new(MemoryTransport::default());
+        let farm =
+            Farm::with_policy(Arc::clone(&storage), transport, [], shared, Policy::default());
+        submit_one(&storage, planned("hello", "1")).await;
+        take(&storage, "box", target("amd64")).await;
+        let tick = Duration::from_secs(2);
+        for second in 0..8 {
+            assert_eq!(farm.reap(tick).await.unwrap(), 0, "tick {second}");
+            clock.jump_wall(3_600_000_000 * if second % 2 == 0 { 1 } else { -2 });
+            clock.advance(tick);
+        }
+        for _ in 0..2 {
+            clock.advance(tick);
+            farm.reap(tick).await.unwrap();
+        }
+        assert!(storage.leases().await.unwrap().is_empty(), "its own clock alone counts");
+    }
 
     #[tokio::test]
     async fn a_server_wakes_its_waiters_for_what_another_changed() {

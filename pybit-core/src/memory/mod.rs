@@ -1,9 +1,11 @@
-//! Backends that live and end with the process: the reference for every other one.
+//! Backends in memory: the reference for every other one, and the base of outside storages.
 //!
-//! [`MemoryStorage`] is written to be obviously right, not to be quick: its state is plain maps behind one lock, each
-//! method checks everything before it writes anything, so that a refusal leaves no trace. [`MemoryTransport`] carries
-//! hints between the roles of one process, as `pybit up` runs them.
+//! [`MemoryStorage`] is written to be obviously right, not to be quick: its state is plain tables behind one lock, each
+//! method checks everything before it writes anything, so that a refusal leaves no trace. Over [`Rows`], which a backend
+//! brings, the same state outlives the process. [`MemoryTransport`] carries hints between the roles of one process, as
+//! `pybit up` runs them.
 
+mod rows;
 mod storage;
 mod transport;
 
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Deserialize;
 
+pub use rows::{Rows, Write};
 pub use storage::MemoryStorage;
 pub use transport::MemoryTransport;
 

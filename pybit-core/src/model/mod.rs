@@ -7,6 +7,7 @@ mod job;
 mod name;
 mod query;
 mod source;
+mod source_url;
 mod status;
 mod stream;
 mod submission;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::trial::{self, Mutation};
 
 /// Where a job is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,6 +67,7 @@ impl JobStatus {
     /// Whether `to` may follow this status.
     pub fn may_become(self, to: Self) -> bool {
         self.next().contains(&to)
+            || (self == Cancelling && trial::is_broken(Mutation::FinishWhileCancelling))
     }
 
     /// The status as the API and the database write it.

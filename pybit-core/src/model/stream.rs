@@ -10,7 +10,8 @@ use super::name::FileName;
 use crate::clock::Timestamp;
 
 /// Whose stream it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StreamOwner {
     /// One attempt of a job; appending needs that attempt to be the newest.
     Attempt {
@@ -24,7 +25,8 @@ pub enum StreamOwner {
 }
 
 /// What a stream holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StreamRole {
     /// The log of an attempt: grows until the attempt ends.
     Log,
@@ -46,7 +48,7 @@ pub struct FileSpec {
 }
 
 /// A stream as the database knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
     /// Its number.
     pub id: StreamId,
@@ -67,7 +69,7 @@ pub struct Stream {
 }
 
 /// Some contiguous bytes of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// The offset of its first byte in the stream.
     pub offset: u64,

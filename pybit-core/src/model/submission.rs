@@ -39,6 +39,22 @@ pub struct NewSubmission {
     pub force: bool,
 }
 
+impl NewSubmission {
+    /// Asks to build `source` for `suite`, and leaves everything else to the farm.
+    pub fn new(source: Source, suite: Suite) -> Self {
+        Self {
+            source,
+            suite,
+            dist: None,
+            format: None,
+            arches: Vec::new(),
+            env: None,
+            priority: 0,
+            force: false,
+        }
+    }
+}
+
 /// Reads a whole number of any size; one that no priority can be is out of range, not unreadable.
 fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
     struct Whole;

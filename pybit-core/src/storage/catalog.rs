@@ -8,7 +8,7 @@ use crate::model::{BlockRule, Catalogue, Repository, RuleId, WeightedTarget};
 /// Targets, repositories and rules.
 #[async_trait]
 pub trait CatalogStore: Send + Sync + std::fmt::Debug {
-    /// All of it, read at one moment.
+    /// All of it, read at one moment, which may lie a second back. What this handle has changed is in it.
     async fn catalogue(&self) -> Result<Catalogue>;
 
     /// - `putting_a_target_twice_changes_its_weight`: adds the target, or changes its weight.

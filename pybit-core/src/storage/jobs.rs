@@ -1,6 +1,7 @@
 //! Submissions, jobs, attempts, events, and the outbox.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::Changes;
@@ -143,7 +144,7 @@ pub struct Lease {
 }
 
 /// A hint that has not been sent yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRow {
     /// Its number.
     pub id: i64,

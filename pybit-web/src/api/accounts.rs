@@ -47,7 +47,9 @@ pub(crate) async fn create(mut call: Call) -> ApiResult<Response> {
 pub(crate) async fn revoke(call: Call) -> ApiResult<Response> {
     let id: TokenId = call.id("id")?;
     let now = call.state.farm.clock().now();
-    if call.state.farm.storage().revoke_token(id, now).await? {
+    let revoked = call.state.farm.storage().revoke_token(id, now).await;
+    call.state.tokens.forget();
+    if revoked? {
         return Ok(nothing());
     }
     Err(Error::not_found(format!("there is no token {id}")).with_code("unknown_token").into())

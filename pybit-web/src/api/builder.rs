@@ -30,14 +30,18 @@ pub(crate) async fn claim(mut call: Call) -> ApiResult<Response> {
     let request: ClaimRequest = call.json().await?;
     check_report(&call, &request.client)?;
     let (state, farm) = (&call.state, &call.state.farm);
-    // Listening starts before the first try, so that no job comes between the two.
-    let mut work = farm.work();
+    // Lined up before the first try, so that no job comes between the two.
+    let mut place = farm.line_up(&request.client.offers);
     let deadline = tokio::time::Instant::now() + Farm::longest_wait(request.wait_ms);
     let assignment = loop {
-        work.borrow_and_update();
         let assignment = farm.claim(&request.client, &request.claim_id).await?;
-        if assignment.is_some() || !changed(state, &mut work, deadline, POLL).await {
+        if assignment.is_some() {
+            place.got_one();
             break assignment;
+        }
+        place.got_nothing();
+        if !changed(state, place.called(), deadline, POLL).await {
+            break None;
         }
     };
     if assignment.is_some() {
@@ -67,7 +71,7 @@ pub(crate) async fn append_log(mut call: Call) -> ApiResult<Response> {
     let log = streams::log_of(&call.state, owner).await?;
     let log = log.ok_or_else(|| Error::internal(format!("attempt {attempt} has no log")))?;
     let bytes = call.bytes(body::LOG_PIECE).await?;
-    let length = streams::append(&call.state, log.id, offset, &bytes).await?;
+    let length = streams::append(&call.state, log, offset, &bytes).await?;
     ok(&Length { length })
 }
 
@@ -93,7 +97,7 @@ pub(crate) async fn append_file(mut call: Call) -> ApiResult<Response> {
     let stream = streams::file_of(&call.state, owner, name.as_str()).await?;
     let stream = stream.ok_or_else(|| unknown_file(&name))?;
     let bytes = call.bytes(body::PIECE).await?;
-    let length = streams::append(&call.state, stream.id, offset, &bytes).await?;
+    let length = streams::append(&call.state, stream, offset, &bytes).await?;
     ok(&Length { length })
 }
 

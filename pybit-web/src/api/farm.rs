@@ -12,7 +12,7 @@ use crate::error::ApiResult;
 use crate::openapi;
 use crate::router;
 
-/// The longest that storage and transport may take to answer.
+/// The longest that storage, transport and blob store may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Whether each part answers.
@@ -22,6 +22,8 @@ pub(crate) struct Readiness {
     storage: &'static str,
     /// `ok` or `unavailable`.
     transport: &'static str,
+    /// `ok` or `unavailable`: whether a small object can be written, read and removed.
+    blobs: &'static str,
 }
 
 /// `GET /healthz`: the process is alive.
@@ -29,17 +31,19 @@ pub(crate) async fn alive(_call: Call) -> ApiResult<Response> {
     Ok(Response::builder().content_type("text/plain; charset=utf-8").body("ok\n"))
 }
 
-/// `GET /readyz`: 503 while the storage or the transport does not answer; what is behind it stands in the log.
+/// `GET /readyz`: 503 while storage, transport or blob store does not work; what is behind it stands in the log.
 pub(crate) async fn ready(call: Call) -> ApiResult<Response> {
     let farm = &call.state.farm;
-    let (storage, transport) = tokio::join!(
+    let (storage, transport, blobs) = tokio::join!(
         answers("storage", farm.storage().health()),
-        answers("transport", farm.transport().health())
+        answers("transport", farm.transport().health()),
+        answers("blobs", call.state.blobs.check())
     );
     let word = |ok| if ok { "ok" } else { "unavailable" };
-    let status =
-        if storage && transport { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &Readiness { storage: word(storage), transport: word(transport) })
+    let ready = storage && transport && blobs;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let (storage, transport, blobs) = (word(storage), word(transport), word(blobs));
+    json(status, &Readiness { storage, transport, blobs })
 }
 
 async fn answers(what: &str, health: impl Future<Output = Result<()>>) -> bool {

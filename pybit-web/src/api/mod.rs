@@ -12,14 +12,15 @@ pub(crate) mod packages;
 pub(crate) mod reports;
 pub(crate) mod submissions;
 pub(crate) mod uploads;
+pub(crate) mod vcshook;
 pub(crate) mod watcher;
+pub(crate) mod webhook;
 
 use std::time::Duration;
 
 use pybit_core::model::Stream;
 use pybit_core::protocol::FileState;
 use serde::{Deserialize, Deserializer};
-use tokio::sync::watch;
 
 use crate::app::AppState;
 
@@ -64,7 +65,7 @@ fn usual_limit() -> u32 {
 /// Waits until something has changed, the time is over or the server stops; whether it is worth asking again.
 async fn changed(
     state: &AppState,
-    changes: &mut watch::Receiver<u64>,
+    change: impl Future,
     deadline: tokio::time::Instant,
     poll: Duration,
 ) -> bool {
@@ -75,6 +76,6 @@ async fn changed(
     let longest = deadline.min(now + poll);
     tokio::select! {
         () = state.stopping.cancelled() => false,
-        _ = tokio::time::timeout_at(longest, changes.changed()) => true,
+        _ = tokio::time::timeout_at(longest, change) => true,
     }
 }

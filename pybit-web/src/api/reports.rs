@@ -71,13 +71,13 @@ async fn source_description(
     request: &FinishRequest,
 ) -> Result<Option<Bytes>> {
     let state = &call.state;
+    let Some(source) = &request.source else { return Ok(None) };
     let job = state.farm.job(id).await?;
     fence(&job, &Holder { client: client.clone(), attempt: request.attempt })?;
     let open = matches!(job.status, JobStatus::Building | JobStatus::Waiting);
-    let Some(source) = request.source.as_ref().filter(|_| open && job.kind == JobKind::Source)
-    else {
+    if !open || job.kind != JobKind::Source {
         return Ok(None);
-    };
+    }
     if !request.files.iter().any(|f| f.name == source.main) {
         let message = format!("{} is not among the files of the result", source.main);
         return Err(Error::invalid(message).with_code("main_missing"));

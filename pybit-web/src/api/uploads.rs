@@ -42,7 +42,7 @@ pub(crate) async fn append(mut call: Call) -> ApiResult<Response> {
     let stream = streams::file_of(&call.state, owner, name.as_str()).await?;
     let stream = stream.ok_or_else(|| unknown_file(&name))?;
     let bytes = call.bytes(body::PIECE).await?;
-    let length = streams::append(&call.state, stream.id, offset, &bytes).await?;
+    let length = streams::append(&call.state, stream, offset, &bytes).await?;
     ok(&Length { length })
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn uploaded(call: Call) -> ApiResult<Response> {
     loop {
         results.borrow_and_update();
         let sets = farm.uploaded_sets(&repository).await?;
-        if !sets.is_empty() || !changed(&call.state, &mut results, deadline, POLL).await {
+        if !sets.is_empty() || !changed(&call.state, results.changed(), deadline, POLL).await {
             return ok(&sets);
         }
     }

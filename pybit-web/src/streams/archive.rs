@@ -2,7 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use pybit_core::model::{JobStatus, Outcome, Stream, StreamOwner};
-use pybit_core::{Error, Result};
+use pybit_core::{Error, Result, trial};
+use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
 use super::frames::{self, FOOTER, FRAME, Frame};
@@ -10,11 +11,19 @@ use super::{nonce, read_some};
 use crate::app::AppState;
 
 /// Archives logs of attempts that have ended for good, some at a time. Returns how many.
+///
+/// Servers that do so at the same time begin at different ones, and pass over what another has done meanwhile.
 pub(crate) async fn archive_ended(state: &AppState) -> Result<usize> {
     let mut archived = 0;
-    for log in state.farm.storage().unsealed_logs(200).await? {
+    let mut logs = state.farm.storage().unsealed_logs(200).await?;
+    logs.shuffle(&mut rand::rng());
+    for log in logs {
         if state.stopping.is_cancelled() {
             break;
+        }
+        let now = state.farm.storage().stream(log.id).await?;
+        if now.is_none_or(|log| log.object.is_some()) {
+            continue;
         }
         if has_ended_for_good(state, &log).await? {
             archived += usize::from(archive(state, &log).await?);
@@ -46,7 +55,7 @@ async fn archive(state: &AppState, log: &Stream) -> Result<bool> {
     let storage = state.farm.storage();
     let parts = storage.parts(log.id, 0, 100_000).await?;
     let object = format!("logs/{job}/{attempt}-{}.zst", nonce());
-    let mut writer = state.blobs.writer(&object).await?;
+    let mut writer = state.blobs.writer(&object);
     let sha256 = match write(state, log, &mut writer).await {
         Ok(sha256) => sha256,
         Err(error) => {
@@ -56,6 +65,7 @@ async fn archive(state: &AppState, log: &Stream) -> Result<bool> {
     };
     writer.finish().await?;
     compare(state, log, &sha256).await?;
+    trial::crash_point("log_after_archive_before_seal");
     let sealed = storage.seal(log.id, log.length, &object, &sha256).await?;
     if sealed {
         state.blobs.discard(parts.into_iter().map(|p| p.object).collect()).await;
@@ -144,4 +154,65 @@ fn find(frames: &[Frame], offset: u64) -> Option<(Frame, u64, u64)> {
         plain += u64::from(frame.plain);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pybit_core::Farm;
+    use pybit_core::clock::{SystemClock, Timestamp};
+    use pybit_core::conformance::support::{
+        Store, apply, ending, log_of, planned_in, submit_and_take, target,
+    };
+    use pybit_core::memory::{MemoryStorage, MemoryTransport};
+
+    use super::*;
+    use crate::blobs::Blobs;
+    use crate::config::WebConfig;
+    use crate::streams::append;
+
+    fn server(storage: &Store, blobs: &Blobs) -> AppState {
+        let farm = Farm::with_policy(
+            Arc::clone(storage),
+            Arc::new(MemoryTransport::default()),
+            [],
+            Arc::new(SystemClock),
+            pybit_core::Policy::default(),
+        );
+        let stopping = tokio_util::sync::CancellationToken::new();
+        AppState::new(farm, blobs.clone(), WebConfig::default(), stopping).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn servers_that_archive_at_once_keep_each_log_once() {
+        let storage: Store = Arc::new(MemoryStorage::default());
+        let blobs = Blobs::new(Arc::new(object_store::memory::InMemory::new()), "memory:");
+        let [one, two] = [server(&storage, &blobs), server(&storage, &blobs)];
+        let mut logs = Vec::new();
+        for n in 0..40 {
+            let planned = planned_in(&format!("p{n}"), "1", target(&format!("arch{n}")));
+            let job = submit_and_take(&storage, "box", planned).await;
+            let log = log_of(&storage, &job).await;
+            let text = Bytes::from(format!("said by {n}\n").repeat(2000));
+            let stream = storage.stream(log).await.unwrap().unwrap();
+            append(&one, stream, 0, &text).await.unwrap();
+            apply(&storage, ending(&job, JobStatus::Failed, Outcome::Failed)).await;
+            logs.push((log, text));
+        }
+        let (first, second) = tokio::join!(archive_ended(&one), archive_ended(&two));
+        assert_eq!(first.unwrap() + second.unwrap(), logs.len());
+        for (log, text) in &logs {
+            let length = text.len() as u64;
+            let mut read = BytesMut::new();
+            while (read.len() as u64) < length {
+                let at = read.len() as u64;
+                read.extend_from_slice(&read_some(&two, *log, at, length - at).await.unwrap());
+            }
+            assert!(read == *text, "{log}");
+        }
+        let ever = Timestamp::from_micros(i64::MAX);
+        assert_eq!(blobs.older("logs", ever).await.unwrap().len(), logs.len());
+        assert_eq!(blobs.older("parts", ever).await.unwrap(), Vec::<String>::new());
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pybit_core::model::{Part, Stream, StreamId};
-use pybit_core::{Error, ErrorKind, Result};
+use pybit_core::{Error, ErrorKind, Result, trial};
 use sha2::{Digest, Sha256};
 
 use super::current;
@@ -68,12 +68,14 @@ async fn make_whole(state: &AppState, stream: &Stream) -> Result<()> {
         let message = format!("{} has another SHA-256 than declared; send it again", stream.name);
         return Err(Error::invalid(message).with_code("digest_mismatch"));
     }
+    trial::crash_point("file_after_blob_before_seal");
     if !storage.seal(stream.id, stream.length, &object, &declared).await?
         && current(state, stream.id).await?.object.is_none()
     {
         let message = format!("{} has changed meanwhile; try again", stream.name);
         return Err(Error::new(ErrorKind::Busy, message));
     }
+    trial::crash_point("file_after_seal_before_discard");
     state.blobs.discard(objects).await;
     Ok(())
 }
@@ -108,7 +110,7 @@ async fn write_checked(
     declared: &str,
     object: &str,
 ) -> Result<bool> {
-    let mut writer = state.blobs.writer(object).await?;
+    let mut writer = state.blobs.writer(object);
     match digest_of(state, parts, Some(&mut writer)).await {
         Ok(digest) if digest == declared => writer.finish().await.map(|()| true),
         other => {

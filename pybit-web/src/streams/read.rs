@@ -78,6 +78,11 @@ pub(crate) async fn read_range(
     offset: u64,
     length: u64,
 ) -> Result<Bytes> {
+    let length = length.min(stream.length.saturating_sub(offset));
+    if let Some(object) = stream.object.as_ref().filter(|_| stream.role == StreamRole::File) {
+        // A file that is whole stays in its object.
+        return state.blobs.range(object, offset, offset + length).await;
+    }
     let mut read = BytesMut::new();
     while (read.len() as u64) < length {
         let at = offset + read.len() as u64;

@@ -221,6 +221,21 @@ async fn a_heartbeat_tells_a_cancelled_job_and_stopped_ends_it() {
 }
 
 #[tokio::test]
+async fn a_confirmation_that_comes_before_the_last_lines_names_no_digest_of_them() {
+    let server = Server::start().await;
+    let (builder, people) = (server.api(&server.client), server.api(&server.submit));
+    for (package, bytes, whole) in [("hello", &b""[..], true), ("world", b"never sent", false)] {
+        let held = server.held_job(package).await;
+        people.cancel(held.job.id, None).await.unwrap();
+        let stopped =
+            pybit_core::protocol::StoppedRequest { attempt: held.job.attempt, log: digest(bytes) };
+        builder.stopped(held.job.id, &stopped).await.unwrap();
+        let attempts = people.job(held.job.id).await.unwrap().attempts;
+        assert_eq!(attempts[0].log_sha256.is_some(), whole, "{package}");
+    }
+}
+
+#[tokio::test]
 async fn only_the_holder_with_the_newest_attempt_is_heard() {
     let server = Server::start().await;
     let held = server.held_job("hello").await;

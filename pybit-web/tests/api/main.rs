@@ -13,4 +13,6 @@ mod logs;
 mod server;
 mod submissions;
 mod tokens;
+mod vcshook;
 mod watcher;
+mod webhook;

@@ -14,6 +14,7 @@ async fn it_is_alive_ready_and_counted() {
     assert_eq!(server.get("/healthz").await.bytes, "ok\n");
     let ready = server.get("/readyz").await;
     assert_eq!((ready.status, ready.json()["storage"].as_str()), (200, Some("ok")));
+    assert_eq!(ready.json()["blobs"], "ok");
     server.held_job("hello").await;
     let metrics = server.get("/metrics").await;
     let text = String::from_utf8(metrics.bytes.to_vec()).unwrap();

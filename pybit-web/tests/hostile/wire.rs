@@ -142,3 +142,31 @@ async fn a_request_that_never_ends_is_let_go() {
         let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap();
     }
 }
+
+/// A byte now and then for as long as the server takes any: each would start the idle time anew.
+async fn drip(address: std::net::SocketAddr, start: &[u8]) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(start).await.unwrap();
+    while stream.write_all(b"x").await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn headers_that_drip_are_let_go_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = dir.path().join("blobs");
+    let config = pybit_web::WebConfig { idle_ms: 300, most_connections: 4, ..Default::default() };
+    let server = Server::start_as(dir, blobs, pybit_core::Policy::default(), config).await;
+    let mut dripping = tokio::task::JoinSet::new();
+    // The last two begin as HTTP/2 does, which is not spoken here.
+    for start in ["GET / HTTP/1.1\r\nX-Slow: ", "GET /", "PRI * HTTP/2.0\r\n", "PR"] {
+        dripping.spawn(drip(server.address, start.as_bytes()));
+    }
+    let answered = async {
+        while dripping.join_next().await.is_some() {}
+        server.get("/healthz").await.status
+    };
+    let answered = tokio::time::timeout(DEADLINE, answered).await;
+    assert_eq!(answered.expect("every seat is free again"), 200);
+}

@@ -3,6 +3,7 @@
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{ClientName, Job, Outcome, Version};
 use pybit_core::storage::{Advance, AttemptEnd, Change, HealthMark};
+use pybit_core::trial::{self, Mutation};
 use pybit_core::{Error, Result};
 
 use super::history::{Act, note};
@@ -20,6 +21,8 @@ pub(super) async fn advance<D: Dialect>(
     let mut transaction = store.begin().await?;
     let connection = &mut *transaction;
     let (before, held) = hold::<D>(connection, change).await?;
+    let unlocked = without_version(&before, change);
+    let change = unlocked.as_ref().unwrap_or(change);
     if !still_stands(&before, change) {
         return Ok(Advance::Stale(Box::new(before)));
     }
@@ -39,6 +42,7 @@ pub(super) async fn advance<D: Dialect>(
     move_attempt::<D>(connection, &before, change, at).await?;
     mark_health::<D>(connection, &before, change).await?;
     let followed = plant_all::<D>(connection, after.submission, &change.follow, held, act).await?;
+    trial::crash_point("change_before_commit");
     commit(transaction).await?;
     Ok(Advance::Done(Box::new(after), followed))
 }
@@ -53,7 +57,14 @@ async fn hold<D: Dialect>(connection: &mut D::Connection, change: &Change) -> Re
     Ok((job, held))
 }
 
-fn still_stands(job: &Job, change: &Change) -> bool {
+/// A change that a test build applies to whatever the job has become.
+fn without_version(job: &Job, change: &Change) -> Option<Change> {
+    let finishes = change.attempt_end.as_ref().is_some_and(|e| e.outcome == Outcome::Succeeded);
+    (finishes && trial::is_broken(Mutation::DropCasOnFinish))
+        .then(|| Change { expected: job.row_version, ..change.clone() })
+}
+
+pub(super) fn still_stands(job: &Job, change: &Change) -> bool {
     job.row_version == change.expected
         && change.expected_lease.is_none_or(|epoch| epoch == job.lease_epoch)
 }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{Job, JobId, JobStatus, Target};
 use pybit_core::storage::Claim;
-use pybit_core::{Error, ErrorKind, Result};
+use pybit_core::{Error, ErrorKind, Result, trial};
 
 use super::history::{Act, note};
 use super::rows;
@@ -36,6 +36,7 @@ pub(super) async fn claim<D: Dialect>(
     let actor = format!("client {}", claim.client);
     let act = Act { actor: &actor, cause: "claimed", at };
     note::<D>(connection, &taken, Some(JobStatus::Waiting), act).await?;
+    trial::crash_point("claim_before_commit");
     commit(transaction).await?;
     Ok(Some(taken))
 }

@@ -2,15 +2,20 @@
 //!
 //! `prepare` waits for what a transaction decides on, `plant` puts one planned job in the ground: version rules, supersede,
 //! row, event, hint. `record`, `claim` and `advance`
-//! are the three ways in which a job's status moves; `history` and `rows` are their common ground.
+//! are the three ways in which a job's status moves; `history` and `rows` are their common ground. `record_many`,
+//! `claim_many` and `advance_many` do the same for callers that come at the same time, as far as theirs is the usual case.
 
 mod advance;
+mod advance_many;
 mod claim;
+mod claim_many;
 mod history;
+mod many;
 mod plant;
 mod prepare;
 mod read;
 mod record;
+mod record_many;
 mod rows;
 
 use async_trait::async_trait;
@@ -25,8 +30,12 @@ use pybit_core::storage::{
 };
 use tokio::sync::watch;
 
+pub(super) use advance_many::Step;
+pub(super) use claim_many::Ask;
+pub(super) use record_many::Wish;
 pub(super) use rows::{job, target};
 
+use super::group::Answer;
 use super::{Dialect, SqlStore};
 
 #[async_trait]
@@ -36,6 +45,22 @@ impl<D: Dialect> JobStore for SqlStore<D> {
         record: &SubmissionRecord,
         at: Timestamp,
     ) -> Result<Recorded> {
+        let store = self.clone();
+        let together = move |wishes: Vec<Wish>| {
+            let store = store.clone();
+            async move {
+                let recorded = store.in_time(record_many::record(&store, &wishes)).await;
+                for one in recorded.iter().flatten().flatten() {
+                    store.news.made(|changes| changes.count_recorded(one));
+                }
+                many::answers(wishes.len(), recorded)
+            }
+        };
+        if let Answer::Done(recorded) =
+            self.records.join((record.clone(), at), D::AT_ONCE, together).await
+        {
+            return recorded;
+        }
         let recorded = self.again(|| record::record(self, record, at)).await?;
         self.news.made(|changes| changes.count_recorded(&recorded));
         Ok(recorded)
@@ -66,10 +91,39 @@ impl<D: Dialect> JobStore for SqlStore<D> {
     }
 
     async fn claim(&self, claim: &Claim, at: Timestamp) -> Result<Option<Job>> {
+        let store = self.clone();
+        let together = move |asks: Vec<Ask>| {
+            let store = store.clone();
+            async move {
+                let claimed = store.in_time(claim_many::claim(&store, &asks)).await;
+                many::answers(asks.len(), claimed)
+            }
+        };
+        if let Answer::Done(claimed) =
+            self.claims.join((claim.clone(), at), D::AT_ONCE, together).await
+        {
+            return claimed;
+        }
         self.again(|| claim::claim(self, claim, at)).await
     }
 
     async fn advance(&self, change: &Change, at: Timestamp) -> Result<Advance> {
+        let store = self.clone();
+        let together = move |steps: Vec<Step>| {
+            let store = store.clone();
+            async move {
+                let advanced = store.in_time(advance_many::advance(&store, &steps)).await;
+                for one in advanced.iter().flatten().flatten() {
+                    store.news.made(|changes| changes.count_advance(one));
+                }
+                many::answers(steps.len(), advanced)
+            }
+        };
+        if let Answer::Done(advanced) =
+            self.advances.join((change.clone(), at), D::AT_ONCE, together).await
+        {
+            return advanced;
+        }
         let advance = self.again(|| advance::advance(self, change, at)).await?;
         self.news.made(|changes| changes.count_advance(&advance));
         Ok(advance)

@@ -56,7 +56,7 @@ pub(super) async fn prepare<D: Dialect>(
 }
 
 /// What has versions is decided on by package and suite, whatever the architecture.
-fn turn(planned: &PlannedJob) -> Option<String> {
+pub(super) fn turn(planned: &PlannedJob) -> Option<String> {
     let target = &planned.target;
     planned.version.as_ref()?;
     Some(format!("{} {}/{} {}", planned.package, target.dist, target.suite, target.format))

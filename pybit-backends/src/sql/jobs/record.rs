@@ -3,7 +3,7 @@
 use pybit_core::clock::Timestamp;
 use pybit_core::model::Submission;
 use pybit_core::storage::{Recorded, SubmissionRecord};
-use pybit_core::{Error, Result};
+use pybit_core::{Error, Result, trial};
 
 use super::history::Act;
 use super::plant::plant_all;
@@ -42,8 +42,14 @@ pub(super) async fn record<D: Dialect>(
             .run_one(connection)
             .await?;
     }
+    trial::crash_point("submission_before_commit");
     commit(transaction).await?;
     Ok(Recorded { submission, jobs, repeated: false })
+}
+
+/// Requests with one key are decided on one after the other.
+pub(super) fn turn(record: &SubmissionRecord, key: &str) -> String {
+    format!("idempotency {} {key}", record.principal)
 }
 
 /// What an earlier request with this key became, if there was one.
@@ -52,8 +58,7 @@ async fn first_result<D: Dialect>(
     record: &SubmissionRecord,
     key: &str,
 ) -> Result<Option<Recorded>> {
-    let name = format!("idempotency {} {key}", record.principal);
-    turns::take::<D>(connection, [name]).await?;
+    turns::take::<D>(connection, [turn(record, key)]).await?;
     let found: Option<(Submission, i64)> = Call::<D>::new(&sql::SUBMISSION_BY_KEY)
         .text(&record.principal)
         .text(key)

@@ -59,7 +59,7 @@ pub(super) fn route<D: Dialect>(c: &Cells<'_, D>) -> Result<Route> {
     })
 }
 
-fn avoid<D: Dialect>(c: &Cells<'_, D>) -> Result<Option<Avoid>> {
+pub(super) fn avoid<D: Dialect>(c: &Cells<'_, D>) -> Result<Option<Avoid>> {
     let (client, until) = (c.maybe_parsed("avoid_client")?, c.maybe_at("avoid_until")?);
     Ok(client.zip(until).map(|(client, until)| Avoid { client, until }))
 }

@@ -59,9 +59,13 @@ impl PostgresOptions {
             Error::invalid(message).with_code("invalid_configuration")
         };
         // Neither parser's own words are shown: they may quote the password.
-        let url = url::Url::parse(&settings.url).map_err(|_| {
-            refuse("it is not a URL; as in postgres://user:password@host/database".to_owned())
-        })?;
+        let no_url =
+            || refuse("it is not a URL; as in postgres://user:password@host/database".to_owned());
+        let url = url::Url::parse(&settings.url).map_err(|_| no_url())?;
+        // The driver would take a URL without `//` for a server on this machine.
+        if !settings.url[url.scheme().len()..].starts_with("://") {
+            return Err(no_url());
+        }
         for (key, _) in url.query_pairs() {
             if !PARAMETERS.contains(&key.as_ref()) {
                 let known = PARAMETERS.join(", ");
@@ -122,6 +126,8 @@ mod tests {
     #[test]
     fn a_url_that_cannot_be_read_is_refused_without_its_password() {
         assert!(refusal("postgres://me:secret@host:port/x").contains("not a URL"));
+        assert!(refusal("postgres:me:secret@host/x").contains("postgres:… is refused"));
+        assert!(refusal("postgres:/me:secret@host/x").contains("not a URL"));
         assert!(refusal("postgres://me:secret@host/x?sslmod=require").contains("\"sslmod\""));
         assert!(
             refusal("postgres://me:secret@host/x?sslmode=sometimes").contains("cannot be read")

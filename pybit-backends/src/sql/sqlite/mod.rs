@@ -2,7 +2,7 @@
 
 mod options;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,16 +58,16 @@ impl SqlStore<Sqlite> {
     /// - `Corrupt`: the last process did not end cleanly and the check finds the file damaged.
     pub async fn open(settings: &Settings) -> Result<Self> {
         make(settings).await?;
-        let store = Self::connect(settings).await?;
+        let store = Self::connect(settings, true).await?;
         store.bring_up_to_date(&settings.shown()).await?;
         Ok(store)
     }
 
-    /// Opens the file that the settings name, whatever its schema.
-    pub(super) async fn connect(settings: &Settings) -> Result<Self> {
+    /// Opens the file that the settings name, whatever its schema; `wary`, it is checked after an unclean stop.
+    pub(super) async fn connect(settings: &Settings, wary: bool) -> Result<Self> {
         let path = options::path(settings)?;
         let options: SqliteOptions = settings.options()?;
-        let unclean = has_left_overs(&path).await;
+        let unclean = wary && has_left_overs(&path).await;
         let connect = connect_options(&path, &options);
         let write = SqlitePoolOptions::new()
             .max_connections(1)
@@ -93,13 +93,11 @@ impl SqlStore<Sqlite> {
     }
 }
 
-/// Refuses a file that is not there.
-pub(super) fn must_be_there(settings: &Settings) -> Result<()> {
-    if options::path(settings)?.is_file() {
-        return Ok(());
-    }
-    let message = format!("there is no database {}", settings.shown());
-    Err(Error::not_found(message).with_op("open").with_code("no_such_database"))
+/// The file, which must be there.
+pub(super) fn must_be_there(settings: &Settings) -> Result<PathBuf> {
+    let none = || Error::not_found(format!("there is no database {}", settings.shown()));
+    let path = Some(options::path(settings)?).filter(|path| path.is_file());
+    path.ok_or_else(|| none().with_op("open").with_code("no_such_database"))
 }
 
 /// Makes the file where it is missing.
@@ -159,6 +157,7 @@ async fn quick_check(pool: &Pool<Sqlite>, shown: &str) -> Result<()> {
 
 impl Dialect for Sqlite {
     const ENGINE: Engine = Engine::Sqlite;
+    const AT_ONCE: usize = 1;
 
     fn migrations() -> Migrator {
         migrator([
@@ -199,7 +198,7 @@ impl Dialect for Sqlite {
         begin_with(pool, "BEGIN DEFERRED").boxed()
     }
 
-    fn take_turn(_: &mut SqliteConnection, _: i64) -> BoxFuture<'_, sqlx::Result<()>> {
+    fn take_turns(_: &mut SqliteConnection, _: Vec<i64>) -> BoxFuture<'_, sqlx::Result<()>> {
         std::future::ready(Ok(())).boxed()
     }
 

@@ -11,6 +11,7 @@ mod catalog;
 mod clients;
 mod jobs;
 mod lists;
+mod many;
 mod packages;
 mod streams;
 mod submissions;
@@ -21,6 +22,7 @@ pub(super) use catalog::*;
 pub(super) use clients::*;
 pub(super) use jobs::*;
 pub(super) use lists::*;
+pub(super) use many::*;
 pub(super) use packages::*;
 pub(super) use streams::*;
 pub(super) use submissions::*;
@@ -41,10 +43,15 @@ pub(super) static SQLITE_VERSION: Statement =
 pub(super) static SQLITE_CHECK: Statement =
     Statement::shared("sqlite_check", 0, "PRAGMA quick_check(1)");
 
-/// Makes the transaction wait for every other one that took this number, until it ends.
+/// Makes the transaction wait for every other one that took one of these numbers, in their order, until it ends.
 #[cfg(feature = "postgres")]
-pub(super) static POSTGRES_TAKE_TURN: Statement =
-    Statement::shared("postgres_take_turn", 1, "SELECT pg_advisory_xact_lock($1)");
+pub(super) static POSTGRES_TAKE_TURNS: Statement = Statement::shared(
+    "postgres_take_turns",
+    1,
+    "SELECT count(pg_advisory_xact_lock(n.number))
+     FROM (SELECT CAST(value AS BIGINT) AS number FROM json_array_elements_text(CAST($1 AS JSON))
+           ORDER BY CAST(value AS BIGINT) OFFSET 0) n",
+);
 
 #[cfg(feature = "postgres")]
 pub(super) static POSTGRES_NOTIFY: Statement =
@@ -144,4 +151,23 @@ pub static ALL: &[&Statement] = &[
     &SUBMISSION_BY_ID,
     &SUBMISSION_BY_KEY,
     &IDEMPOTENCY_ADD,
+    &SUBMISSIONS_ADD,
+    &JOBS_ADD,
+    &JOBS_CONTESTED,
+    &KEYS_KNOWN,
+    &KEYS_ADD,
+    &EVENTS_ADD,
+    &OUTBOX_ADD_ALL,
+    &PACKAGE_HEADS,
+    &JOBS_LOCK,
+    &JOBS_ADVANCE,
+    &STREAMS_INCOMPLETE,
+    &ATTEMPTS_END,
+    &CLIENTS_AILING,
+    &CLAIMS_KNOWN,
+    &JOBS_PEEK,
+    &JOBS_HOLD,
+    &JOBS_CLAIM,
+    &ATTEMPTS_ADD,
+    &LOGS_ADD,
 ];

@@ -33,6 +33,28 @@ pub(super) fn read<D: Upkeep>(table: &Table, row: &D::Row) -> sqlx::Result<Vec<C
     table.columns.iter().map(cell).collect()
 }
 
+/// Every row of a table, in the order of its key.
+pub(super) fn select(table: &Table) -> String {
+    let columns: Vec<_> = table.columns.iter().map(|(name, _)| *name).collect();
+    format!("SELECT {} FROM {} ORDER BY {}", columns.join(", "), table.name, table.key.join(", "))
+}
+
+impl Table {
+    /// What a row is called in a message: `job 7`, `event 7/3`.
+    pub(super) fn name_of(&self, cells: &[Cell]) -> String {
+        let value = |key: &&str| {
+            let place = self.columns.iter().position(|(name, _)| name == key)?;
+            match cells.get(place)? {
+                Cell::Number(Some(number)) => Some(number.to_string()),
+                Cell::Text(Some(text)) => Some(text.clone()),
+                _ => None,
+            }
+        };
+        let key: Vec<_> = self.key.iter().filter_map(value).collect();
+        format!("{} {}", self.name, key.join("/"))
+    }
+}
+
 /// Adds the value as the next parameter.
 pub(super) fn bind<D: Upkeep>(arguments: &mut D::Arguments, cell: Cell) -> sqlx::Result<()> {
     let bound = match cell {

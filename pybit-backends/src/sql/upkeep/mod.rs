@@ -4,7 +4,10 @@ mod cells;
 mod check;
 mod copy;
 mod engine;
+mod rules;
 pub mod tables;
+mod users;
+mod words;
 
 use pybit_core::settings::Settings;
 use pybit_core::{Error, ErrorKind, Result};
@@ -18,6 +21,7 @@ use super::SqlStore;
 use super::call::Call;
 use super::error::too_new;
 use super::statements;
+pub use check::{Checked, Finding, FoundRow};
 use engine::{Upkeep, number};
 
 /// The schema versions before and after.
@@ -27,15 +31,6 @@ pub struct Migrated {
     pub from: i64,
     /// Now.
     pub to: i64,
-}
-
-/// A stored object that a row names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedObject {
-    /// Its name in the object store.
-    pub name: String,
-    /// The bytes that it must have, where the row knows.
-    pub size: Option<u64>,
 }
 
 /// A table that was copied.
@@ -52,12 +47,23 @@ pub struct CopiedTable {
 /// How far a copy is.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// The table.
+    /// The table that it is at.
     pub table: &'static str,
-    /// Rows of it that are written.
+    /// What it does with it.
+    pub step: Step,
+    /// Rows of all tables that are written.
     pub rows: u64,
-    /// Rows that it has.
+    /// Rows that all tables have.
     pub total: u64,
+}
+
+/// What a copy does with a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Its rows are written to the target.
+    Copied,
+    /// They are read there again, and compared.
+    Compared,
 }
 
 /// A database of either engine.
@@ -65,6 +71,8 @@ pub struct Progress {
 pub struct Database {
     engine: Engine,
     shown: String,
+    /// The process that had the file open before this one did.
+    process: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -90,36 +98,38 @@ macro_rules! of {
 impl Database {
     /// Opens the database that is there, whatever its schema, and changes nothing.
     ///
-    /// - `NotFound`: there is no such file. Otherwise it fails as a store does when it is opened.
+    /// - `NotFound`, code `no_such_database`: there is no such file. Otherwise it fails as a store does when it is opened.
     pub async fn open(settings: &Settings) -> Result<Self> {
-        let engine = match settings.scheme() {
+        let (engine, process) = match settings.scheme() {
             #[cfg(feature = "sqlite")]
             "sqlite" => {
-                super::sqlite::must_be_there(settings)?;
-                Engine::Sqlite(SqlStore::<Sqlite>::connect(settings).await?)
+                let process = users::process_with(&super::sqlite::must_be_there(settings)?);
+                (Engine::Sqlite(SqlStore::<Sqlite>::connect(settings, false).await?), process)
             }
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => {
-                Engine::Postgres(SqlStore::<Postgres>::connect(settings, false).await?)
+                let mut own = settings.clone();
+                own.options.insert("application_name".to_owned(), "pybit storage".into());
+                (Engine::Postgres(SqlStore::<Postgres>::connect(&own, false).await?), None)
             }
             _ => {
                 let shown = settings.shown();
-                let message = format!("{shown} is no database that this program can go through");
+                let message = format!(
+                    "{shown} is no database that outlives its server; one is at sqlite: or postgres:"
+                );
                 return Err(Error::new(ErrorKind::Unsupported, message).with_code("unknown_scheme"));
             }
         };
-        Ok(Self { engine, shown: settings.shown() })
+        Ok(Self { engine, shown: settings.shown(), process })
     }
 
-    /// The same, with the schema brought up to date; a file is made where there is none.
-    pub async fn open_new(settings: &Settings) -> Result<Self> {
+    /// The same; a file is made where there is none.
+    pub async fn open_or_make(settings: &Settings) -> Result<Self> {
         #[cfg(feature = "sqlite")]
         if settings.scheme() == "sqlite" {
             super::sqlite::make(settings).await?;
         }
-        let database = Self::open(settings).await?;
-        database.migrate().await?;
-        Ok(database)
+        Self::open(settings).await
     }
 
     /// Its URL without user and password.
@@ -155,26 +165,34 @@ impl Database {
         Err(Error::new(ErrorKind::Unsupported, message).with_code("schema_too_old"))
     }
 
-    /// What is wrong with its rows, as sentences; none where it is whole.
-    ///
-    /// - `Unsupported`: its schema has another version than this program's.
-    pub async fn faults(&self) -> Result<Vec<String>> {
-        self.must_be_current().await?;
-        of!(self, store => check::faults(store).await)
+    /// Refuses a database that a server has open, as far as that can be known: what it writes would be missing in a copy.
+    async fn must_be_idle(&self) -> Result<()> {
+        let who = match (self.process, of!(self, store => users::servers(store).await)?) {
+            (Some(process), _) => format!("process {process} has it open"),
+            (None, 0) => return Ok(()),
+            (None, 1) => "a server is connected to it".to_owned(),
+            (None, servers) => format!("{servers} connections of servers are open to it"),
+        };
+        let message = format!(
+            "{} is in use: {who}; stop every server of the farm first, clients and watchers may go on",
+            self.shown
+        );
+        Err(Error::conflict(message).with_code("database_in_use"))
     }
 
-    /// Hands out every stored object that a row names.
-    pub async fn objects(
-        &self,
-        each: impl AsyncFnMut(Vec<NamedObject>) -> Result<()>,
-    ) -> Result<()> {
-        of!(self, store => check::objects(store, each).await)
+    /// Reads every row and follows every rule; changes nothing, and may be done while servers run.
+    ///
+    /// - `Unsupported`: its schema has another version than this program's.
+    pub async fn check(&self) -> Result<Checked> {
+        self.must_be_current().await?;
+        of!(self, store => check::check(store).await)
     }
 
     /// Copies every row into `target`, which must be empty and up to date: as they were at one moment, all or none. What
     /// was written is read again and compared before it is kept.
     ///
-    /// - `Conflict`, code `target_not_empty`: the target has rows.
+    /// - `Conflict`, code `target_not_empty`: the target has rows. Code `database_in_use`: a server has one of them open.
+    /// - `Corrupt`: the engine finds the source damaged.
     pub async fn copy_to(
         &self,
         target: &Self,
@@ -182,6 +200,8 @@ impl Database {
     ) -> Result<Vec<CopiedTable>> {
         self.must_be_current().await?;
         target.must_be_current().await?;
+        self.must_be_idle().await?;
+        target.must_be_idle().await?;
         of!(self, from => of!(target, to => copy::copy(from, to, progress).await))
     }
 
@@ -201,4 +221,9 @@ async fn version<D: Upkeep>(store: &SqlStore<D>) -> Result<i64> {
         return Ok(0);
     }
     Call::<D>::new(&statements::SCHEMA_VERSION).one(&mut reader, |c| c.int("version")).await
+}
+
+/// The names of everything that a check can find.
+pub fn rule_names() -> impl Iterator<Item = &'static str> {
+    rules::all().map(|rule| rule.name).chain(check::OTHERS)
 }

@@ -33,8 +33,8 @@ impl Table {
     }
 }
 
-/// A reference to a row of the same table that comes after: it is filled in when all rows are there.
-pub(super) const LATER: (&str, &str) = ("job", "superseded_by");
+/// References among rows of `job`: one to a later row is filled in when all rows are there.
+pub(super) const AMONG_JOBS: [&str; 3] = ["source_job", "retries_of", "superseded_by"];
 
 /// Tables that a migration fills, or that triggers keep.
 pub const KEPT_BY_THE_SCHEMA: [&str; 3] = ["job_transition", "job_count", "job_count_delta"];
@@ -51,6 +51,7 @@ macro_rules! tables {
 
 /// In an order in which each refers to earlier ones only.
 pub const TABLES: &[Table] = tables! {
+    "farm" by "one" { Number "one"; Text "id"; }
     "submission" by "id" { Number "id"; Text "request", "principal"; Moment "created_at"; }
     "idempotency" by "principal", "key" { Text "principal", "key"; Number "submission", "planned"; }
     "job" by "id" {
@@ -101,3 +102,54 @@ pub const TABLES: &[Table] = tables! {
         Moment "created_at", "expires_at", "revoked_at";
     }
 };
+
+/// Rows that name a row of another table: the columns that do, that table, and its columns.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference {
+    /// The table whose rows name another.
+    pub table: &'static str,
+    /// Its columns; a row in which one is NULL names none.
+    pub columns: &'static [&'static str],
+    /// The other table.
+    pub parent: &'static str,
+    /// Its columns.
+    pub keys: &'static [&'static str],
+}
+
+macro_rules! references {
+    ($($table:literal ($($column:literal),+) to $parent:literal ($($key:literal),+);)*) => {
+        &[$(Reference {
+            table: $table,
+            columns: &[$($column),+],
+            parent: $parent,
+            keys: &[$($key),+],
+        },)*]
+    };
+}
+
+/// Every reference of the schema.
+pub const REFERENCES: &[Reference] = references! {
+    "idempotency" ("submission") to "submission" ("id");
+    "job" ("submission") to "submission" ("id");
+    "job" ("source_job") to "job" ("id");
+    "job" ("retries_of") to "job" ("id");
+    "job" ("superseded_by") to "job" ("id");
+    "package_head" ("newest_job") to "job" ("id");
+    "attempt" ("job") to "job" ("id");
+    "event" ("job") to "job" ("id");
+    "outbox" ("job") to "job" ("id");
+    "stream" ("upload") to "upload" ("id");
+    "stream" ("job", "attempt") to "attempt" ("job", "number");
+    "stream_part" ("stream") to "stream" ("id");
+};
+
+/// The triggers that hold what the program promises, where it fails.
+pub const TRIGGERS: [&str; 7] = [
+    "job_starts_waiting",
+    "job_obeys_the_table",
+    "job_stays",
+    "job_counts_in",
+    "job_counts_over",
+    "event_is_kept",
+    "event_is_final",
+];

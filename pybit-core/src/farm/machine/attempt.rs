@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::farm::policy::Policy;
 use crate::model::{Avoid, Failure, FailureClass, Job, JobStatus, Outcome};
 use crate::storage::{AttemptEnd, Change, HealthMark};
+use crate::trial::{self, Mutation};
 
 fn by_client(job: &Job, to: JobStatus, holder: &Holder, cause: impl Into<String>) -> Change {
     change(job, to, format!("client {}", holder.client), cause.into())
@@ -27,6 +28,7 @@ fn is_resumable(at: &Situation) -> bool {
 fn unless_building(at: &Situation, outcome: Outcome) -> Result<Option<Decision>> {
     match at.job.status {
         JobStatus::Building => Ok(None),
+        JobStatus::Cancelling if trial::is_broken(Mutation::FinishWhileCancelling) => Ok(None),
         JobStatus::Waiting if is_resumable(at) => Ok(Some(Decision::ResumeFirst)),
         _ if at.last_outcome == Some(outcome) => Ok(Some(Decision::Already)),
         _ => Err(not_building(&at.job)),

@@ -10,7 +10,7 @@ use crate::storage::CatalogStore;
 #[async_trait]
 impl CatalogStore for MemoryStorage {
     async fn catalogue(&self) -> Result<Catalogue> {
-        let state = self.state();
+        let state = self.read().await?;
         let weighted = |(target, weight): (&_, &i32)| WeightedTarget {
             target: Clone::clone(target),
             weight: *weight,
@@ -23,31 +23,37 @@ impl CatalogStore for MemoryStorage {
     }
 
     async fn put_target(&self, target: &WeightedTarget) -> Result<()> {
-        self.state().targets.insert(target.target.clone(), target.weight);
-        Ok(())
+        self.write(|state| {
+            state.targets.insert(target.target.clone(), target.weight);
+            Ok(())
+        })
+        .await
     }
 
     async fn put_repository(&self, repository: &Repository) -> Result<()> {
-        let mut state = self.state();
-        let mut new = repository.clone();
-        if let Some(old) = state.repositories.get(&repository.name) {
-            new.url = new.url.or_else(|| old.url.clone());
-            new.public_key = new.public_key.or_else(|| old.public_key.clone());
-        }
-        state.repositories.insert(new.name.clone(), new);
-        Ok(())
+        self.write(|state| {
+            let mut new = repository.clone();
+            if let Some(old) = state.repositories.get(&repository.name) {
+                new.url = new.url.or_else(|| old.url.clone());
+                new.public_key = new.public_key.or_else(|| old.public_key.clone());
+            }
+            state.repositories.insert(new.name.clone(), new);
+            Ok(())
+        })
+        .await
     }
 
     async fn add_rule(&self, rule: &BlockRule) -> Result<BlockRule> {
         rule.check()?;
-        let mut state = self.state();
-        state.last_rule += 1;
-        let rule = BlockRule { id: RuleId(state.last_rule), ..rule.clone() };
-        state.rules.insert(rule.id, rule.clone());
-        Ok(rule)
+        self.write(|state| {
+            let rule = BlockRule { id: RuleId(state.last_rule.next()), ..rule.clone() };
+            state.rules.insert(rule.id, rule.clone());
+            Ok(rule)
+        })
+        .await
     }
 
     async fn remove_rule(&self, id: RuleId) -> Result<bool> {
-        Ok(self.state().rules.remove(&id).is_some())
+        self.write(|state| Ok(state.rules.remove(&id).is_some())).await
     }
 }

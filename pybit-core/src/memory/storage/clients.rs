@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{MemoryStorage, State};
+use super::{JobRow, MemoryStorage, State};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::model::{BuildClient, ClientName, Job, JobId};
@@ -16,44 +16,50 @@ impl ClientStore for MemoryStorage {
         jobs: &[(JobId, u32)],
         at: Timestamp,
     ) -> Result<Beat> {
-        let mut state = self.state();
-        let client = state.remember(report, at);
-        for (id, attempt) in jobs {
-            if let Some(row) = state.jobs.get_mut(id)
-                && row.job.attempt == *attempt
-                && is_held_by(&row.job, &report.name)
-            {
-                row.job.lease_epoch += 1;
-            }
-        }
-        let asked = jobs.iter().map(|(id, _)| state.jobs.get(id).map(|row| row.job.clone()));
-        let held = state.jobs.values().filter(|row| is_held_by(&row.job, &report.name));
-        let held = held.map(|row| {
-            let boot = row.attempts.last().map(|a| a.attempt.boot.clone());
-            (row.job.clone(), boot.unwrap_or_default())
-        });
-        Ok(Beat { client: state.with_holds(&client), asked: asked.collect(), held: held.collect() })
+        self.write(|state| Ok(state.beat(report, jobs, at))).await
     }
 
     async fn clients(&self) -> Result<Vec<BuildClient>> {
-        let state = self.state();
+        let state = self.read().await?;
         Ok(state.clients.values().map(|c| state.with_holds(c)).collect())
     }
 
     async fn client(&self, name: &ClientName) -> Result<Option<BuildClient>> {
-        let state = self.state();
+        let state = self.read().await?;
         Ok(state.clients.get(name).map(|c| state.with_holds(c)))
     }
 
     async fn set_draining(&self, name: &ClientName, draining: bool) -> Result<bool> {
-        let mut state = self.state();
-        let Some(client) = state.clients.get_mut(name) else { return Ok(false) };
-        client.draining = draining;
-        Ok(true)
+        self.write(|state| {
+            let Some(client) = state.clients.get_mut(name) else { return Ok(false) };
+            client.draining = draining;
+            Ok(true)
+        })
+        .await
     }
 }
 
 impl State {
+    fn beat(&mut self, report: &ClientReport, jobs: &[(JobId, u32)], at: Timestamp) -> Beat {
+        let client = self.remember(report, at);
+        for (id, attempt) in jobs {
+            let moves =
+                |row: &JobRow| row.job.attempt == *attempt && is_held_by(&row.job, &report.name);
+            if self.jobs.get(id).is_some_and(moves)
+                && let Some(row) = self.jobs.get_mut(id)
+            {
+                row.job.lease_epoch += 1;
+            }
+        }
+        let asked = jobs.iter().map(|(id, _)| self.jobs.get(id).map(|row| row.job.clone()));
+        let held = self.jobs.values().filter(|row| is_held_by(&row.job, &report.name));
+        let held = held.map(|row| {
+            let boot = row.attempts.last().map(|a| a.attempt.boot.clone());
+            (row.job.clone(), boot.unwrap_or_default())
+        });
+        Beat { client: self.with_holds(&client), asked: asked.collect(), held: held.collect() }
+    }
+
     fn remember(&mut self, report: &ClientReport, at: Timestamp) -> BuildClient {
         let known = self.clients.get(&report.name);
         let never = Timestamp::from_micros(0);

@@ -24,21 +24,21 @@ impl JobStore for MemoryStorage {
         record: &SubmissionRecord,
         at: Timestamp,
     ) -> Result<Recorded> {
-        let recorded = self.state().record(record, at)?;
+        let recorded = self.write(|state| state.record(record, at)).await?;
         self.changes.send_if_modified(|c| c.count_recorded(&recorded));
         Ok(recorded)
     }
 
     async fn submission(&self, id: SubmissionId) -> Result<Option<Submission>> {
-        Ok(self.state().submissions.get(&id).map(|row| row.submission.clone()))
+        Ok(self.read().await?.submissions.get(&id).map(|row| row.submission.clone()))
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>> {
-        Ok(self.state().jobs.get(&id).map(|row| row.job.clone()))
+        Ok(self.read().await?.jobs.get(&id).map(|row| row.job.clone()))
     }
 
     async fn jobs(&self, filter: &JobFilter, page: &Page) -> Result<Vec<Job>> {
-        let state = self.state();
+        let state = self.read().await?;
         let newest_first = state.jobs.values().rev().map(|row| &row.job);
         let asked = newest_first
             .filter(|j| page.before.is_none_or(|before| j.id < before) && matches(filter, j));
@@ -47,41 +47,41 @@ impl JobStore for MemoryStorage {
 
     async fn counts(&self) -> Result<StatusCounts> {
         let mut counts = StatusCounts::default();
-        for row in self.state().jobs.values() {
+        for row in self.read().await?.jobs.values() {
             *counts.0.entry(row.job.status).or_default() += 1;
         }
         Ok(counts)
     }
 
     async fn events(&self, id: JobId) -> Result<Vec<Event>> {
-        Ok(self.state().jobs.get(&id).map(|row| row.events.clone()).unwrap_or_default())
+        Ok(self.read().await?.jobs.get(&id).map(|row| row.events.clone()).unwrap_or_default())
     }
 
     async fn attempts(&self, id: JobId) -> Result<Vec<Attempt>> {
-        let state = self.state();
+        let state = self.read().await?;
         let rows = state.jobs.get(&id).map(|row| row.attempts.as_slice()).unwrap_or_default();
         let shown = |a: &Attempt| Attempt { log_length: state.log_length(a), ..a.clone() };
         Ok(rows.iter().map(|row| shown(&row.attempt)).collect())
     }
 
     async fn claim(&self, claim: &Claim, at: Timestamp) -> Result<Option<Job>> {
-        self.state().claim(claim, at)
+        self.write(|state| state.claim(claim, at)).await
     }
 
     async fn advance(&self, change: &Change, at: Timestamp) -> Result<Advance> {
-        let advance = self.state().advance(change, at)?;
+        let advance = self.write(|state| state.advance(change, at)).await?;
         self.changes.send_if_modified(|c| c.count_advance(&advance));
         Ok(advance)
     }
 
     async fn leases(&self) -> Result<Vec<Lease>> {
-        let state = self.state();
+        let state = self.read().await?;
         let held = state.jobs.values().map(|row| &row.job).filter(|j| j.status.is_held());
         Ok(held.map(|j| Lease { job: j.id, epoch: j.lease_epoch }).collect())
     }
 
     async fn blocked(&self, limit: u32) -> Result<Vec<Job>> {
-        Ok(first(self.state().in_status(JobStatus::Blocked).cloned(), limit))
+        Ok(first(self.read().await?.in_status(JobStatus::Blocked).cloned(), limit))
     }
 
     async fn uploaded(
@@ -91,7 +91,7 @@ impl JobStore for MemoryStorage {
         format: &FormatName,
         limit: u32,
     ) -> Result<Vec<Job>> {
-        let state = self.state();
+        let state = self.read().await?;
         let uploaded = state.in_status(JobStatus::Uploaded).filter(|j| {
             (&j.target.dist, &j.target.suite, &j.target.format) == (dist, suite, format)
         });
@@ -99,14 +99,14 @@ impl JobStore for MemoryStorage {
     }
 
     async fn due_routes(&self, at: Timestamp) -> Result<Vec<Route>> {
-        let state = self.state();
+        let state = self.read().await?;
         let due = state.in_status(JobStatus::Waiting).filter(|j| j.not_before <= at);
         let routes: BTreeSet<Route> = due.map(|j| j.target.route()).collect();
         Ok(routes.into_iter().collect())
     }
 
     async fn ahead_of(&self, job: &Job) -> Result<u64> {
-        let state = self.state();
+        let state = self.read().await?;
         let ahead = state
             .in_status(JobStatus::Waiting)
             .filter(|j| j.target == job.target && rank(j) > rank(job));
@@ -114,15 +114,17 @@ impl JobStore for MemoryStorage {
     }
 
     async fn outbox(&self, limit: u32) -> Result<Vec<OutboxRow>> {
-        Ok(first(self.state().outbox.values().cloned(), limit))
+        Ok(first(self.read().await?.outbox.values().cloned(), limit))
     }
 
     async fn mark_sent(&self, ids: &[i64]) -> Result<()> {
-        let mut state = self.state();
-        for id in ids {
-            state.outbox.remove(id);
-        }
-        Ok(())
+        self.write(|state| {
+            for id in ids {
+                state.outbox.remove(id);
+            }
+            Ok(())
+        })
+        .await
     }
 
     fn changes(&self) -> watch::Receiver<Changes> {

@@ -18,7 +18,7 @@ impl PackageStore for MemoryStorage {
         after: Option<&PackageName>,
         limit: u32,
     ) -> Result<Vec<PackageSummary>> {
-        let state = self.state();
+        let state = self.read().await?;
         let search = search.map(str::to_ascii_lowercase);
         let asked = |name: &&PackageName| {
             let found = |s: &String| name.as_str().to_ascii_lowercase().contains(s);
@@ -43,7 +43,7 @@ impl PackageStore for MemoryStorage {
         suite: &Suite,
         format: &FormatName,
     ) -> Result<Option<Job>> {
-        let state = self.state();
+        let state = self.read().await?;
         let newest = state.versions(package, dist, suite, format).max_by_key(rank);
         Ok(newest.map(|(row, _)| row.job.clone()))
     }

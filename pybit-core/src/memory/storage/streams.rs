@@ -1,5 +1,7 @@
 //! Which stored objects make up a log or a file.
 
+use std::ops::RangeBounds;
+
 use async_trait::async_trait;
 
 use super::{MemoryStorage, State, first, next_number};
@@ -11,12 +13,6 @@ use crate::model::{
 };
 use crate::storage::StreamStore;
 
-#[derive(Debug)]
-pub(super) struct StreamRow {
-    stream: Stream,
-    parts: Vec<Part>,
-}
-
 #[async_trait]
 impl StreamStore for MemoryStorage {
     async fn new_upload(
@@ -25,17 +21,19 @@ impl StreamStore for MemoryStorage {
         files: &[FileSpec],
         at: Timestamp,
     ) -> Result<Upload> {
-        let mut state = self.state();
-        let id = UploadId(next_number(state.uploads.len()));
-        state.check_declared(StreamOwner::Upload(id), files)?;
-        let upload = Upload { id, principal: principal.to_owned(), created_at: at };
-        state.uploads.insert(id, upload.clone());
-        state.declare(StreamOwner::Upload(id), files);
-        Ok(upload)
+        self.write(|state| {
+            let id = UploadId(next_number(state.uploads.len()));
+            state.check_declared(StreamOwner::Upload(id), files)?;
+            let upload = Upload { id, principal: principal.to_owned(), created_at: at };
+            state.uploads.insert(id, upload.clone());
+            state.declare(StreamOwner::Upload(id), files);
+            Ok(upload)
+        })
+        .await
     }
 
     async fn upload(&self, id: UploadId) -> Result<Option<Upload>> {
-        Ok(self.state().uploads.get(&id).cloned())
+        Ok(self.read().await?.uploads.get(&id).cloned())
     }
 
     async fn declare_files(
@@ -44,24 +42,68 @@ impl StreamStore for MemoryStorage {
         files: &[FileSpec],
         _: Timestamp,
     ) -> Result<Vec<Stream>> {
-        let mut state = self.state();
-        state.fence(owner, StreamRole::File)?;
-        state.check_declared(owner, files)?;
-        Ok(state.declare(owner, files))
+        self.write(|state| {
+            state.fence(owner, StreamRole::File)?;
+            state.check_declared(owner, files)?;
+            Ok(state.declare(owner, files))
+        })
+        .await
     }
 
     async fn streams(&self, owner: StreamOwner) -> Result<Vec<Stream>> {
-        Ok(self.state().streams_of(owner).cloned().collect())
+        Ok(self.read().await?.streams_of(owner).cloned().collect())
     }
 
     async fn stream(&self, id: StreamId) -> Result<Option<Stream>> {
-        Ok(self.state().streams.get(&id).map(|row| row.stream.clone()))
+        Ok(self.read().await?.streams.get(&id).cloned())
     }
 
     async fn append_part(&self, id: StreamId, part: &NewPart) -> Result<Appended> {
-        let mut state = self.state();
-        let row = state.writable(id)?;
-        let stream = &mut row.stream;
+        self.write(|state| state.append(id, part)).await
+    }
+
+    async fn parts(&self, id: StreamId, offset: u64, limit: u32) -> Result<Vec<Part>> {
+        let state = self.read().await?;
+        let parts = state.parts_of(id).filter(|p| end(p) > offset);
+        Ok(first(parts.cloned(), limit))
+    }
+
+    async fn merge_parts(&self, id: StreamId, into: &NewPart) -> Result<bool> {
+        self.write(|state| Ok(state.merge(id, into))).await
+    }
+
+    async fn seal(&self, id: StreamId, length: u64, object: &str, sha256: &str) -> Result<bool> {
+        self.write(|state| state.seal(id, length, object, sha256)).await
+    }
+
+    async fn reset(&self, id: StreamId) -> Result<()> {
+        self.write(|state| {
+            let stream = state.writable(id)?;
+            if stream.role == StreamRole::Log {
+                return Err(Error::internal("a log never starts again").with_code("not_a_file"));
+            }
+            if stream.object.is_some() {
+                return Err(sealed(stream));
+            }
+            state.stream_mut(id)?.length = 0;
+            state.remove_parts(id, ..);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn unsealed_logs(&self, limit: u32) -> Result<Vec<Stream>> {
+        let state = self.read().await?;
+        let left = state.streams.values().filter(|s| {
+            s.role == StreamRole::Log && s.object.is_none() && state.has_ended(s.owner)
+        });
+        Ok(first(left.cloned(), limit))
+    }
+}
+
+impl State {
+    fn append(&mut self, id: StreamId, part: &NewPart) -> Result<Appended> {
+        let stream = self.writable(id)?;
         if stream.object.is_some() {
             return Err(sealed(stream));
         }
@@ -74,40 +116,30 @@ impl StreamStore for MemoryStorage {
                 format!("the file {} was declared with {size} bytes, not {length}", stream.name);
             return Err(Error::invalid(message).with_code("size_exceeded"));
         }
-        stream.length = length;
         if part.length > 0 {
-            row.parts.push(part.clone());
+            self.stream_mut(id)?.length = length;
+            self.parts.insert((id, part.offset), part.clone());
         }
         Ok(Appended::Grown(length))
     }
 
-    async fn parts(&self, id: StreamId, offset: u64, limit: u32) -> Result<Vec<Part>> {
-        let state = self.state();
-        let parts = state.streams.get(&id).map(|row| row.parts.as_slice()).unwrap_or_default();
-        Ok(first(parts.iter().filter(|p| end(p) > offset).cloned(), limit))
-    }
-
-    async fn merge_parts(&self, id: StreamId, into: &NewPart) -> Result<bool> {
-        let mut state = self.state();
-        let Some(row) = state.streams.get_mut(&id) else { return Ok(false) };
-        let from = row.parts.iter().position(|p| p.offset == into.offset);
-        let to = row.parts.iter().position(|p| end(p) == end(into));
-        let (Some(from), Some(to)) = (from, to) else { return Ok(false) };
-        if to < from {
-            return Ok(false);
+    fn merge(&mut self, id: StreamId, into: &NewPart) -> bool {
+        let begins = self.parts.contains_key(&(id, into.offset));
+        let ends = self.parts_of(id).any(|p| end(p) == end(into));
+        if into.length == 0 || !begins || !ends {
+            return false;
         }
-        row.parts.splice(from..=to, [into.clone()]);
-        Ok(true)
+        self.remove_parts(id, into.offset..end(into));
+        self.parts.insert((id, into.offset), into.clone());
+        true
     }
 
-    async fn seal(&self, id: StreamId, length: u64, object: &str, sha256: &str) -> Result<bool> {
-        let mut state = self.state();
-        let row = match state.existing(id)?.stream.role {
-            StreamRole::File => state.writable(id)?,
+    fn seal(&mut self, id: StreamId, length: u64, object: &str, sha256: &str) -> Result<bool> {
+        let stream = match self.existing(id)?.role {
+            StreamRole::File => self.writable(id)?,
             // The archive takes a log when its attempt is over.
-            StreamRole::Log => state.existing(id)?,
+            StreamRole::Log => self.existing(id)?,
         };
-        let stream = &mut row.stream;
         if stream.object.is_some() || stream.length != length {
             return Ok(false);
         }
@@ -115,40 +147,29 @@ impl StreamStore for MemoryStorage {
             let message = format!("the file {} has {length} of its {size} bytes", stream.name);
             return Err(Error::conflict(message).with_code("incomplete"));
         }
+        let stream = self.stream_mut(id)?;
         stream.object = Some(object.to_owned());
         stream.sha256.get_or_insert_with(|| sha256.to_owned());
-        row.parts.clear();
+        self.remove_parts(id, ..);
         Ok(true)
     }
 
-    async fn reset(&self, id: StreamId) -> Result<()> {
-        let mut state = self.state();
-        let row = state.writable(id)?;
-        if row.stream.role == StreamRole::Log {
-            return Err(Error::internal("a log never starts again").with_code("not_a_file"));
-        }
-        if row.stream.object.is_some() {
-            return Err(sealed(&row.stream));
-        }
-        row.stream.length = 0;
-        row.parts.clear();
-        Ok(())
+    /// The parts of a stream, in order.
+    fn parts_of(&self, id: StreamId) -> impl Iterator<Item = &Part> {
+        self.parts.range((id, 0)..=(id, u64::MAX)).map(|(_, part)| part)
     }
 
-    async fn unsealed_logs(&self, limit: u32) -> Result<Vec<Stream>> {
-        let state = self.state();
-        let streams = state.streams.values().map(|row| &row.stream);
-        let left = streams.filter(|s| {
-            s.role == StreamRole::Log && s.object.is_none() && state.has_ended(s.owner)
-        });
-        Ok(first(left.cloned(), limit))
+    /// Removes the parts that begin at these offsets.
+    fn remove_parts(&mut self, id: StreamId, offsets: impl RangeBounds<u64>) {
+        let gone = self.parts_of(id).map(|p| p.offset).filter(|at| offsets.contains(at));
+        for offset in gone.collect::<Vec<_>>() {
+            self.parts.remove(&(id, offset));
+        }
     }
-}
 
-impl State {
     /// The streams of an owner, by number.
     pub(super) fn streams_of(&self, owner: StreamOwner) -> impl Iterator<Item = &Stream> {
-        self.streams.values().map(|row| &row.stream).filter(move |s| s.owner == owner)
+        self.streams.values().filter(move |s| s.owner == owner)
     }
 
     /// The empty log of a new attempt.
@@ -168,7 +189,7 @@ impl State {
         let id = StreamId(next_number(self.streams.len()));
         let (size, sha256) = (declared.map(|f| f.size), declared.map(|f| f.sha256.clone()));
         let stream = Stream { id, owner, role, name, size, sha256, length: 0, object: None };
-        self.streams.insert(id, StreamRow { stream: stream.clone(), parts: Vec::new() });
+        self.streams.insert(id, stream.clone());
         stream
     }
 
@@ -205,17 +226,19 @@ impl State {
         streams
     }
 
-    fn existing(&mut self, id: StreamId) -> Result<&mut StreamRow> {
-        let missing = || Error::not_found(format!("there is no stream {id}"));
-        self.streams.get_mut(&id).ok_or_else(missing)
+    fn existing(&self, id: StreamId) -> Result<&Stream> {
+        self.streams.get(&id).ok_or_else(|| no_stream(id))
+    }
+
+    fn stream_mut(&mut self, id: StreamId) -> Result<&mut Stream> {
+        self.streams.get_mut(&id).ok_or_else(|| no_stream(id))
     }
 
     /// The stream, if its owner may still write to it.
-    fn writable(&mut self, id: StreamId) -> Result<&mut StreamRow> {
-        let stream = &self.existing(id)?.stream;
-        let (owner, role) = (stream.owner, stream.role);
-        self.fence(owner, role)?;
-        self.existing(id)
+    fn writable(&self, id: StreamId) -> Result<&Stream> {
+        let stream = self.existing(id)?;
+        self.fence(stream.owner, stream.role)?;
+        Ok(stream)
     }
 
     fn fence(&self, owner: StreamOwner, role: StreamRole) -> Result<()> {
@@ -257,6 +280,10 @@ impl State {
 /// The offset after its last byte.
 fn end(part: &Part) -> u64 {
     part.offset.saturating_add(part.length)
+}
+
+fn no_stream(id: StreamId) -> Error {
+    Error::not_found(format!("there is no stream {id}"))
 }
 
 fn sealed(stream: &Stream) -> Error {

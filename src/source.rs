@@ -4,24 +4,38 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use pybit::roles::formats;
-use pybit_core::model::{FileName, FileSpec};
+use pybit_client::{Api, Destination, Retry};
+use pybit_core::model::{FileName, FileSpec, Source};
+use pybit_core::protocol::Manifest;
 use pybit_core::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 
+use crate::roles::formats;
+
 /// Files to send, and the one among them that the submission names.
 #[derive(Debug)]
-pub(super) struct Local {
+pub struct Local {
     /// What is sent, with its place.
-    pub(super) files: Vec<(FileSpec, PathBuf)>,
+    pub files: Vec<(FileSpec, PathBuf)>,
     /// The main file.
-    pub(super) main: FileName,
+    pub main: FileName,
     /// Holds what was packed until it is sent.
     _packed: Option<tempfile::TempDir>,
 }
 
-/// Reads a source that lies on this machine; `None` where `words` name one that lies elsewhere: `git+URL`, `apt:NAME`.
-pub(super) fn local(words: &str) -> Result<Option<Local>> {
+impl Local {
+    /// Sends the files to a farm; the source that a submission names them by.
+    pub async fn send(&self, api: &Api) -> Result<Source> {
+        let files = self.files.iter().map(|(spec, _)| spec.clone()).collect();
+        let upload = api.declare_upload(&Manifest { attempt: 0, files }).await?;
+        api.send_files(Destination::Upload(upload.id), &self.files, &Retry::patient()).await?;
+        Ok(Source::Upload { upload: upload.id, main: self.main.clone() })
+    }
+}
+
+/// Reads a source that lies on this machine; `None` where `words` name one that lies elsewhere: `git+URL`,
+/// `svn+URL`, `apt:NAME`. A directory is packed with the upstream tarballs beside it; this reads and hashes files, so it blocks.
+pub fn local(words: &str) -> Result<Option<Local>> {
     let path = Path::new(words);
     if path.is_dir() {
         return directory(path).map(Some);
@@ -29,7 +43,7 @@ pub(super) fn local(words: &str) -> Result<Option<Local>> {
     if path.is_file() && words.ends_with(SOURCE_RPM) {
         return source_rpm(path).map(Some);
     }
-    let elsewhere = ["git+", "apt:"].iter().any(|p| words.starts_with(p));
+    let elsewhere = ["git+", "svn+", "apt:"].iter().any(|p| words.starts_with(p));
     if path.is_file() || (path.extension().is_some_and(|e| e == "dsc") && !elsewhere) {
         return description(path).map(Some);
     }
@@ -37,8 +51,8 @@ pub(super) fn local(words: &str) -> Result<Option<Local>> {
         return Ok(None);
     }
     let message = format!(
-        "there is no file or directory {words}; a source is a .dsc or .src.rpm file, a directory with debian/ or a spec file, git+URL[#ref] or \
-         apt:NAME[=VERSION]"
+        "there is no file or directory {words}; a source is a .dsc or .src.rpm file, a directory with debian/ or a spec file, \
+         git+URL[#ref], svn+URL[@REVISION] or apt:NAME[=VERSION]"
     );
     Err(Error::not_found(message).with_code("invalid_source"))
 }

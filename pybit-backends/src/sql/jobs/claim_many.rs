@@ -1,0 +1,203 @@
+//! Claims that come at the same time, in one transaction; where there is no job for any of them, in none. One that was
+//! asked before goes alone, as does one whose job somebody else takes at that moment.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use pybit_core::Result;
+use pybit_core::clock::Timestamp;
+use pybit_core::model::{Avoid, Job, JobId, JobStatus, Target};
+use pybit_core::storage::Claim;
+use serde_json::{Value, json};
+
+use super::{many, rows};
+use crate::sql::call::{json as text, storable};
+use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
+
+/// A claim and when it was asked.
+pub(in crate::sql) type Ask = (Claim, Timestamp);
+
+/// What became of each, in order; `None` for those that go alone.
+pub(super) async fn claim<D: Dialect>(
+    store: &SqlStore<D>,
+    asks: &[Ask],
+) -> Result<Vec<Option<Option<Job>>>> {
+    let mut answers: Vec<Option<Option<Job>>> = asks.iter().map(|_| None).collect();
+    let mut reader = store.reader().await?;
+    let taken = fresh::<D>(&mut reader, asks).await?;
+    let mut waiting = BTreeMap::new();
+    for target in taken.iter().flat_map(|n| &asks[*n].0.offers) {
+        if !waiting.contains_key(target) {
+            let found = candidates::<D>(&mut reader, target, asks, taken.len()).await?;
+            waiting.insert(target, found);
+        }
+    }
+    drop(reader);
+    let mut chosen = BTreeMap::new();
+    for n in taken.iter().copied() {
+        match choose(&asks[n], &waiting, &chosen) {
+            Choice::Job(id) => drop(chosen.insert(id, n)),
+            Choice::Nothing => answers[n] = Some(None),
+            Choice::Unclear => {}
+        }
+    }
+    if chosen.is_empty() {
+        return Ok(answers);
+    }
+    let mut transaction = store.begin().await?;
+    let connection = &mut *transaction;
+    let held = hold::<D>(connection, &chosen).await?;
+    chosen.retain(|id, n| held.get(id).is_some_and(|job| is_for(job, &asks[*n])));
+    if chosen.is_empty() {
+        return Ok(answers);
+    }
+    let jobs = take::<D>(connection, asks, &chosen).await?;
+    commit(transaction).await?;
+    for job in jobs {
+        if let Some(n) = chosen.get(&job.id) {
+            answers[*n] = Some(Some(job));
+        }
+    }
+    Ok(answers)
+}
+
+/// Those that nobody has asked yet, each once.
+async fn fresh<D: Dialect>(connection: &mut D::Connection, asks: &[Ask]) -> Result<Vec<usize>> {
+    let mut seen = BTreeSet::new();
+    let mut taken: Vec<usize> = (0..asks.len())
+        .filter(|n| seen.insert((&asks[*n].0.claim_id, &asks[*n].0.client)))
+        .collect();
+    let row = |n: &usize| {
+        let claim = &asks[*n].0;
+        json!({ "n": n, "claim": storable(&claim.claim_id), "client": claim.client })
+    };
+    let rows: Vec<Value> = taken.iter().map(row).collect();
+    let known = Call::<D>::new(&sql::CLAIMS_KNOWN)
+        .text(&Value::from(rows).to_string())
+        .all(connection, |c| c.int::<usize>("n"))
+        .await?;
+    taken.retain(|n| !known.contains(n));
+    Ok(taken)
+}
+
+/// The first waiting jobs of a target.
+struct Candidates {
+    best_first: Vec<Candidate>,
+    /// There are no others.
+    all: bool,
+}
+
+struct Candidate {
+    rank: (i64, i64, Reverse<JobId>),
+    not_before: Timestamp,
+    avoid: Option<Avoid>,
+}
+
+async fn candidates<D: Dialect>(
+    connection: &mut D::Connection,
+    target: &Target,
+    asks: &[Ask],
+    claims: usize,
+) -> Result<Candidates> {
+    let latest = asks.iter().map(|(_, at)| *at).max().unwrap_or(Timestamp::from_micros(0));
+    let best_first = Call::<D>::new(&sql::JOBS_PEEK)
+        .text(target.dist.as_str())
+        .text(target.suite.as_str())
+        .text(target.arch.as_str())
+        .text(target.format.as_str())
+        .text(target.env.as_str())
+        .at(latest)
+        .int(i64::try_from(claims).unwrap_or(i64::MAX))
+        .all(connection, |c| {
+            let rank = (c.int("priority")?, c.int("weight")?, Reverse(JobId(c.int("id")?)));
+            Ok(Candidate { rank, not_before: c.at("not_before")?, avoid: rows::avoid(c)? })
+        })
+        .await?;
+    let all = best_first.len() < claims;
+    Ok(Candidates { best_first, all })
+}
+
+enum Choice {
+    Job(JobId),
+    Nothing,
+    /// There may be one beyond those that were looked at.
+    Unclear,
+}
+
+/// The best job that no other claim has chosen and that the client is not passed over for.
+fn choose(
+    (claim, at): &Ask,
+    waiting: &BTreeMap<&Target, Candidates>,
+    chosen: &BTreeMap<JobId, usize>,
+) -> Choice {
+    let mut best = None;
+    let mut all = true;
+    for offered in claim.offers.iter().filter_map(|target| waiting.get(target)) {
+        let mut free = offered.best_first.iter().filter(|c| {
+            let avoids = is_avoided(c.avoid.as_ref(), claim, *at);
+            !chosen.contains_key(&c.rank.2.0) && c.not_before <= *at && !avoids
+        });
+        match free.next() {
+            Some(first) => best = best.max(Some(first.rank)),
+            None => all &= offered.all,
+        }
+    }
+    match best {
+        _ if !all => Choice::Unclear,
+        Some((_, _, Reverse(id))) => Choice::Job(id),
+        None => Choice::Nothing,
+    }
+}
+
+fn is_avoided(avoid: Option<&Avoid>, claim: &Claim, at: Timestamp) -> bool {
+    avoid.is_some_and(|avoid| avoid.client == claim.client && avoid.until > at)
+}
+
+/// The chosen jobs as they are now, held; those that another transaction holds are passed over.
+async fn hold<D: Dialect>(
+    connection: &mut D::Connection,
+    chosen: &BTreeMap<JobId, usize>,
+) -> Result<BTreeMap<JobId, Job>> {
+    let ids: Vec<i64> = chosen.keys().map(|id| id.0).collect();
+    let jobs =
+        Call::<D>::new(&sql::JOBS_HOLD).text(&text(&ids)?).all(connection, rows::job).await?;
+    Ok(jobs.into_iter().map(|job| (job.id, job)).collect())
+}
+
+fn is_for(job: &Job, (claim, at): &Ask) -> bool {
+    job.status == JobStatus::Waiting
+        && job.not_before <= *at
+        && claim.offers.contains(&job.target)
+        && !is_avoided(job.avoid.as_ref(), claim, *at)
+}
+
+async fn take<D: Dialect>(
+    connection: &mut D::Connection,
+    asks: &[Ask],
+    chosen: &BTreeMap<JobId, usize>,
+) -> Result<Vec<Job>> {
+    let row = |(id, n): (&JobId, &usize)| {
+        let (claim, at) = &asks[*n];
+        json!({ "job": id.0, "client": claim.client, "at": at.as_micros() })
+    };
+    let claimed: Vec<Value> = chosen.iter().map(row).collect();
+    let jobs = Call::<D>::new(&sql::JOBS_CLAIM)
+        .text(&Value::from(claimed).to_string())
+        .all(connection, rows::job)
+        .await?;
+    many::same_count(jobs.len(), chosen.len())?;
+    let (mut attempts, mut events) = (Vec::new(), Vec::new());
+    for job in &jobs {
+        let (claim, at) = &asks[chosen[&job.id]];
+        attempts.push(json!({
+            "job": job.id.0, "attempt": job.attempt, "claim": storable(&claim.claim_id),
+            "client": claim.client, "boot": storable(&claim.boot), "at": at.as_micros(),
+        }));
+        let actor = format!("client {}", claim.client);
+        events.push(many::event(job, Some(JobStatus::Waiting), &actor, "claimed", *at));
+    }
+    many::run::<D>(connection, &sql::ATTEMPTS_ADD, &attempts).await?;
+    many::run::<D>(connection, &sql::LOGS_ADD, &attempts).await?;
+    many::run::<D>(connection, &sql::EVENTS_ADD, &events).await?;
+    Ok(jobs)
+}

@@ -1,0 +1,150 @@
+//! I15 and I19 to I23: outbox, leftovers, slots, memory, secrets, recovery.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Evidence, Outcome};
+use crate::farm::config::TTL_MS;
+use crate::plan::Kind;
+
+/// I15: no hint waits.
+pub(super) fn outbox(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new("the outbox is empty at rest");
+    let rows = e.world.outbox;
+    out.look(rows == 0, || format!("{rows} hints were never sent"));
+    out.note =
+        Some("that each sent hint was confirmed is the transport suite's business".to_owned());
+    out
+}
+
+/// The diaries of the clients' stages: each line says what began or ended, and how many ran then.
+fn diaries(e: &Evidence) -> impl Iterator<Item = (String, String)> + '_ {
+    let name = |n: u32| format!("client-{n}");
+    (1..=8).map(name).map(|n| {
+        let text = std::fs::read_to_string(e.dir.join(&n).join("stage")).unwrap_or_default();
+        (n, text)
+    })
+}
+
+/// I19: no client built one job twice at once, and nothing is left of any attempt.
+pub(super) fn nothing_left(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new(
+        "no client ran two attempts of a job at once; no directory of an attempt is left",
+    );
+    for (client, diary) in diaries(e) {
+        let mut running: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for line in diary.lines() {
+            let words: Vec<_> = line.split(' ').collect();
+            match words[..] {
+                ["boot", ..] => running.clear(),
+                ["begin", job, attempt, _] => {
+                    let own = running.entry(job).or_default();
+                    own.insert(attempt);
+                    out.look(own.len() == 1, || {
+                        format!("{client} ran {own:?} of job {job} at once")
+                    });
+                }
+                ["end", job, attempt, _] => {
+                    running.entry(job).or_default().remove(attempt);
+                }
+                _ => {}
+            }
+        }
+        let left = std::fs::read_dir(e.dir.join(&client).join("jobs")).map_or(0, Iterator::count);
+        out.look(left == 0, || format!("{client} has {left} directories of jobs left"));
+    }
+    out
+}
+
+/// I20: slots.
+pub(super) fn slots(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new("no client ran more builds at once than it has slots");
+    for (client, diary) in diaries(e) {
+        let most = if client.ends_with(['2', '4', '6', '8']) { 2 } else { 1 };
+        for line in diary.lines().filter(|l| l.starts_with("begin")) {
+            let ran = line.rsplit(' ').next().and_then(|n| n.parse::<usize>().ok()).unwrap_or(99);
+            out.look(ran <= most, || format!("{client} ran {ran} builds in {most} slots"));
+        }
+    }
+    out
+}
+
+/// I21: memory and open files.
+pub(super) fn usage(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new(
+        "at rest no process has 10 % more files open than after the start (16 are spare), nor 48 MiB more memory",
+    );
+    for (name, [before, after]) in &e.usage {
+        let (Some((rss, files)), Some((rss_now, files_now))) = (before, after) else {
+            out.look(false, || format!("{name} was not there to be looked at"));
+            continue;
+        };
+        out.look(*files_now <= files + files / 10 + 16, || {
+            format!("{name}: {files} files, now {files_now}")
+        });
+        out.look(*rss_now <= rss + rss / 10 + 48 * 1024, || {
+            format!("{name}: {rss} KiB, now {rss_now}")
+        });
+    }
+    out.findings.extend(e.surprises.iter().filter(|s| s.contains("panicked")).cloned());
+    out
+}
+
+/// I22: secrets stay where they belong.
+pub(super) fn secrets(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new("no token or password is in any output, job log or database row");
+    let mut texts: Vec<(String, String)> = vec![("the database".to_owned(), e.world.dump.clone())];
+    for entry in std::fs::read_dir(&e.dir).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|x| x == "log") {
+            let text = std::fs::read(entry.path()).unwrap_or_default();
+            texts.push((
+                entry.file_name().display().to_string(),
+                String::from_utf8_lossy(&text).into_owned(),
+            ));
+        }
+    }
+    for ((job, attempt), log) in &e.logs {
+        texts.push((format!("log {job}-{attempt}"), String::from_utf8_lossy(log).into_owned()));
+    }
+    for (name, text) in texts {
+        let shown = e.secrets.iter().filter(|s| text.contains(s.as_str())).count();
+        out.look(shown == 0, || format!("{name} shows {shown} secrets"));
+    }
+    out
+}
+
+/// A fault that lasted takes effect on those who must notice it; after its end this is too long.
+const TOO_LONG: u64 = 2 * TTL_MS;
+
+/// I23: the farm goes on soon after it is whole.
+pub(super) fn recovery(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new(
+        "after a heal that no other fault follows, the next event comes within two leases",
+    )
+    .optional();
+    let mut at: Vec<i64> = e.world.events.values().flatten().map(|e| e.at).collect();
+    at.sort_unstable();
+    let mut longest = 0;
+    for fault in &e.faults {
+        let stalls = !matches!(
+            fault.fault.kind,
+            Kind::ClockJump | Kind::Garbage | Kind::DropReply | Kind::Duplicate
+        );
+        let alone = !e.faults.iter().any(|f| {
+            f.from < fault.to + TOO_LONG && f.to > fault.to && f.fault.at != fault.fault.at
+        });
+        if !stalls || !alone || fault.to + TOO_LONG > e.plan.window {
+            continue;
+        }
+        let heal = e.span.0 + i64::try_from(fault.to * 1000).unwrap_or(0);
+        let Some(next) = at.iter().find(|t| **t >= heal) else { continue };
+        let took = u64::try_from((next - heal) / 1000).unwrap_or(0);
+        longest = longest.max(took);
+        out.look(took <= TOO_LONG, || {
+            format!("{:?} at {} ms: {took} ms until the next event", fault.fault.kind, fault.from)
+        });
+    }
+    let rest =
+        e.rest.map_or_else(|| "never".to_owned(), |ms| format!("{ms} ms after the last heal"));
+    out.note = Some(format!("longest {longest} ms; at rest {rest}"));
+    out
+}

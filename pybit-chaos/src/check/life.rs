@@ -1,0 +1,100 @@
+//! I16 to I18 and I24: retries, pauses, priorities, clocks.
+
+use super::world::Event;
+use super::{Evidence, Outcome};
+use crate::farm::config::{DEP_WAIT_MS, RETRIES};
+
+/// Events whose server went by an honest clock: the others cannot be put into an order of time.
+fn honest<'a>(e: &'a Evidence, event: &'a Event) -> bool {
+    (e.span.0 - 1_000_000..=e.span.1 + 1_000_000).contains(&event.at)
+}
+
+/// I16: retries.
+pub(super) fn retries(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new(
+        "infrastructure retries stay below their cap; a build failure is not retried by itself",
+    );
+    for job in &e.world.jobs {
+        out.look(job.infra_retries <= RETRIES, || {
+            format!("job {}: {} retries", job.id, job.infra_retries)
+        });
+    }
+    for attempt in e.world.attempts.iter().filter(|a| a.failure_class.as_deref() == Some("build")) {
+        let last = e.world.job(attempt.job).is_some_and(|j| j.attempt == attempt.number);
+        out.look(last, || format!("job {}: tried again after its build failed", attempt.job));
+    }
+    out
+}
+
+/// I17: pauses of blocked jobs.
+pub(super) fn dep_waits(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new(
+        "a blocked job waits at least its pause, unless something was published for it",
+    )
+    .optional();
+    for events in e.world.events.values() {
+        for pair in events.windows(2) {
+            let [before, after] = pair else { continue };
+            let woken = before.to_status == "Blocked" && after.to_status == "Waiting";
+            if woken && honest(e, before) && honest(e, after) && !after.cause.contains("published")
+            {
+                let pause = (after.at - before.at) / 1000;
+                out.look(pause >= DEP_WAIT_MS - 50, || {
+                    format!("job {}: woken after {pause} ms", after.job)
+                });
+            }
+        }
+    }
+    out
+}
+
+/// Around each claim, what is a matter of microseconds on two servers is left alone.
+const RACE: i64 = 1_500_000;
+
+/// I18: the highest priority first.
+pub(super) fn priorities(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new(
+        "no claim passed over a job of the same target with a higher priority that had waited since before",
+    );
+    // When jobs that were never tried, blocked or paused waited: between their first and their second event.
+    let waits: Vec<_> = e
+        .world
+        .jobs
+        .iter()
+        .filter_map(|job| {
+            let events = e.world.events.get(&job.id)?;
+            let (first, second) = (events.first()?, events.get(1)?);
+            (honest(e, first) && honest(e, second)).then_some((job, first.at, second.at))
+        })
+        .collect();
+    for (job, _, claimed) in waits.iter().filter(|(j, _, _)| j.attempt > 0) {
+        let passed = waits.iter().find(|(other, since, until)| {
+            other.priority > job.priority
+                && (&other.suite, &other.arch) == (&job.suite, &job.arch)
+                && since + RACE < *claimed
+                && *until > claimed + RACE
+        });
+        out.look(passed.is_none(), || {
+            let other = passed.map_or(0, |(o, _, _)| o.id);
+            format!("job {} (priority {}) was claimed before job {other}", job.id, job.priority)
+        });
+    }
+    out
+}
+
+/// I24: clocks may go back, versions may not.
+pub(super) fn clocks(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new("event times may go back; event numbers and attempts never do");
+    let mut back = 0;
+    for events in e.world.events.values() {
+        for pair in events.windows(2) {
+            let [before, after] = pair else { continue };
+            back += usize::from(after.at < before.at);
+            out.look(after.number > before.number && after.attempt >= before.attempt, || {
+                format!("job {}: event {} went back", after.job, after.number)
+            });
+        }
+    }
+    out.note = Some(format!("{back} events are earlier than the one before"));
+    out
+}

@@ -1,0 +1,49 @@
+//! F6 and F13: what lines do to those who talk over them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{chosen, wait};
+use crate::farm::{Farm, process};
+use crate::plan::{Fault, Kind};
+use crate::proxy::{Proxy, Trick, Weather};
+
+pub(super) async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
+    let requests = matches!(fault.kind, Kind::DropReply | Kind::Duplicate | Kind::CutUpload);
+    let lines: Vec<&Proxy> =
+        if requests { farm.lines.iter().collect() } else { farm.all_lines().collect() };
+    let line = chosen(&lines, fault)?;
+    let place = format!("line {}", line.port());
+    match fault.kind {
+        Kind::Reset => line.reset(),
+        Kind::DropReply => line.trick(Trick::DropReply),
+        Kind::Duplicate => line.trick(Trick::Duplicate),
+        Kind::CutUpload => line.trick(Trick::CutUpload(cut_at(fault.amount))),
+        Kind::Blackhole => over(line, Weather::Blackhole, fault).await,
+        Kind::HalfOpen => over(line, Weather::HalfOpen, fault).await,
+        Kind::Delay => over(line, Weather::Delay(Duration::from_millis(200)), fault).await,
+        _ => over(line, Weather::Trickle(Duration::from_secs(1)), fault).await,
+    }
+    Ok(place)
+}
+
+/// The offsets at which an upload is cut: the edges of pieces, and anywhere.
+fn cut_at(amount: u64) -> usize {
+    let anywhere = usize::try_from(amount >> 8).unwrap_or(0) % 100_000;
+    [0, 1, 65_535, 65_536, anywhere, anywhere][usize::try_from(amount % 6).unwrap_or(0)]
+}
+
+async fn over(line: &Proxy, weather: Weather, fault: &Fault) {
+    line.set(weather);
+    wait(fault).await;
+    line.clear();
+}
+
+/// Kills the connections of a server in the kernel.
+pub(super) fn kill_sockets(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
+    let port = chosen(&farm.ports, fault)?;
+    let filter = format!("sport = :{port}");
+    process::tool(&["ss", "-K", "-t", "state", "established", &filter]).map(|said| {
+        format!("{} connections of port {port}", said.lines().count().saturating_sub(1))
+    })
+}

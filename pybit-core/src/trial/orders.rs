@@ -1,0 +1,106 @@
+//! What this process was told to do wrong, read once.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::{Mutation, POINTS};
+use crate::error::{Error, Result};
+use crate::faults::Faults;
+
+const CRASH: &str = "PYBIT_TRIAL_CRASH";
+const MUTATION: &str = "PYBIT_TRIAL_MUTATION";
+const HINTS: &str = "PYBIT_TRIAL_HINTS";
+
+/// The orders of one process.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Orders {
+    pub(super) crash: Option<(&'static str, u32)>,
+    pub(super) mutation: Option<Mutation>,
+    pub(super) hints: Option<Faults>,
+}
+
+static REACHED: AtomicU32 = AtomicU32::new(0);
+
+/// Orders that cannot be read do nothing; [`said`] refuses them before the process does any work.
+fn orders() -> &'static Orders {
+    static ORDERS: OnceLock<Orders> = OnceLock::new();
+    ORDERS.get_or_init(|| Orders::read(|name| std::env::var(name).ok()).unwrap_or_default())
+}
+
+impl Orders {
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let given = |name: &str| variable(name).filter(|text| !text.is_empty());
+        Ok(Self {
+            crash: given(CRASH).map(|text| crash(&text)).transpose()?,
+            mutation: given(MUTATION).map(|text| named(&text)).transpose()?,
+            hints: given(HINTS).map(|text| faults(&text)).transpose()?,
+        })
+    }
+}
+
+pub(super) fn reached(name: &'static str) {
+    let Some((wanted, nth)) = orders().crash else { return };
+    if wanted == name && REACHED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+        tracing::error!(point = name, nth, "TRIAL: the process ends here");
+        std::process::abort();
+    }
+}
+
+pub(super) fn mutation() -> Option<Mutation> {
+    orders().mutation
+}
+
+pub(super) fn hints() -> Option<Faults> {
+    orders().hints
+}
+
+pub(super) fn said() -> Result<Option<String>> {
+    let orders = Orders::read(|name| std::env::var(name).ok())?;
+    let told = orders != Orders::default();
+    Ok(told.then(|| {
+        format!("TRIAL BUILD, not for use: it makes faults on request; told to {orders:?}")
+    }))
+}
+
+fn refuse(variable: &str, text: &str, wanted: &str) -> Error {
+    Error::invalid(format!("{variable}={text} is no order: {wanted}"))
+        .with_code("invalid_configuration")
+}
+
+fn crash(text: &str) -> Result<(&'static str, u32)> {
+    let wrong = || refuse(CRASH, text, "NAME:N, with the name of a point and a number from 1 on");
+    let (name, nth) = text.split_once(':').ok_or_else(wrong)?;
+    let point = POINTS.iter().find(|point| **point == name).ok_or_else(wrong)?;
+    let nth = nth.parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
+    Ok((point, nth))
+}
+
+fn named(text: &str) -> Result<Mutation> {
+    let known = Mutation::ALL.map(Mutation::name).join(", ");
+    let found = Mutation::ALL.into_iter().find(|m| m.name() == text);
+    found.ok_or_else(|| refuse(MUTATION, text, &format!("known are {known}")))
+}
+
+/// `SEED:dup=PERCENT,reorder=PERCENT,drop=PERCENT,delay=MILLISECONDS`; half of the publications take that long.
+fn faults(text: &str) -> Result<Faults> {
+    let wrong = || refuse(HINTS, text, "SEED:dup=30,reorder=20,delay=5000,drop=20");
+    let (seed, rest) = text.split_once(':').ok_or_else(wrong)?;
+    let mut faults = Faults { seed: seed.parse().map_err(|_| wrong())?, ..Faults::default() };
+    for pair in rest.split(',').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').ok_or_else(wrong)?;
+        let value: u16 = value.parse().map_err(|_| wrong())?;
+        let chance = || Some(value).filter(|v| *v <= 100).map(|v| v * 10).ok_or_else(wrong);
+        match key {
+            "dup" => faults.repeated = chance()?,
+            "reorder" => faults.reordered = chance()?,
+            "drop" => faults.lost = chance()?,
+            "delay" => {
+                faults.delayed = 500;
+                faults.pause = Duration::from_millis(value.into());
+            }
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(faults)
+}

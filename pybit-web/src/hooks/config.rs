@@ -1,0 +1,117 @@
+//! `[[web.hooks]]` in the configuration.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use pybit_core::model::{Arch, Dist, EnvName, FormatName, Suite};
+use pybit_core::{Error, Result};
+use serde::Deserialize;
+
+/// Who sends deliveries; each signs them in its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// GitHub: `X-Hub-Signature-256`.
+    Github,
+    /// GitLab: `X-Gitlab-Token`.
+    Gitlab,
+    /// Gitea: `X-Gitea-Signature`.
+    Gitea,
+    /// Forgejo: `X-Forgejo-Signature`, or Gitea's header.
+    Forgejo,
+}
+
+/// A hook at `POST /hooks/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HookConfig {
+    /// Its name: letters, digits and `-`.
+    pub name: String,
+    /// Who sends.
+    pub service: Service,
+    /// The file with the secret that the service was given too; nobody but the server's user may read it.
+    pub secret_file: PathBuf,
+    /// What is built; each rule that matches a push is a submission.
+    pub rules: Vec<RuleConfig>,
+}
+
+/// Which pushes are built for which suite.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleConfig {
+    /// A pattern for `OWNER/NAME`; `*` stands for any text without a slash.
+    pub repository: String,
+    /// A pattern for the branch. Without this and `tag`, every branch.
+    #[serde(default)]
+    pub branch: Option<String>,
+    /// A pattern for the tag.
+    #[serde(default)]
+    pub tag: Option<String>,
+    /// The suite to build for.
+    pub suite: Suite,
+    /// As in a submission.
+    #[serde(default)]
+    pub dist: Option<Dist>,
+    /// As in a submission.
+    #[serde(default)]
+    pub format: Option<FormatName>,
+    /// As in a submission.
+    #[serde(default)]
+    pub arches: Vec<Arch>,
+    /// As in a submission.
+    #[serde(default)]
+    pub env: Option<EnvName>,
+    /// As in a submission.
+    #[serde(default)]
+    pub priority: i32,
+    /// The address to fetch from instead of the one that the delivery names.
+    #[serde(default)]
+    pub url: Option<String>,
+}
+
+/// A secret that could be guessed is none.
+const SHORTEST: usize = 16;
+
+impl HookConfig {
+    pub(super) fn secret(&self) -> Result<Vec<u8>> {
+        let file = self.secret_file.display();
+        let refuse = |why: String| refuse(&self.name, &why);
+        let unreadable =
+            |e: std::io::Error| refuse(format!("its secret {file} cannot be read: {e}"));
+        let mode = std::fs::metadata(&self.secret_file).map_err(unreadable)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(refuse(format!(
+                "its secret {file} can be read by others; run chmod 600 {file}"
+            )));
+        }
+        let text = std::fs::read_to_string(&self.secret_file).map_err(unreadable)?;
+        let secret = text.trim().as_bytes().to_vec();
+        if secret.len() < SHORTEST {
+            return Err(refuse(format!("its secret must have {SHORTEST} characters or more")));
+        }
+        Ok(secret)
+    }
+}
+
+/// Names stand in addresses, and one is one hook.
+pub(super) fn check_names(configs: &[HookConfig]) -> Result<()> {
+    for (place, config) in configs.iter().enumerate() {
+        let name = &config.name;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+            return Err(refuse(name, "its name must be 1 to 64 letters, digits and -"));
+        }
+        if configs[..place].iter().any(|c| c.name == *name) {
+            return Err(refuse(name, "it is there twice"));
+        }
+        if config.rules.is_empty() {
+            return Err(refuse(name, "it has no rules, so it would build nothing"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn refuse(hook: &str, why: &str) -> Error {
+    Error::invalid(format!("the hook \"{hook}\" in the configuration is refused: {why}"))
+        .with_code("invalid_configuration")
+}

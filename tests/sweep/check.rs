@@ -1,0 +1,108 @@
+//! What holds of every job, whatever was killed: the invariants I2 to I6, I9, I10, I12 and I13 of the fault harness, by the
+//! API, the stored bytes and the repository.
+
+use std::path::Path;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::stage::Stage;
+use crate::support::{Farm, http};
+
+fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// Checks every job of a submission that has ended.
+pub(crate) fn submission(stage: &mut Stage, id: &str) {
+    let path = format!("/api/v1/submissions/{id}");
+    let reply = stage.wait("the end of a submission", |farm| {
+        let reply = Stage::ask(farm, &path)?;
+        let ends = ["Done", "Failed", "Cancelled"];
+        let ended = |job: &Value| ends.iter().any(|end| job["status"] == *end);
+        reply["jobs"].as_array()?.iter().all(ended).then_some(reply)
+    });
+    let jobs = reply["jobs"].as_array().unwrap();
+    let binaries = jobs.iter().filter(|job| job["kind"] == "binary").count();
+    assert_eq!(binaries, 1, "one binary job, once: {reply}");
+    for job in jobs {
+        let path = format!("/api/v1/jobs/{}", job["id"]);
+        let detail = stage.wait("a job", |farm| Stage::ask(farm, &path));
+        history(&detail);
+        attempts(&stage.farm, &detail);
+        files(&stage.farm, &detail);
+        if job["kind"] == "binary" {
+            repository(&stage.farm, &detail);
+        }
+    }
+}
+
+/// I2, I4: events are numbered without a gap, each begins where the one before ended, and nothing follows an end.
+fn history(detail: &Value) {
+    let events = detail["events"].as_array().unwrap();
+    for (place, event) in events.iter().enumerate() {
+        assert_eq!(event["number"], place + 1, "{detail}");
+        let before = place.checked_sub(1).map_or(&Value::Null, |n| &events[n]["to"]);
+        assert_eq!(&event["from"], before, "{detail}");
+        let ended = ["Done", "Failed", "Cancelled"].iter().any(|end| event["from"] == *end);
+        assert!(!ended, "something came after an end: {detail}");
+    }
+    assert_eq!(events.last().unwrap()["to"], detail["job"]["status"]);
+    let published = events.iter().filter(|e| e["to"] == "Done").count();
+    assert_eq!(published, usize::from(detail["job"]["status"] == "Done"), "{detail}");
+}
+
+/// I3, I6, I9: attempts rise by one, one at most is accepted, and each log is what its client said.
+fn attempts(farm: &Farm, detail: &Value) {
+    let attempts = detail["attempts"].as_array().unwrap();
+    for (place, attempt) in attempts.iter().enumerate() {
+        assert_eq!(attempt["number"], place + 1, "{detail}");
+        assert!(!attempt["outcome"].is_null(), "an attempt has not ended: {detail}");
+        let Some(sha256) = attempt["log_sha256"].as_str() else { continue };
+        let (job, number) = (&detail["job"]["id"], &attempt["number"]);
+        let path = format!("/api/v1/jobs/{job}/log?attempt={number}");
+        let log = http::ask(&farm.address(), "GET", &path, &[], b"").body;
+        if attempt["log_length"] != log.len() || digest(log.as_bytes()) != sha256 {
+            // A stopped build may leave its last lines behind; nothing else may.
+            assert_eq!(attempt["outcome"], "cancelled", "job {job}: a log is not whole: {log}");
+        }
+    }
+    let accepted = attempts.iter().filter(|a| a["outcome"] == "succeeded").count();
+    assert_eq!(accepted, usize::from(detail["job"]["status"] == "Done"), "{detail}");
+}
+
+/// I10: every complete file of a job is stored with the bytes that its digest says.
+fn files(farm: &Farm, detail: &Value) {
+    for file in detail["files"].as_array().unwrap() {
+        let Some(sha256) = file["sha256"].as_str().filter(|_| file["complete"] == true) else {
+            continue;
+        };
+        let object = farm.path().join("data/blobs/blobs").join(&sha256[..2]).join(sha256);
+        let bytes = std::fs::read(&object).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert_eq!(
+            (digest(&bytes), bytes.len() as u64),
+            (sha256.to_owned(), file["size"].as_u64().unwrap())
+        );
+    }
+}
+
+/// I12, I13: the repository lists what is `Done` exactly once, with the bytes that it lists, and nothing else.
+fn repository(farm: &Farm, detail: &Value) {
+    let job = &detail["job"];
+    let package = job["package"].as_str().unwrap();
+    let expected =
+        if job["status"] == "Done" { vec!["1.0".to_owned()] } else { farm.published(package) };
+    assert_eq!(farm.published(package), expected, "{detail}");
+    if job["status"] != "Done" {
+        return;
+    }
+    let site = farm.path().join("data/repositories/bookworm/current");
+    let index = farm.index();
+    let paragraph = index.split("\n\n").find(|p| p.starts_with(&format!("Package: {package}\n")));
+    let field = |name: &str| {
+        let mut lines = paragraph.unwrap().lines();
+        lines.find_map(|l| l.strip_prefix(name)).unwrap().trim().to_owned()
+    };
+    let file = site.join(Path::new(&field("Filename:")));
+    assert_eq!(digest(&std::fs::read(&file).unwrap()), field("SHA256:"), "{}", file.display());
+}

@@ -1,0 +1,45 @@
+//! What is done with the farm while one of its processes ends.
+
+/// A course of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// A package is built and published.
+    Build,
+    /// A build is cancelled while it runs, and tried again.
+    Cancel,
+    /// A build client is killed while it builds, and is back after its lease.
+    Lapse,
+    /// A build client is told to end while it builds, and is back later.
+    Leave,
+    /// A package waits for another, which comes.
+    Wait,
+}
+
+/// Points that need two things at the same instant; the tests of the farm itself go through them.
+pub(crate) const NOT_BY_PROCESSES: [&str; 1] = ["resume_before_report"];
+
+impl Course {
+    /// The course that reaches a point.
+    pub(crate) fn of(point: &str) -> Self {
+        match point {
+            "cancel_after_commit_before_order"
+            | "stopped_after_commit_before_reply"
+            | "retry_after_commit_before_reply" => Self::Cancel,
+            "lapse_before_commit" | "lapse_after_commit" => Self::Lapse,
+            "refuse_after_commit_before_reply" => Self::Leave,
+            "fail_after_commit_before_reply"
+            | "published_after_commit_before_wake"
+            | "wake_between_jobs" => Self::Wait,
+            _ => Self::Build,
+        }
+    }
+}
+
+/// The role whose process a point is in.
+pub(crate) fn role_of(point: &str) -> &'static str {
+    match point.split('_').next() {
+        Some("client") => "client",
+        Some("publish" | "publisher") => "watcher",
+        _ => "web",
+    }
+}
