@@ -17,7 +17,7 @@ PYBIT := $(or $(CARGO_TARGET_DIR),target)/debug/pybit
 BUILD_PACKAGES := build-essential libzmq3-dev pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
 SERVICE_PACKAGES := openssl postgresql rabbitmq-server
-TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) curl faketime libdpkg-perl python3-packaging rpm strace subversion
+TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) curl devscripts dput faketime gpgv libdpkg-perl python3-debian python3-dput python3-packaging rpm strace subversion
 BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev librpm-dev
 DENY_VERSION := 0.20.2
 # The S3 server of the tests: docs/decisions/0008-s3-in-tests.md
@@ -28,7 +28,7 @@ FAULTS ?= 200
 SEED ?= 1
 BACKENDS ?= postgres+rabbitmq
 
-.PHONY: help demo clean-demo test sweep sequences mutations chaos check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
+.PHONY: help demo clean-demo test sweep sequences mutations fuzz chaos chaos-mutations check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
@@ -38,6 +38,8 @@ help:
 	@echo 'make sweep           ends every process at every named point (POINTS=a,b for some)'
 	@echo 'make sequences       a million random sequences of the state machine'
 	@echo 'make mutations       breaks twelve rules, one after the other, and sees a check notice each'
+	@echo 'make fuzz            every parser of foreign bytes under libFuzzer; SECONDS=600, TARGETS="dsc changes" selects'
+	@echo 'make chaos-mutations  the harness on farms with one rule left out: the checker must notice'
 	@echo 'make services       private PostgreSQL, RabbitMQ and S3 servers until Ctrl-C, and the variables that tests read'
 	@echo 'make check          formatting, lints, documentation, dependencies'
 	@echo 'make bench          the benchmarks'
@@ -101,6 +103,10 @@ sequences:
 mutations: deps-test build-user
 	tools/services run -- tools/mutations $(NAMES)
 
+# Every parser that sees foreign bytes, under libFuzzer, sharing the seconds.
+fuzz: deps-build
+	tools/fuzz $(or $(SECONDS),600) $(TARGETS)
+
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
@@ -127,6 +133,11 @@ chaos: deps-test
 	$(CARGO) build --quiet -p pybit -p pybit-chaos
 	$(if $(findstring postgres,$(BACKENDS)),tools/services run --) $(PYBIT)-chaos run \
 	  --jobs $(JOBS) --faults $(FAULTS) --seed $(SEED) --backends $(BACKENDS) --pybit $(PYBIT) $(CHAOS_ARGS)
+
+# The same harness on builds with one rule left out: its checker must notice.
+chaos-mutations: deps-test
+	$(CARGO) build --quiet -p pybit -p pybit-chaos --features pybit/trial
+	tools/services run -- $(PYBIT)-chaos mutations $(NAMES)
 
 services: deps-services
 	@tools/services show

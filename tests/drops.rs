@@ -12,14 +12,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pybit::roles::SUPERVISE;
-use pybit_backends::deb::DebVersions;
+use pybit_backends::deb::{DebUploads, DebVersions};
 use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::publish::{MachineTools, Reprepro, RepreproConfig};
 use pybit_core::clock::SystemClock;
 use pybit_core::publish::Publisher;
+use pybit_core::upload::UploadReader;
 use pybit_watch::{Publishers, WatchConfig};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+#[path = "e2e/keys.rs"]
+mod keys;
+
+use keys::Keys;
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -37,11 +43,9 @@ impl Watching {
         let (dist, suite) = ("Debian".parse().unwrap(), "bookworm".parse().unwrap());
         let arches = vec!["amd64".parse().unwrap()];
         let config = RepreproConfig::new(dir.path().join("repository"), dist, suite, arches);
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_pybit"));
-        let supervisor = Supervisor { program, args: vec![SUPERVISE.to_owned()] };
         let publisher = Reprepro::new(
             config,
-            Arc::new(MachineTools::new(Exec::new(supervisor, None))),
+            Arc::new(MachineTools::new(exec())),
             Arc::new(DebVersions),
             Arc::new(SystemClock),
         )
@@ -51,6 +55,11 @@ impl Watching {
     }
 
     fn start(&mut self) {
+        self.start_for(None);
+    }
+
+    /// Watches a directory that takes only what a key of this keyring has signed.
+    fn start_for(&mut self, keyring: Option<&Path>) {
         let root = self.dir.path().display();
         let config = serde_json::json!({
             "work_dir": format!("{root}/work"),
@@ -58,12 +67,14 @@ impl Watching {
                 "name": "bookworm", "dist": "Debian", "suite": "bookworm", "format": "deb", "arches": ["amd64"],
                 "root": format!("{root}/repository"), "public_url": "http://127.0.0.1/",
             }],
-            "drops": [{"dir": format!("{root}/incoming"), "repository": "bookworm", "refuse_after_secs": 1}],
+            "drops": [{"dir": format!("{root}/incoming"), "repository": "bookworm", "refuse_after_secs": 1, "keyring": keyring}],
         });
         let config: WatchConfig = serde_json::from_value(config).unwrap();
         let publisher: Arc<dyn Publisher> = Arc::clone(&self.publisher) as _;
         let publishers: Publishers = [("bookworm".parse().unwrap(), publisher)].into();
-        self.task = Some(tokio::spawn(pybit_watch::run(config, publishers, self.stop.clone())));
+        let uploads: Arc<dyn UploadReader> = Arc::new(DebUploads::new(exec()));
+        let running = pybit_watch::run(config, publishers, Some(uploads), self.stop.clone());
+        self.task = Some(tokio::spawn(running));
     }
 
     fn incoming(&self) -> PathBuf {
@@ -99,6 +110,11 @@ impl Watching {
         self.stop.cancel();
         self.task.take().unwrap().await.unwrap().unwrap();
     }
+}
+
+fn exec() -> Exec {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_pybit"));
+    Exec::new(Supervisor { program, args: vec![SUPERVISE.to_owned()] }, None)
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -254,5 +270,56 @@ async fn a_file_with_other_bytes_and_a_link_are_never_published() {
         watching.versions("swapped").await.is_empty()
             && watching.versions("linked").await.is_empty()
     );
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs dpkg-dev, debhelper, devscripts, reprepro and gnupg"]
+async fn a_directory_with_a_keyring_takes_only_what_its_keys_have_signed() {
+    let keys = Keys::new();
+    let (ann, eve) = (keys.make("ann@example.org"), keys.make("eve@example.org"));
+    let mut watching = Watching::new();
+    watching.start_for(Some(&keys.ring("uploaders.gpg", &ann)));
+    let rejected = watching.incoming().join("rejected");
+    watching.wait_for("the watcher", async || rejected.is_dir()).await;
+    let signed = |name: &str, key: &str| {
+        let files = upload(watching.dir.path(), name, "1.0");
+        keys.debsign(key, files.last().unwrap());
+        files
+    };
+    let unsigned = upload(watching.dir.path(), "unsigned", "1.0");
+    let eves = signed("eves", &eve);
+    let elsewhere = signed("elsewhere", &ann);
+    let changes = elsewhere.last().unwrap();
+    let text = std::fs::read_to_string(changes).unwrap();
+    let text = text.replace("\nDistribution: bookworm", "\nDistribution: trixie");
+    std::fs::write(changes, text).unwrap();
+    keys.debsign(&ann, changes);
+    let anns = signed("anns", &ann);
+    // Ann has signed the description, and nobody the source.
+    let half = upload(watching.dir.path(), "half", "1.0");
+    let sign = ["--batch", "--yes", "--local-user", &ann, "--clearsign", "--output"];
+    let changes = half.last().unwrap();
+    let text = watching.dir.path().join("half.text");
+    std::fs::copy(changes, &text).unwrap();
+    assert!(keys.command("gpg").args(sign).args([changes, &text]).status().unwrap().success());
+    for file in [&unsigned, &eves, &elsewhere, &half, &anns].into_iter().flatten() {
+        watching.drop_file(file);
+    }
+    watching.wait_published("anns", "1.0").await;
+    for (files, words) in [
+        (&unsigned, "it is not signed"),
+        (&eves, eve.as_str()),
+        (&elsewhere, "it is for trixie"),
+        (&half, "the .dsc is refused: it is not signed"),
+    ] {
+        let reason = rejected.join(files.last().unwrap().file_name().unwrap()).join("reason.txt");
+        watching.wait_for("the refusal", async || reason.is_file()).await;
+        let said = std::fs::read_to_string(&reason).unwrap();
+        assert!(said.contains(words), "{said}");
+    }
+    for name in ["unsigned", "eves", "elsewhere", "half"] {
+        assert!(watching.versions(name).await.is_empty(), "{name}");
+    }
     watching.end().await;
 }

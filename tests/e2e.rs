@@ -12,6 +12,8 @@ mod blobs;
 mod cancel;
 #[path = "e2e/cluster.rs"]
 mod cluster;
+#[path = "e2e/dput.rs"]
+mod dput;
 #[path = "e2e/drops.rs"]
 mod drops;
 #[path = "e2e/faults.rs"]
@@ -22,5 +24,7 @@ mod hints;
 mod hooks;
 #[path = "e2e/isolated.rs"]
 mod isolated;
+#[path = "e2e/keys.rs"]
+mod keys;
 #[path = "e2e/publish.rs"]
 mod publish;

@@ -8,6 +8,8 @@ pub mod env;
 pub mod exec;
 #[cfg(any(feature = "rabbitmq", feature = "zeromq"))]
 mod foreign;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod lock;
 pub mod publish;
 pub mod python;

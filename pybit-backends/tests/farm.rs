@@ -209,7 +209,7 @@ async fn a_job_travels_from_claim_to_done() {
     let built = world.finish("one", &assignment.job, &[("hello", "2.10-3")]).await.unwrap();
     assert_eq!(built.status, JobStatus::Uploaded, "the suite has a repository");
     let repository = world.farm.storage().catalogue().await.unwrap().repositories.remove(0);
-    let sets = world.farm.uploaded_sets(&repository).await.unwrap();
+    let sets = world.farm.uploaded_sets(&repository, None).await.unwrap();
     assert_eq!((sets.len(), sets[0].files.len(), sets[0].source_files.len()), (1, 1, 2));
     let done = world.farm.published("watcher", built.id, 1, "bookworm 000001").await.unwrap();
     assert_eq!(done.status, JobStatus::Done);
@@ -218,7 +218,7 @@ async fn a_job_travels_from_claim_to_done() {
         again.is_err() || again.unwrap().status == JobStatus::Done,
         "a repeated result changes nothing"
     );
-    assert!(world.farm.uploaded_sets(&repository).await.unwrap().is_empty());
+    assert!(world.farm.uploaded_sets(&repository, None).await.unwrap().is_empty());
 }
 
 #[tokio::test]

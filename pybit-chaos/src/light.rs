@@ -144,5 +144,5 @@ pub(crate) async fn run(config: &Path) -> Result<()> {
         let _ = pybit::client::signalled(std::time::Duration::ZERO).await;
         stop.cancel();
     });
-    pybit::watch::run(config, publishers, shutdown).await
+    pybit::watch::run(config, publishers, None, shutdown).await
 }

@@ -10,9 +10,11 @@
 
 mod builder;
 mod check;
+mod directed;
 mod farm;
 mod faults;
 mod light;
+mod mutations;
 mod plan;
 mod proxy;
 mod report;
@@ -36,6 +38,8 @@ struct Args {
 enum Verb {
     /// Runs a farm, breaks it, checks it. Exit status 1 where an invariant does not hold.
     Run(run::Options),
+    /// Breaks one rule of a build with the feature `trial` after the other and sees an invariant fail each time.
+    Mutations(mutations::Options),
     /// Prints the schedule of a seed.
     Plan(run::Options),
     /// A build client with the fake builder.
@@ -56,9 +60,13 @@ enum Verb {
 
 /// Children die with the thread that started them, so all of the harness is one thread; the roles have their own.
 fn main() -> ExitCode {
+    if let Some(code) = faults::liar::played() {
+        return code;
+    }
     let mut runtime = match Args::parse().verb {
         Verb::Client { config } => return role(builder::run(&config)),
         Verb::Watch { config } => return role(light::run(&config)),
+        Verb::Mutations(options) => return options.run(),
         Verb::Plan(options) => {
             let text = serde_json::to_string_pretty(&options.plan());
             println!("{}", text.unwrap_or_default());

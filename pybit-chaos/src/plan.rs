@@ -1,6 +1,8 @@
 //! What is going to happen, all of it decided by the seed: which packages come when, which fault hits whom when.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::directed::Direction;
 
 /// A generator whose numbers stay the same in every version of every library (splitmix64).
 #[derive(Debug, Clone)]
@@ -55,7 +57,7 @@ impl std::str::FromStr for Backends {
 }
 
 /// One kind of trouble.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     KillServer,
@@ -83,6 +85,10 @@ pub(crate) enum Kind {
     SlowDisk,
     ClockJump,
     Garbage,
+    // Only where a schedule is directed at them.
+    Diverge,
+    LyingTool,
+    LoseQueues,
 }
 
 impl Kind {
@@ -91,7 +97,7 @@ impl Kind {
         match self {
             Self::KillServer => "F1",
             Self::KillClient => "F2",
-            Self::KillBroker => "F3",
+            Self::KillBroker | Self::LoseQueues => "F3",
             Self::KillDatabase | Self::TerminateBackends => "F4",
             Self::PauseServer | Self::PauseClient | Self::PauseBroker | Self::PauseDatabase => "F5",
             Self::Reset
@@ -101,6 +107,7 @@ impl Kind {
             | Self::Trickle
             | Self::DropReply
             | Self::Duplicate
+            | Self::Diverge
             | Self::SocketKill => "F6",
             Self::DiskFull => "F7",
             Self::FsyncFails => "F8",
@@ -108,7 +115,7 @@ impl Kind {
             Self::ClockJump => "F10",
             Self::Garbage => "F12",
             Self::CutUpload => "F13",
-            Self::KillTool | Self::KillWatcher => "F14",
+            Self::KillTool | Self::KillWatcher | Self::LyingTool => "F14",
         }
     }
 
@@ -129,6 +136,7 @@ impl Kind {
             Self::TerminateBackends => 12 * u64::from(cluster),
             Self::KillDatabase | Self::PauseBroker | Self::PauseDatabase => 3 * u64::from(cluster),
             Self::KillBroker => 2 * u64::from(cluster),
+            Self::Diverge | Self::LyingTool | Self::LoseQueues => 0,
         }
     }
 
@@ -147,6 +155,7 @@ impl Kind {
             Self::FsyncFails => (500, 2000),
             Self::SlowDisk => (2000, 6000),
             Self::ClockJump => (3000, 9000),
+            Self::LoseQueues => (5000, 8000),
             _ => (0, 1),
         }
     }
@@ -239,11 +248,22 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// The same arguments give the same plan.
+    #[cfg(test)]
     pub(crate) fn new(seed: u64, backends: Backends, jobs: u64, faults: u64, window: u64) -> Self {
+        Self::directed(seed, backends, (jobs, faults, window), &Direction::default())
+    }
+
+    /// The same with some kinds of faults alone, or some stories.
+    pub(crate) fn directed(
+        seed: u64,
+        backends: Backends,
+        (jobs, faults, window): (u64, u64, u64),
+        direction: &Direction,
+    ) -> Self {
         let mut dice = Dice::new(seed, "orders");
         let (mut orders, mut planned) = (Vec::new(), 0);
         while planned < jobs {
-            let order = Self::order(&mut dice, orders.len());
+            let order = Self::order(&mut dice, orders.len(), direction);
             // An uploaded source package is one job; everything else is a source job and a binary job.
             planned += if order.upload { 1 } else { 2 };
             if let Story::Superseded(after) = order.story {
@@ -267,12 +287,13 @@ impl Plan {
             backends,
             window,
             orders,
-            faults: Self::trouble(seed, backends, faults, window),
+            faults: Self::trouble(seed, backends, (faults, window), direction),
         }
     }
 
-    fn order(dice: &mut Dice, n: usize) -> Order {
-        let story = match dice.within(0, 100) {
+    fn order(dice: &mut Dice, n: usize, direction: &Direction) -> Order {
+        let drawn = dice.within(0, 100);
+        let story = match direction.story.unwrap_or(drawn) {
             0..8 => Story::Fails,
             8..14 => Story::Waits,
             14..24 => Story::Cancelled(dice.within(0, 1500)),
@@ -290,25 +311,31 @@ impl Plan {
             at: 0,
             package: format!("chaos-{letter}{n:04}"),
             version: "1.0".to_owned(),
-            suite: if dice.within(0, 5) == 0 { REAL } else { LIGHT },
+            suite: if dice.within(0, 5) == 0 || direction.real { REAL } else { LIGHT },
             upload: dice.within(0, 4) == 0,
             priority: *dice.pick(&[0, 0, 0, 5, 50]),
             story,
         }
     }
 
-    fn trouble(seed: u64, backends: Backends, count: u64, window: u64) -> Vec<Fault> {
+    fn trouble(
+        seed: u64,
+        backends: Backends,
+        (count, window): (u64, u64),
+        direction: &Direction,
+    ) -> Vec<Fault> {
         let mut dice = Dice::new(seed, "faults");
-        let total: u64 = Kind::ALL.iter().map(|k| k.weight(backends)).sum();
+        let kinds = direction.kinds(Kind::ALL.map(|k| (k, k.weight(backends))));
+        let total: u64 = kinds.iter().map(|(_, weight)| weight).sum();
         let mut faults: Vec<Fault> = (0..count)
             .map(|n| {
                 let mut left = dice.within(0, total);
-                let kind = Kind::ALL.into_iter().find(|k| {
-                    let here = left < k.weight(backends);
-                    left = left.saturating_sub(k.weight(backends));
+                let kind = kinds.iter().find(|(_, weight)| {
+                    let here = left < *weight;
+                    left = left.saturating_sub(*weight);
                     here
                 });
-                let kind = kind.unwrap_or(Kind::KillServer);
+                let kind = kind.map_or(Kind::KillServer, |(kind, _)| *kind);
                 let (from, to) = kind.lasts();
                 let jitter = dice.within(0, (window / count.max(1)).max(1));
                 Fault {

@@ -35,6 +35,8 @@ pub(crate) enum Trick {
     Duplicate,
     /// A file's bytes are cut after so many, and the connection is reset.
     CutUpload(usize),
+    /// A piece of a log reaches the server a second time, with other bytes and more of them.
+    Diverge,
 }
 
 #[derive(Debug)]
@@ -166,6 +168,14 @@ impl Proxy {
                     let again = bytes.to_vec();
                     tokio::spawn(async move { repeat(again, port).await });
                 }
+                Some(Trick::Diverge) => {
+                    let again = diverged(bytes);
+                    tokio::spawn(async move {
+                        // After the piece itself: it is the true one.
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        repeat(again, port).await;
+                    });
+                }
                 None => {}
             }
             if !self.pass(bytes, &mut to).await {
@@ -226,6 +236,12 @@ impl Proxy {
         let trick = *state.tricks.front()?;
         let fits = match trick {
             Trick::CutUpload(_) => bytes.starts_with(b"PATCH ") && body_at(bytes).is_some(),
+            Trick::Diverge => {
+                let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
+                line.starts_with(b"PATCH ")
+                    && line.windows(5).any(|w| w == b"/log?")
+                    && whole(bytes)
+            }
             Trick::DropReply | Trick::Duplicate => {
                 [&b"POST "[..], b"PUT ", b"PATCH "].iter().any(|m| bytes.starts_with(m))
                     && whole(bytes)
@@ -253,6 +269,22 @@ fn whole(bytes: &[u8]) -> bool {
     length.and_then(|l| l.trim().parse::<usize>().ok()).unwrap_or(0) == bytes.len() - at
 }
 
+/// The request with another body, which is longer.
+fn diverged(bytes: &[u8]) -> Vec<u8> {
+    let at = body_at(bytes).unwrap_or(bytes.len());
+    let (head, body) = bytes.split_at(at);
+    let mut body: Vec<u8> = body.iter().map(|b| b ^ 1).collect();
+    body.extend_from_slice(b"chaos-alien\n");
+    let head = String::from_utf8_lossy(head);
+    let lines =
+        head.trim_end().lines().filter(|l| !l.to_lowercase().starts_with("content-length:"));
+    let head: Vec<_> = lines.map(|l| format!("{l}\r\n")).collect();
+    let head = head.concat();
+    let mut request = format!("{head}content-length: {}\r\n\r\n", body.len()).into_bytes();
+    request.extend(body);
+    request
+}
+
 /// Sends a request once more and reads what comes of it for a while.
 async fn repeat(bytes: Vec<u8>, port: u16) {
     let again = async {
@@ -267,6 +299,12 @@ async fn repeat(bytes: Vec<u8>, port: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_diverged_request_is_whole_and_longer() {
+        let request = diverged(b"PATCH /a/log?b HTTP/1.1\r\nContent-Length: 2\r\nx: y\r\n\r\nhi");
+        assert!(whole(&request) && request.ends_with(b"\r\n\r\nihchaos-alien\n"));
+    }
 
     #[test]
     fn a_whole_request_is_told_from_a_part() {

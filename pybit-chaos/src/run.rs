@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check::world::{World, statuses};
 use crate::check::{self, Evidence};
+use crate::directed::Direction;
 use crate::farm::process::{self, Process};
-use crate::farm::{Farm, Made, reader};
+use crate::farm::{Farm, Made, hints, reader};
 use crate::plan::{Backends, Plan};
 use crate::report::{Length, Verdict};
 use crate::{faults, submit};
@@ -45,6 +46,11 @@ pub(crate) struct Options {
     /// Keeps the directory of the run also where everything holds.
     #[arg(long)]
     keep: bool,
+    /// Build clients.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
+    clients: u8,
+    #[command(flatten)]
+    direction: Direction,
     /// Seconds that the farm may take to come to rest.
     #[arg(long, default_value_t = 120)]
     rest_secs: u64,
@@ -61,6 +67,8 @@ impl Default for Options {
             pybit: None,
             env: Vec::new(),
             keep: false,
+            clients: 8,
+            direction: Direction::default(),
             rest_secs: 0,
         }
     }
@@ -74,7 +82,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 impl Options {
     pub(crate) fn plan(&self) -> Plan {
         let window = self.window_secs.unwrap_or(self.jobs * 35 / 100).max(10) * 1000;
-        Plan::new(self.seed, self.backends, self.jobs, self.faults, window)
+        let size = (self.jobs, self.faults, window);
+        Plan::directed(self.seed, self.backends, size, &self.direction)
     }
 }
 
@@ -93,7 +102,12 @@ pub(crate) async fn run(options: Options) -> Result<bool, String> {
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
     let pybit = options.pybit.clone().unwrap_or_else(|| me.with_file_name("pybit"));
     let pybit = pybit.canonicalize().map_err(|e| format!("{}: {e}", pybit.display()))?;
-    let made = Made { pybit, env: options.env.clone(), backends: options.backends };
+    let made = Made {
+        pybit,
+        env: options.env.clone(),
+        backends: options.backends,
+        clients: options.clients,
+    };
     // Everything together may take so long, whatever hangs.
     let most = Duration::from_millis(plan.window) + Duration::from_secs(options.rest_secs + 180);
     let began = Instant::now();
@@ -139,6 +153,7 @@ async fn scene(
     let farm = Farm::start(dir, made, &plan.seed.to_string()).await?;
     let stop = CancellationToken::new();
     let reading = tokio::spawn(reader::watch(farm.dir.clone(), farm.arch.clone(), stop.clone()));
+    let listing = tokio::spawn(hints::watch(farm.database.clone(), stop.clone()));
     let tending = tokio::spawn(tend(Arc::clone(&farm), stop.clone()));
     sleep(Duration::from_secs(2)).await;
     let before = look(&farm);
@@ -158,6 +173,7 @@ async fn scene(
     stop.cancel();
     let observed = reading.await.map_err(|e| e.to_string())?;
     tending.await.map_err(|e| e.to_string())?;
+    let waiting = listing.await.map_err(|e| e.to_string())??;
     let after = look(&farm);
     let world = World::read(&farm.database).await?;
     let usage = before
@@ -173,6 +189,8 @@ async fn scene(
         world,
         promises,
         observed,
+        waiting,
+        deleted: farm.deleted.lock().map(|d| d.clone()).unwrap_or_default(),
         faults: done,
         logs,
         secrets,

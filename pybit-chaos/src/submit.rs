@@ -225,9 +225,9 @@ impl Submitter {
             sleep(Duration::from_millis(700)).await;
         };
         loop {
-            let asked = self.api().retry(failed).await;
+            let asked = self.api().retry(failed, Some("again")).await;
             let asked = match asked {
-                // The answer to an earlier question was lost: it is retried already.
+                // A newer version came meanwhile.
                 Err(e) if !e.is_transient() => return Ok(()),
                 other => other,
             };

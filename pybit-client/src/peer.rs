@@ -114,6 +114,12 @@ impl Peer {
         self.shared.with_quietly(f)
     }
 
+    /// How many claims were answered with a job, for somebody who cannot hold the peer.
+    pub(crate) fn claimed(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.with_quietly(|s| s.claims.len())
+    }
+
     /// Waits until the condition holds, at most 20 seconds.
     pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut(&State) -> bool) {
         let mut changed = self.shared.changed.subscribe();

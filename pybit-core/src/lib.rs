@@ -28,6 +28,7 @@ pub mod storage;
 pub mod traced;
 pub mod transport;
 pub mod trial;
+pub mod upload;
 pub mod version;
 
 pub use error::{Error, ErrorKind, Result};

@@ -2,53 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests that fails has failed its test")]
 
+mod support;
+
 use proptest::prelude::*;
 use pybit_core::clock::Timestamp;
 use pybit_core::error::ErrorKind;
 use pybit_core::farm::Policy;
 use pybit_core::farm::machine::{Command, Decision, Finished, Holder, Reported, Situation, decide};
-use pybit_core::model::{
-    Failure, FailureClass, Job, JobId, JobKind, JobStatus, Outcome, SubmissionId, Target,
-};
-
-fn job() -> Job {
-    let at = Timestamp::from_micros(1_000_000);
-    Job {
-        id: JobId(1),
-        submission: SubmissionId(1),
-        kind: JobKind::Binary,
-        package: "hello".parse().unwrap(),
-        version: Some("2.10-3".parse().unwrap()),
-        target: Target {
-            dist: "Debian".parse().unwrap(),
-            suite: "bookworm".parse().unwrap(),
-            arch: "amd64".parse().unwrap(),
-            format: "deb".parse().unwrap(),
-            env: "sbuild".parse().unwrap(),
-        },
-        master: true,
-        status: JobStatus::Waiting,
-        row_version: 1,
-        attempt: 0,
-        client: None,
-        lease_epoch: 0,
-        infra_retries: 0,
-        dep_waits: 0,
-        lost_by: Vec::new(),
-        avoid: None,
-        not_before: at,
-        priority: 0,
-        weight: 1,
-        unmet: Vec::new(),
-        failure: None,
-        produced: Vec::new(),
-        source_job: None,
-        retries_of: None,
-        superseded_by: None,
-        created_at: at,
-        changed_at: at,
-    }
-}
+use pybit_core::model::{Failure, FailureClass, Job, JobStatus, Outcome};
+use support::job;
 
 /// What a storage would keep, in the plainest form.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 
 #[path = "sequences/model.rs"]
 mod model;
+mod support;
 #[path = "sequences/world.rs"]
 mod world;
 

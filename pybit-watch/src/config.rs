@@ -62,6 +62,10 @@ pub struct DropConfig {
     pub dir: PathBuf,
     /// The repository.
     pub repository: RepositoryName,
+    /// The OpenPGP keys that may upload, as `gpg --export` writes them: then each `.changes` and `.dsc` must be signed by one
+    /// of them, for the repository's suite. Without it, whoever can write into the directory may upload.
+    #[serde(default)]
+    pub keyring: Option<PathBuf>,
     /// A whole upload whose bytes differ from its description is refused after it has not changed for so many seconds.
     #[serde(default = "a_minute")]
     pub refuse_after_secs: u64,

@@ -20,6 +20,7 @@ use crate::config::{DropConfig, cannot_make};
 use crate::dropped::{Drop, DropReader};
 use crate::inotify::DirectoryWatch;
 use crate::rejected::{REJECTED, open_file, put_away};
+use crate::signed::Signatures;
 
 /// A directory is looked at again after this long without an event.
 const RESCAN: Duration = Duration::from_secs(30);
@@ -32,14 +33,15 @@ pub(crate) struct Drops {
     config: DropConfig,
     publisher: Arc<dyn Publisher>,
     reader: Arc<dyn DropReader>,
+    signatures: Option<Signatures>,
     work_dir: PathBuf,
 }
 
 /// What became of one look at a described upload.
 #[derive(Debug)]
 enum Look {
-    /// Every file is there and right, copied where nobody else can change it.
-    Complete(Drop, tempfile::TempDir),
+    /// Every file is there and right, copied where nobody else can change it; with the description's bytes.
+    Complete(Drop, tempfile::TempDir, Vec<u8>),
     /// Something is still on its way.
     Incomplete(String),
     /// All that is there contradicts the description; it may still be overwritten.
@@ -54,9 +56,10 @@ impl Drops {
         config: DropConfig,
         publisher: Arc<dyn Publisher>,
         reader: Arc<dyn DropReader>,
+        signatures: Option<Signatures>,
         work_dir: PathBuf,
     ) -> Self {
-        Self { config, publisher, reader, work_dir }
+        Self { config, publisher, reader, signatures, work_dir }
     }
 
     /// Works until `stop`.
@@ -100,9 +103,10 @@ impl Drops {
         let mut failure = None;
         for path in descriptions {
             match self.look_aside(&path).await {
-                Ok(Look::Complete(drop, staged)) => {
+                Ok(Look::Complete(drop, staged, described)) => {
                     wrong.remove(&path);
-                    if let Err(error) = self.publish(&path, &drop, staged.path()).await {
+                    let taken = self.take(&path, &drop, staged.path(), &described).await;
+                    if let Err(error) = taken {
                         failure = Some(error);
                     }
                 }
@@ -159,7 +163,7 @@ impl Drops {
                 return Ok(fault);
             }
         }
-        Ok(Look::Complete(drop, staged))
+        Ok(Look::Complete(drop, staged, bytes))
     }
 
     /// Copies one listed file to where nobody else can change it, checking size and digest of the copied bytes; says
@@ -228,6 +232,16 @@ impl Drops {
         let read =
             read_bounded(path).ok().flatten().and_then(|bytes| self.reader.read(&bytes).ok());
         read.map(|d| d.files.iter().map(|f| f.name.to_string()).collect()).unwrap_or_default()
+    }
+
+    /// Publishes a complete upload, if it is signed where that is asked for.
+    async fn take(&self, path: &Path, drop: &Drop, staged: &Path, described: &[u8]) -> Result<()> {
+        if let Some(signatures) = &self.signatures
+            && let Some(why) = signatures.refusal(described, drop, staged).await?
+        {
+            return self.reject(path, &why);
+        }
+        self.publish(path, drop, staged).await
     }
 
     async fn publish(&self, path: &Path, drop: &Drop, staged: &Path) -> Result<()> {

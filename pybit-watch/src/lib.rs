@@ -13,23 +13,28 @@
 //! | how it is configured | [`WatchConfig`] |
 //! | how a result of the farm is published and reported | `uploads` |
 //! | when a drop is complete, and what is refused | `drops` |
+//! | whose drops are taken | `signed` |
 
 mod config;
 mod dropped;
 mod drops;
 mod inotify;
 mod rejected;
+mod signed;
 mod uploads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pybit_client::api::Api;
-use pybit_core::Result;
 use pybit_core::model::RepositoryName;
 use pybit_core::publish::Publisher;
+use pybit_core::upload::UploadReader;
+use pybit_core::{Error, Result};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use signed::Signatures;
 
 pub use config::{DropConfig, RepositoryConfig, WatchConfig};
 pub use dropped::{DebDrops, Drop, DropReader};
@@ -39,11 +44,14 @@ pub type Publishers = BTreeMap<RepositoryName, Arc<dyn Publisher>>;
 
 /// Watches until `shutdown`; a publication under way is finished first.
 ///
+/// `uploads` verifies the drops of directories that have a keyring; without such it is not needed.
+///
 /// Fails at once where a repository cannot be prepared. Later failures are logged and tried again with growing pauses:
 /// a server or a tool that is away costs time only.
 pub async fn run(
     config: WatchConfig,
     publishers: Publishers,
+    uploads: Option<Arc<dyn UploadReader>>,
     shutdown: CancellationToken,
 ) -> Result<()> {
     config.check(&publishers)?;
@@ -59,22 +67,43 @@ pub async fn run(
         for repository in &config.repositories {
             let publisher = Arc::clone(&publishers[&repository.name]);
             let (api, stop) = (api.clone(), shutdown.clone());
-            let uploads =
+            let results =
                 uploads::Uploads::new(api, publisher, repository.clone(), config.work_dir.clone());
-            tasks.spawn(async move { uploads.run(stop).await });
+            tasks.spawn(async move { results.run(stop).await });
         }
     }
     for drop in &config.drops {
         let publisher = Arc::clone(&publishers[&drop.repository]);
-        let drops =
-            drops::Drops::new(drop.clone(), publisher, Arc::new(DebDrops), config.work_dir.clone());
+        let signatures = signatures(&config, drop, uploads.as_ref())?;
+        let drops = drops::Drops::new(
+            drop.clone(),
+            publisher,
+            Arc::new(DebDrops),
+            signatures,
+            config.work_dir.clone(),
+        );
         let stop = shutdown.clone();
         tasks.spawn(async move { drops.run(stop).await });
     }
     while let Some(ended) = tasks.join_next().await {
-        ended.map_err(|e| {
-            pybit_core::Error::internal("a part of the watcher panicked").with_source(e)
-        })?;
+        ended.map_err(|e| Error::internal("a part of the watcher panicked").with_source(e))?;
     }
     Ok(())
+}
+
+/// The signatures that a drop directory asks for; none where it has no keyring.
+fn signatures(
+    config: &WatchConfig,
+    drop: &DropConfig,
+    uploads: Option<&Arc<dyn UploadReader>>,
+) -> Result<Option<Signatures>> {
+    let Some(keyring) = &drop.keyring else { return Ok(None) };
+    let repository = config.repositories.iter().find(|r| r.name == drop.repository);
+    let (Some(reader), Some(repository)) = (uploads, repository) else {
+        let message =
+            format!("{} has a keyring, and this program verifies no uploads", drop.dir.display());
+        return Err(Error::invalid(message).with_code("invalid_configuration"));
+    };
+    let suite = repository.suite.clone();
+    Signatures::new(Arc::clone(reader), keyring.clone(), suite).map(Some)
 }

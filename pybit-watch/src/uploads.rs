@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pybit_client::api::Api;
 use pybit_client::{Backoff, Retry};
-use pybit_core::model::FileSpec;
+use pybit_core::model::{FileSpec, JobId};
 use pybit_core::protocol::{
     PublishedRequest, RejectedRequest, RemoteFile, RepositoryKey, UploadedSet,
 };
@@ -41,23 +41,31 @@ impl Uploads {
     pub(crate) async fn run(&self, stop: CancellationToken) {
         let mut backoff = Backoff::server();
         let mut introduced = false;
+        let (mut after, mut failed) = (None, false);
         while !stop.is_cancelled() {
             let round = async {
                 if !introduced {
                     self.introduce().await?;
                 }
-                self.next_sets(&stop).await
+                self.next_sets(after, &stop).await
             };
             match round.await {
                 Ok(sets) => {
                     introduced = true;
-                    let failed = self.publish_all(sets, &stop).await;
-                    if !failed {
+                    // What cannot be published keeps nothing waiting: what is behind it comes next, then all once more.
+                    let last = sets.last().map(|set| set.job.id);
+                    failed |= self.publish_all(sets, &stop).await;
+                    after = last.filter(|_| failed);
+                    if after.is_some() {
+                        continue;
+                    }
+                    if !std::mem::take(&mut failed) {
                         backoff.reset();
                         continue;
                     }
                 }
                 Err(error) => {
+                    (after, failed) = (None, false);
                     tracing::warn!(repository = %self.repository.name, error = %error, "the farm gives no work; trying again");
                     introduced = false;
                 }
@@ -76,9 +84,14 @@ impl Uploads {
         self.api.put_repository_key(&self.repository.name, &key).await.map_err(Into::into)
     }
 
-    async fn next_sets(&self, stop: &CancellationToken) -> Result<Vec<UploadedSet>> {
+    async fn next_sets(
+        &self,
+        after: Option<JobId>,
+        stop: &CancellationToken,
+    ) -> Result<Vec<UploadedSet>> {
+        let wait_ms = if after.is_none() { WAIT_MS } else { 0 };
         tokio::select! {
-            sets = self.api.uploaded(&self.repository.name, WAIT_MS) => sets.map_err(Into::into),
+            sets = self.api.uploaded(&self.repository.name, after, wait_ms) => sets.map_err(Into::into),
             () = stop.cancelled() => Ok(Vec::new()),
         }
     }

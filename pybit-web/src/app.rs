@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use pybit_core::Farm;
+use pybit_core::upload::UploadReader;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
 use crate::config::WebConfig;
+use crate::dput::Dput;
 use crate::hooks::Hooks;
 use crate::known::KnownTokens;
 use crate::metrics::Metrics;
@@ -30,6 +32,8 @@ pub(crate) struct AppState {
     pub(crate) metrics: Arc<Metrics>,
     /// Hooks that tell of pushes.
     pub(crate) hooks: Arc<Hooks>,
+    /// Uploads of `dput`.
+    pub(crate) dput: Arc<Dput>,
     /// The `[web]` table.
     pub(crate) config: Arc<WebConfig>,
     /// One permit for each log that may be followed at once.
@@ -42,15 +46,18 @@ impl AppState {
     pub(crate) fn new(
         farm: Farm,
         blobs: Blobs,
+        uploads: Option<Arc<dyn UploadReader>>,
         config: WebConfig,
         stopping: CancellationToken,
     ) -> pybit_core::Result<Self> {
         let hooks = Arc::new(Hooks::open(&config.hooks)?);
+        let dput = Arc::new(Dput::open(&config.dput, uploads)?);
         let followers = Arc::new(Semaphore::new(config.most_followers));
         Ok(Self {
             farm,
             blobs,
             hooks,
+            dput,
             logs: LogHub::default(),
             completions: Completions::default(),
             tokens: KnownTokens::default(),

@@ -1,9 +1,9 @@
 //! Request bodies: counted while they arrive, so that a length that lies costs no memory.
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
+use poem::Request;
 use poem::http::{HeaderMap, StatusCode, header};
-use poem::{Body, Request};
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, ApiResult};
@@ -17,6 +17,9 @@ const FORM: usize = 64 << 10;
 pub(crate) const PIECE: usize = 8 << 20;
 /// The longest piece of a log, in bytes.
 pub(crate) const LOG_PIECE: usize = 1 << 20;
+
+/// Bytes of a refused body that are read all the same.
+const DRAINED: usize = 1 << 30;
 
 /// Reads a JSON body strictly; 415 where it is not declared as JSON.
 pub(crate) async fn json<T: DeserializeOwned>(request: &mut Request) -> ApiResult<T> {
@@ -42,28 +45,58 @@ pub(crate) async fn form<T: DeserializeOwned>(request: &mut Request) -> ApiResul
 /// Reads a body of at most `most` bytes; 413 as soon as it is longer.
 pub(crate) async fn bytes(request: &mut Request, most: usize) -> ApiResult<Bytes> {
     refuse_encoded(request.headers())?;
-    let too_large = || {
-        let message = format!("the body is longer than {most} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
-    };
     let declared = declared_length(request.headers());
     if declared.is_some_and(|n| n > most as u64) {
-        return Err(too_large());
+        return Err(too_large(most));
     }
     let expected = declared.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    let body: Body = request.take_body();
-    let mut chunks = std::pin::pin!(body.into_bytes_stream());
+    collect(request.take_body().into_bytes_stream(), most, expected).await
+}
+
+/// Reads at most `most` bytes of what arrives; 413 as soon as there are more. `expected` bytes have room at once.
+pub(crate) async fn collect(
+    body: impl Stream<Item = std::io::Result<Bytes>>,
+    most: usize,
+    expected: usize,
+) -> ApiResult<Bytes> {
+    let mut chunks = std::pin::pin!(body);
     let mut read = BytesMut::with_capacity(expected);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| {
             ApiError::malformed("cut_off", "the body ended before all of it had arrived")
         })?;
         if read.len() + chunk.len() > most {
-            return Err(too_large());
+            return Err(too_large(most));
         }
         read.extend_from_slice(&chunk);
     }
     Ok(read.freeze())
+}
+
+fn too_large(most: usize) -> ApiError {
+    let message = format!("the body is longer than {most} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+}
+
+/// A body as it arrives; 415 where it is compressed.
+pub(crate) fn stream(
+    request: &mut Request,
+) -> ApiResult<impl Stream<Item = std::io::Result<Bytes>> + use<>> {
+    refuse_encoded(request.headers())?;
+    Ok(request.take_body().into_bytes_stream())
+}
+
+/// Reads what is left of a refused body, so that its sender, who may read nothing before it has sent everything, gets to
+/// the answer. A sender that goes on and on is cut off.
+pub(crate) async fn drain(body: impl Stream<Item = std::io::Result<Bytes>>) {
+    let mut chunks = std::pin::pin!(body);
+    let mut read = 0;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        read += chunk.len();
+        if read > DRAINED {
+            return;
+        }
+    }
 }
 
 /// Whether the request declares that it has no body.
@@ -71,7 +104,8 @@ pub(crate) fn is_absent(headers: &HeaderMap) -> bool {
     !headers.contains_key(header::TRANSFER_ENCODING) && declared_length(headers).unwrap_or(0) == 0
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
+/// The length that the request declares.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use poem::http::{HeaderMap, StatusCode};
 use poem::{Request, Response};
 use pybit_core::Error;
@@ -57,6 +58,21 @@ impl Call {
         self.request.raw_path_param(name).unwrap_or_default()
     }
 
+    /// The request's `Idempotency-Key`, where it has one.
+    pub(crate) fn idempotency_key(&self) -> ApiResult<Option<String>> {
+        let bad = |why| ApiError::malformed("invalid_idempotency_key", why);
+        match self.headers("idempotency-key") {
+            0 => return Ok(None),
+            1 => {}
+            _ => return Err(bad("there is more than one Idempotency-Key")),
+        }
+        let key = self.header("idempotency-key").unwrap_or_default();
+        if (1..=200).contains(&key.len()) && key.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Ok(Some(key.to_owned()));
+        }
+        Err(bad("the Idempotency-Key must be 1 to 200 printable characters"))
+    }
+
     /// A header's value, where it is printable.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.request.header(name)
@@ -93,6 +109,18 @@ impl Call {
     /// The fields of a form.
     pub(crate) async fn form<T: DeserializeOwned>(&mut self) -> ApiResult<T> {
         body::form(&mut self.request).await
+    }
+
+    /// The length that the request declares.
+    pub(crate) fn declared_length(&self) -> Option<u64> {
+        body::declared_length(self.request.headers())
+    }
+
+    /// The body as it arrives.
+    pub(crate) fn stream(
+        &mut self,
+    ) -> ApiResult<impl Stream<Item = std::io::Result<Bytes>> + use<>> {
+        body::stream(&mut self.request)
     }
 
     /// The body as it is, at most `most` bytes.

@@ -10,6 +10,7 @@ use pybit_core::storage::Storage;
 use pybit_core::{Error, Result};
 use serde::Deserialize;
 
+use crate::dput::DputConfig;
 use crate::hooks::HookConfig;
 
 /// How the web server listens and what it allows. Everything has a default.
@@ -29,6 +30,8 @@ pub struct WebConfig {
     pub idle_ms: u64,
     /// Services that tell of pushes.
     pub hooks: Vec<HookConfig>,
+    /// Uploads of `dput` and `dput-ng`.
+    pub dput: DputConfig,
     /// How long running requests may take once the server is told to stop, in milliseconds.
     pub stop_ms: u64,
 }
@@ -42,6 +45,7 @@ impl Default for WebConfig {
             most_followers: 1000,
             idle_ms: 75_000,
             hooks: Vec::new(),
+            dput: DputConfig::default(),
             stop_ms: 5_000,
         }
     }

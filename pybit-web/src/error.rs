@@ -53,6 +53,11 @@ impl ApiError {
         error
     }
 
+    /// The sentence for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The status that it is answered with.
     #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {

@@ -8,6 +8,7 @@
 //! | how a failure is answered | `error.rs` |
 //! | what happens to every request | `front.rs`, `operation.rs` |
 //! | what a webhook's delivery leads to | `hooks/` |
+//! | what an upload of `dput` leads to | `dput/` |
 //! | how bytes arrive and are read | `streams/`, `blobs.rs` |
 //! | what the server does by itself | `tasks.rs` |
 //!
@@ -21,9 +22,12 @@ mod blobs;
 mod body;
 mod call;
 pub mod config;
+mod dput;
 mod error;
 mod follow;
 mod front;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod hooks;
 mod json;
 mod known;
@@ -32,6 +36,7 @@ mod open_files;
 mod openapi;
 mod operation;
 mod pages;
+mod private_file;
 mod repositories;
 mod router;
 mod serve;
@@ -42,6 +47,7 @@ mod tokens;
 
 pub use blobs::Blobs;
 pub use config::{SuiteConfig, WebConfig, seed};
+pub use dput::{DputConfig, DputSuite};
 pub use hooks::{HookConfig, RuleConfig, Service};
 pub use open_files::raise_open_files;
 pub use serve::{WebParts, serve};

@@ -119,7 +119,7 @@ fn parameters(operation: &Operation) -> Vec<Parameter> {
         parameter(name.trim_end_matches('!'), ParameterIn::Query, needed)
     });
     let mut all: Vec<_> = in_path.chain(in_query).collect();
-    if operation.path == "/api/v1/submissions" {
+    if ["/api/v1/submissions", "/api/v1/jobs/{id}/retry"].contains(&operation.path) {
         all.push(parameter("Idempotency-Key", ParameterIn::Header, false));
     }
     all

@@ -9,6 +9,7 @@ use utoipa::openapi::{Ref, RefOr};
 
 use crate::app::AppState;
 use crate::auth::{self, Access};
+use crate::body;
 use crate::call::Call;
 use crate::error::ApiResult;
 use crate::front::Served;
@@ -151,12 +152,19 @@ impl Endpoint for Guarded {
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let Operation { access, run, path, .. } = self.operation;
         let mut who = None;
+        let mut request = request;
         let outcome = match auth::admit(&self.state, &request, access).await {
             Ok(principal) => {
                 who = principal.as_ref().map(|p| p.name.clone());
                 run(Call::new(self.state.clone(), principal, request)).await
             }
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                // dput learns only from the answer that a password is asked for, and sends the whole file before.
+                if matches!(access, Access::Hook(_)) {
+                    body::drain(request.take_body().into_bytes_stream()).await;
+                }
+                Err(refusal)
+            }
         };
         let mut response = outcome.unwrap_or_else(IntoResponse::into_response);
         response.extensions_mut().insert(Served { route: path, who });

@@ -14,8 +14,8 @@ use pybit_core::protocol::{
 };
 
 use crate::api::{
-    accounts, builder, catalogue, clients, farm, files, jobs, logs, packages, reports, submissions,
-    uploads, vcshook, watcher, webhook,
+    accounts, builder, catalogue, clients, dput, farm, files, jobs, logs, packages, reports,
+    submissions, uploads, vcshook, watcher, webhook,
 };
 use crate::app::AppState;
 use crate::auth::Access;
@@ -76,6 +76,7 @@ fn of_sources() -> Vec<Operation> {
         post("/api/v1/submissions/plan", A::SUBMIT, run!(submissions::plan), "What a submission would become").takes::<NewSubmission>().lists::<PlannedView>(),
         post("/job/vcshook", A::HOOK, run!(vcshook::submit), "Asks for builds as the original's hooks do").takes_form().gives::<SubmissionReply>(200),
         post("/hooks/{name}", A::Signed, run!(webhook::receive), "A push, told by GitHub, GitLab, Gitea or Forgejo").takes_json().gives::<webhook::HookReply>(200),
+        Operation::new("PUT", "/dput/{path...}", A::HOOK, run!(dput::put), "A file of an upload, as dput sends it; the signed .changes last").takes_bytes().gives::<dput::DputReply>(201),
         get("/api/v1/submissions/{id}", A::All, run!(submissions::show), "A submission and its jobs").gives::<SubmissionReply>(200),
     ]
 }
@@ -135,7 +136,7 @@ fn of_build_clients() -> Vec<Operation> {
 fn of_watchers() -> Vec<Operation> {
     use Access as A;
     vec![
-        get("/api/v1/repositories/{name}/uploaded", A::PUBLISH, run!(watcher::uploaded), "Results to publish").query(&["wait_ms"]).lists::<UploadedSet>(),
+        get("/api/v1/repositories/{name}/uploaded", A::PUBLISH, run!(watcher::uploaded), "Results to publish").query(&["wait_ms", "after"]).lists::<UploadedSet>(),
         Operation::new("PUT", "/api/v1/repositories/{name}/key", A::PUBLISH, run!(watcher::put_key), "Tells key and address of a repository").takes::<RepositoryKey>().gives_nothing(),
         get("/repositories/{name}/{path...}", A::All, run!(repositories::file), "A published repository's file").gives_raw("application/octet-stream"),
     ]

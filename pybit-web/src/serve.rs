@@ -1,8 +1,10 @@
 //! Runs a server from its first connection to its last.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use pybit_core::upload::UploadReader;
 use pybit_core::{Error, ErrorKind, Farm, Result};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -23,6 +25,8 @@ pub struct WebParts {
     pub farm: Farm,
     /// Where logs and files lie.
     pub blobs: Blobs,
+    /// Who reads the uploads of `dput`; only a `[web.dput]` table needs it.
+    pub uploads: Option<Arc<dyn UploadReader>>,
 }
 
 /// Serves until `shutdown` is cancelled, background tasks included, and returns when they and the running requests have
@@ -47,7 +51,7 @@ pub async fn serve(
     let stop = Duration::from_millis(config.stop_ms);
     let stopping = shutdown.child_token();
     let _stop_on_exit = stopping.clone().drop_guard();
-    let state = AppState::new(parts.farm, parts.blobs, config, stopping.clone())?;
+    let state = AppState::new(parts.farm, parts.blobs, parts.uploads, config, stopping.clone())?;
     let background = TaskTracker::new();
     tasks::start(&state, &background);
     background.close();

@@ -3,20 +3,18 @@
 use std::time::Duration;
 
 use pybit_core::Result;
-use pybit_core::clock::Timestamp;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::app::AppState;
-use crate::streams;
+use crate::{dput, streams};
 
 /// The outbox is looked at this often even when nothing was announced here: another server may have filled it and died.
 const DISPATCH: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
 const ARCHIVE: Duration = Duration::from_secs(5);
 const CLEAN: Duration = Duration::from_hours(1);
-/// Objects that nothing names are kept this long: a server may be about to name them.
-const ORPHANED: Duration = Duration::from_hours(24);
+const CLEAN_ALL: Duration = Duration::from_hours(24);
 /// The longest pause after failures, shorter than a lease's usual time to live: a database that is back is to be used soon.
 /// And that of hints: a broker that was restarted is to get them soon.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -40,7 +38,13 @@ pub(crate) fn start(state: &AppState, tasks: &TaskTracker) {
     tasks.spawn(every(state.clone(), "archive", ARCHIVE, |s| async move {
         streams::archive_ended(&s).await
     }));
-    tasks.spawn(every(state.clone(), "clean", CLEAN, |s| async move { clean(&s).await }));
+    tasks.spawn(every(state.clone(), "clean", CLEAN, |s| async move {
+        streams::clean_pieces(&s).await
+    }));
+    tasks.spawn(every(state.clone(), "expire", CLEAN, |s| async move { dput::expire(&s).await }));
+    tasks.spawn(every(state.clone(), "clean all", CLEAN_ALL, |s| async move {
+        streams::clean_whole(&s).await
+    }));
 }
 
 /// Wakes held requests when something changed, on whichever server.
@@ -130,78 +134,9 @@ impl Trouble {
     }
 }
 
-/// Removes pieces that no stream names: a server was killed between the piece and its row.
-async fn clean(state: &AppState) -> Result<usize> {
-    let now = state.farm.clock().now();
-    let day = i64::try_from(ORPHANED.as_micros()).unwrap_or(i64::MAX);
-    let before = Timestamp::from_micros(now.as_micros().saturating_sub(day));
-    let mut removed = 0;
-    for object in state.blobs.older("parts", before).await? {
-        if state.stopping.is_cancelled() {
-            break;
-        }
-        if !is_named(state, &object).await? {
-            state.blobs.discard(vec![object]).await;
-            removed += 1;
-        }
-    }
-    Ok(removed)
-}
-
-/// Whether the stream in a piece's name still has that piece. What does not look like a piece is left alone.
-async fn is_named(state: &AppState, object: &str) -> Result<bool> {
-    let mut words = object.split('/').skip(1);
-    let id = words.next().and_then(|w| w.parse().ok());
-    let offset = words.next().and_then(|w| w.split('-').next()?.parse().ok());
-    let (Some(id), Some(offset)) = (id, offset) else { return Ok(true) };
-    let parts = state.farm.storage().parts(id, offset, 1).await?;
-    Ok(parts.iter().any(|p| p.object == object))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use bytes::Bytes;
-    use pybit_core::clock::{Clock, ManualClock, SystemClock};
-    use pybit_core::memory::{MemoryStorage, MemoryTransport};
-    use pybit_core::model::{FileSpec, StreamOwner};
-    use pybit_core::settings::Settings;
-    use pybit_core::{Farm, Policy};
-
     use super::*;
-    use crate::blobs::Blobs;
-    use crate::config::WebConfig;
-
-    #[tokio::test]
-    async fn pieces_that_nothing_names_go_after_a_day() {
-        let now = SystemClock.now();
-        let clock = Arc::new(ManualClock::at(now));
-        let farm = Farm::with_policy(
-            Arc::new(MemoryStorage::default()),
-            Arc::new(MemoryTransport::default()),
-            [],
-            Arc::clone(&clock) as Arc<dyn Clock>,
-            Policy::default(),
-        );
-        let blobs = Blobs::open(&Settings::url("memory:")).unwrap();
-        let stopping = tokio_util::sync::CancellationToken::new();
-        let state = AppState::new(farm, blobs, WebConfig::default(), stopping).unwrap();
-        let file = FileSpec { name: "a".parse().unwrap(), size: 2, sha256: "0".repeat(64) };
-        let storage = state.farm.storage();
-        let upload = storage.new_upload("ann", &[file], now).await.unwrap();
-        let stream = storage.streams(StreamOwner::Upload(upload.id)).await.unwrap().remove(0);
-        let (id, stream) = (stream.id, stream);
-        streams::append(&state, stream, 0, &Bytes::from_static(b"x")).await.unwrap();
-        let stream = id;
-        for orphan in [format!("parts/{stream}/0-lost"), "parts/999/0-lost".to_owned()] {
-            state.blobs.put(&orphan, Bytes::from_static(b"y")).await.unwrap();
-        }
-        assert_eq!(clean(&state).await.unwrap(), 0, "they may yet be named");
-        clock.advance(Duration::from_hours(25));
-        assert_eq!(clean(&state).await.unwrap(), 2);
-        assert_eq!(streams::read_some(&state, stream, 0, 9).await.unwrap(), "x");
-    }
 
     #[test]
     fn failures_in_a_row_pause_longer_and_success_ends_them() {

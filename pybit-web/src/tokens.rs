@@ -1,8 +1,8 @@
 //! The tokens that a farm starts with.
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use pybit_core::clock::{Clock, SystemClock};
@@ -11,6 +11,7 @@ use pybit_core::storage::{NewToken, Storage};
 use pybit_core::{Error, ErrorKind, Result};
 
 use crate::auth;
+use crate::private_file::{self, Refused};
 
 /// Makes the administrator's token where the file is not there yet, and returns it, to be shown once.
 ///
@@ -59,21 +60,18 @@ pub async fn ensure_role_token(
 
 /// The secret in the file; one that others can read is none any more, and is refused.
 fn read(path: &Path) -> Result<Option<String>> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failure("read", path, &e)),
+    let text = match private_file::read(path, 1000) {
+        Ok(text) => text,
+        Err(Refused::Unreadable(e)) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(Refused::Unreadable(e)) => return Err(failure("read", path, &e)),
+        Err(Refused::Open) => {
+            let message = format!(
+                "the token file {} can be read by others: run chmod 600 on it, or remove it for a new token",
+                path.display()
+            );
+            return Err(Error::invalid(message).with_code("invalid_configuration"));
+        }
     };
-    let mode = file.metadata().map_err(|e| failure("read", path, &e))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        let message = format!(
-            "the token file {} can be read by others: run chmod 600 on it, or remove it for a new token",
-            path.display()
-        );
-        return Err(Error::invalid(message).with_code("invalid_configuration"));
-    }
-    let mut text = String::new();
-    file.take(1000).read_to_string(&mut text).map_err(|e| failure("read", path, &e))?;
     let secret = text.trim();
     if auth::is_secret(secret) {
         return Ok(Some(secret.to_owned()));

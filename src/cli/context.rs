@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pybit::config::Config;
-use pybit_client::{Api, ApiResult, Retry, Secret};
+use pybit_client::{Api, ApiResult, Backoff, Retry, Secret};
 use pybit_core::{Error, Result};
 use url::{Host, Url};
 
@@ -141,6 +142,17 @@ fn is_loopback(url: &str) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// A key for a request that this command may have to send again.
+pub(crate) fn fresh_key() -> String {
+    format!("pybit-{:032x}", rand::random::<u128>())
+}
+
+/// A few tries: of a server that is not there at all a person is told soon.
+pub(crate) fn soon() -> Retry {
+    let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
+    Retry { tries: Some(3), backoff }
 }
 
 /// Asks again, as often as `retry` allows, while the server is away: only for calls that may be repeated.

@@ -4,7 +4,7 @@ use pybit_core::Result;
 use pybit_core::model::JobId;
 use pybit_core::protocol::{Explanation, JobDetail};
 
-use super::context::Context;
+use super::context::{Context, fresh_key, patiently, soon};
 use super::{jobs, output};
 
 /// Show one job: attempts, files, history
@@ -85,7 +85,8 @@ fn show(detail: &JobDetail, why: &Explanation) {
 }
 
 pub(super) async fn retry(args: &RetryArgs, context: &Context) -> Result<()> {
-    let job = context.api.retry(args.job).await?;
+    let key = fresh_key();
+    let job = patiently(soon(), async || context.api.retry(args.job, Some(&key)).await).await?;
     if args.json {
         return output::json(&job);
     }

@@ -1,15 +1,14 @@
 //! `pybit submit`: build something.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use pybit::source;
-use pybit_client::{Api, Backoff, Retry};
+use pybit_client::Api;
 use pybit_core::model::{Arch, Dist, EnvName, FormatName, NewSubmission, Source, Suite};
 use pybit_core::protocol::{PlannedView, SubmissionReply};
 use pybit_core::{Error, Result};
 
-use super::context::{Context, patiently};
+use super::context::{Context, fresh_key, patiently, soon};
 use super::{follow, output, upload};
 
 /// Build a source for a suite
@@ -111,11 +110,8 @@ async fn record(
     request: &NewSubmission,
     key: Option<String>,
 ) -> Result<SubmissionReply> {
-    let key = key.unwrap_or_else(|| format!("pybit-{:032x}", rand::random::<u128>()));
-    // A server that is not there at all is told of soon.
-    let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
-    let retry = Retry { tries: Some(3), backoff };
-    patiently(retry, async || api.submit(request, Some(&key)).await).await
+    let key = key.unwrap_or_else(fresh_key);
+    patiently(soon(), async || api.submit(request, Some(&key)).await).await
 }
 
 fn sentence(reply: &SubmissionReply) -> String {

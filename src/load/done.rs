@@ -46,6 +46,7 @@ async fn drive(site: &Site, scale: &Scale, log: usize, figures: &mut Figures) ->
     let watcher = site.caller(Role::Publish, None).await?;
     let next = Arc::new(AtomicUsize::new(0));
     let mut parts: JoinSet<Result<()>> = JoinSet::new();
+    let meter = site.meter();
     let started = Instant::now();
     for _ in 0..SUBMITTERS {
         let (api, uploads, next) = (api.clone(), Arc::clone(&uploads), Arc::clone(&next));
@@ -86,6 +87,7 @@ async fn drive(site: &Site, scale: &Scale, log: usize, figures: &mut Figures) ->
     let wanted = if site.database().is_some() { "≥ 400" } else { "≥ 200" };
     let what = format!("jobs from submission to Done, {} bytes of log each", log.len());
     figures.add(what, rate(count as u64, took), "/s", (log.is_empty()).then_some(wanted));
+    meter.stop(figures, &format!("job, {} bytes of log", log.len()), count as u64);
     Ok(count)
 }
 

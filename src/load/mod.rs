@@ -11,8 +11,9 @@
 //! | `lost` | from a client's death to the next claim of its job |
 //!
 //! `site` is the farm that is measured, `worker` a simulated build client, `sources` what is submitted, `figures` what
-//! comes out. `benches/README.md` holds results.
+//! comes out, `cpu` which process took how much for it. `benches/README.md` holds results.
 
+mod cpu;
 mod done;
 mod figures;
 mod latency;

@@ -37,11 +37,14 @@ pub(super) async fn measure(site: &mut Site, scale: &Scale) -> Result<Vec<Figure
             break;
         }
         fill(site, &uploads, waiting + spare).await?;
+        let meter = site.meter();
         let mut times = claiming(&clients, scale).await?;
         let wanted = [None, Some("≤ 20 ms, at both lengths")];
         let what = format!("a claim by one of {} clients, {waiting} jobs waiting", clients.len());
         figures.add_times(&what, &mut times, wanted);
         figures.add(format!("claims measured, {waiting} jobs waiting"), count(&times), "", None);
+        let thing = format!("job claimed, built and reported, {waiting} waiting");
+        meter.stop(&mut figures, &thing, times.len() as u64);
     }
     if let Some(memory) = site.memory() {
         figures.add("resident memory of pybit web", memory, "MB", Some("< 250 MB"));

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::broken;
+use super::cpu::{Meter, Served};
 use super::servers::{Database, Servers};
 
 /// A server that is started answers within this.
@@ -86,6 +87,7 @@ pub(super) struct Own {
     /// Its PostgreSQL database.
     pub(super) database: Option<Database>,
     hints: Option<Settings>,
+    served: Vec<Served>,
     server: Option<Server>,
 }
 
@@ -134,7 +136,8 @@ impl Site {
         let token = dir.path().join("data/admin.token");
         let open = || Api::new(&url, Some(&Secret::read(&token)?));
         let admin = until_ready(open, &server, START).await?;
-        let own = Own { dir, database, hints, server: Some(server) };
+        let programs = served(port, database.as_ref(), servers, kind);
+        let own = Own { dir, database, hints, served: programs, server: Some(server) };
         let targets = SUITES.iter().flat_map(|suite| ["amd64", "arm64"].map(|arch| (suite, arch)));
         let target = |(suite, arch): (&&str, &str)| {
             Ok(Target {
@@ -172,6 +175,11 @@ impl Site {
         }
     }
 
+    /// Begins to measure the CPU time of a farm of our own.
+    pub(super) fn meter(&self) -> Meter {
+        Meter::start(self.own.as_ref().map_or(&[], |own| &own.served))
+    }
+
     /// Its PostgreSQL database.
     pub(super) fn database(&self) -> Option<&Database> {
         self.own.as_ref()?.database.as_ref()
@@ -205,6 +213,18 @@ impl Site {
         let mut site = self;
         site.stop().await;
     }
+}
+
+/// The programs that a farm consists of.
+fn served(port: u16, database: Option<&Database>, servers: &Servers, kind: Kind) -> Vec<Served> {
+    let mut served = vec![Served { name: "pybit web", port }];
+    let postgres = database.map(|d| d.url.port().unwrap_or(5432));
+    served.extend(postgres.map(|port| Served { name: "PostgreSQL", port }));
+    let broker = servers.amqp.as_deref().filter(|_| kind.transport == "rabbitmq");
+    let broker = broker.and_then(|url| url::Url::parse(url).ok());
+    let broker = broker.map(|url| url.port().unwrap_or(5672));
+    served.extend(broker.map(|port| Served { name: "RabbitMQ", port }));
+    served
 }
 
 fn transport(servers: &Servers, kind: Kind, name: &str) -> Result<(String, Option<Settings>)> {

@@ -32,11 +32,13 @@ pub(super) async fn measure(site: &mut Site, scale: &Scale) -> Result<Vec<Figure
         }
         let uploads = sources::upload(&api, scale.submissions.div_ceil(suites)).await?;
         fill(site, &uploads, unfinished).await?;
+        let meter = site.meter();
         let (count, took) = submit_all(site, &api, &uploads, scale).await?;
         rates.push(rate(count, took));
         let wanted = "≥ 1500; at the most jobs within 20 % of the least";
         let what = format!("submissions of 2 jobs at {unfinished} unfinished jobs");
         figures.add(what, rate(count, took), "/s", Some(wanted));
+        meter.stop(&mut figures, &format!("submission at {unfinished}"), count);
     }
     if let [few, many] = rates[..] {
         figures.add("many jobs : few jobs", many / few, "", Some("≥ 0.8"));

@@ -95,7 +95,7 @@ impl Worker {
 pub(super) async fn publish(api: &Api, repository: &RepositoryName, count: usize) -> Result<()> {
     let mut done = 0;
     while done < count {
-        let sets = api.uploaded(repository, 5000).await?;
+        let sets = api.uploaded(repository, None, 5000).await?;
         let said = sets.iter().map(|set| published(api, set.job.id, set.job.attempt));
         for job in join_all(said).await {
             done += usize::from(job?.status == JobStatus::Done);

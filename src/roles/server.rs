@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pybit_backends::deb::DebUploads;
+use pybit_backends::exec::{Exec, Supervisor};
 #[cfg(feature = "postgres")]
 use pybit_backends::sql::PostgresFactory;
 #[cfg(feature = "sqlite")]
@@ -15,12 +17,14 @@ use pybit_core::memory::MemoryStorageFactory;
 use pybit_core::model::Grant;
 use pybit_core::settings::{Registry, Settings};
 use pybit_core::storage::Storage;
+use pybit_core::upload::UploadReader;
 use pybit_core::{Error, ErrorKind, Farm, Result};
 use pybit_web::{Blobs, WebParts};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::builder::SUPERVISE;
 use super::transport::server_transport;
 use super::{Backends, DataDir, formats};
 use crate::config::Config;
@@ -137,7 +141,10 @@ pub(super) async fn start_web(
     shutdown: CancellationToken,
 ) -> Result<SocketAddr> {
     let (tell, told) = oneshot::channel();
-    let stands_on = WebParts { farm, blobs: working_blobs(config, dir).await? };
+    let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, None);
+    let uploads: Arc<dyn UploadReader> = Arc::new(DebUploads::new(exec));
+    let blobs = working_blobs(config, dir).await?;
+    let stands_on = WebParts { farm, blobs, uploads: Some(uploads) };
     parts.spawn(pybit_web::serve(config.web.clone(), stands_on, tell, shutdown));
     match told.await {
         Ok(address) => Ok(address),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use pybit_backends::deb::DebVersions;
+use pybit_backends::deb::{DebUploads, DebVersions};
 use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::publish::{MachineTools, Reprepro, RepreproConfig};
 use pybit_core::clock::SystemClock;
 use pybit_core::publish::Publisher;
+use pybit_core::upload::UploadReader;
 use pybit_core::{Error, ErrorKind, Result};
 use pybit_watch::{Publishers, RepositoryConfig, WatchConfig};
 use tokio_util::sync::CancellationToken;
@@ -43,5 +44,7 @@ fn publisher(repository: &RepositoryConfig, exec: Exec) -> Result<Arc<dyn Publis
 /// Runs the watcher until `shutdown`.
 pub async fn run_watch(config: WatchConfig, shutdown: CancellationToken) -> Result<()> {
     let publishers = publishers(&config)?;
-    pybit_watch::run(config, publishers, shutdown).await
+    let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, None);
+    let uploads: Arc<dyn UploadReader> = Arc::new(DebUploads::new(exec));
+    pybit_watch::run(config, publishers, Some(uploads), shutdown).await
 }

@@ -83,7 +83,8 @@ impl Watched {
         let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
         let (wire, clock) = (Arc::clone(self) as _, Arc::new(SystemClock));
         let state = pybit::Farm::with_policy(storage, wire, formats, clock, config.policy);
-        let parts = WebParts { farm: state, blobs: Blobs::folder(&dir.blobs()).unwrap() };
+        let parts =
+            WebParts { farm: state, blobs: Blobs::folder(&dir.blobs()).unwrap(), uploads: None };
         let (ready, address) = oneshot::channel();
         let stop = CancellationToken::new();
         tokio::spawn(pybit::web::serve(config.web, parts, ready, stop.clone()));

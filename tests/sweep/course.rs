@@ -13,10 +13,9 @@ pub(crate) enum Course {
     Leave,
     /// A package waits for another, which comes.
     Wait,
+    /// A build client stands still with its result in hand until its lease is over, and reports then.
+    Late,
 }
-
-/// Points that need two things at the same instant; the tests of the farm itself go through them.
-pub(crate) const NOT_BY_PROCESSES: [&str; 1] = ["resume_before_report"];
 
 impl Course {
     /// The course that reaches a point.
@@ -25,6 +24,7 @@ impl Course {
             "cancel_after_commit_before_order"
             | "stopped_after_commit_before_reply"
             | "retry_after_commit_before_reply" => Self::Cancel,
+            "resume_before_report" => Self::Late,
             "lapse_before_commit" | "lapse_after_commit" => Self::Lapse,
             "refuse_after_commit_before_reply" => Self::Leave,
             "fail_after_commit_before_reply"

@@ -152,6 +152,7 @@ impl Stage {
             Course::Lapse => self.lapse(),
             Course::Leave => self.leave(),
             Course::Wait => self.wait_for_another(),
+            Course::Late => self.late(),
         };
         if point == "log_after_archive_before_seal" || point == "file_after_seal_before_discard" {
             self.wait_archived(&submissions);
@@ -270,6 +271,37 @@ impl Stage {
         self.start("client", &[]);
         self.done(&submission);
         vec![submission]
+    }
+
+    fn restart_client(&mut self, vars: &[(&str, &str)]) {
+        if let Some(running) = self.slot("client").take() {
+            running.kill();
+        }
+        self.start("client", vars);
+    }
+
+    fn late(&mut self) -> Vec<String> {
+        self.restart_client(&[("PYBIT_TRIAL_STALL", "client_uploaded_before_report:1500")]);
+        let mut submissions = Vec::new();
+        // Whether the report or a heartbeat comes first after the pause is chance.
+        while !self.ended && submissions.len() < 10 {
+            let name = format!("sweep-{}-{}", self.round, submissions.len());
+            let submission = self.submit(&Package::new(&name, "1.0").plain());
+            let job = self.binary(&submission, "the build", |job| job["status"] == "Building");
+            let path = format!("/api/v1/jobs/{}", job["id"]);
+            self.wait("the files", |farm| {
+                let detail = Self::ask(farm, &path)?;
+                let files = detail["files"].as_array()?;
+                (!files.is_empty() && files.iter().all(|f| f["complete"] == true)).then_some(())
+            });
+            self.slot("client").as_mut().unwrap().signal("STOP");
+            self.binary(&submission, "the lapse", |job| job["status"] != "Building");
+            self.slot("client").as_mut().unwrap().signal("CONT");
+            self.done(&submission);
+            submissions.push(submission);
+        }
+        self.restart_client(&[]);
+        submissions
     }
 
     fn wait_for_another(&mut self) -> Vec<String> {

@@ -6,6 +6,7 @@
 //! | how versions order | `versions.rs` |
 //! | which architectures a wildcard means | `arch.rs` |
 //! | what a `.dsc` or `.changes` may say | `../description/`, `dsc.rs`, `changes.rs` |
+//! | who has signed an upload | `signature.rs`, `signed.rs` |
 //! | which commands a build runs | `steps.rs` |
 //! | what is taken from a build | `../artifact.rs`, `collect.rs`, `produced.rs` |
 //! | what a failure means | `classify.rs`, `../build_log.rs`, `unmet.rs` |
@@ -18,6 +19,8 @@ mod collect;
 mod dsc;
 mod produced;
 mod relation;
+mod signature;
+mod signed;
 mod steps;
 mod unmet;
 mod versions;
@@ -33,6 +36,7 @@ use pybit_core::model::{Arch, FileName, FormatName, Produced};
 use pybit_core::version::VersionOrder;
 
 pub use changes::{Changes, ChangesFile, read_changes};
+pub use signed::DebUploads;
 pub use versions::DebVersions;
 
 /// The format `deb`.

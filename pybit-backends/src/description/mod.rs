@@ -8,7 +8,8 @@ use pybit_core::{Error, Result};
 /// The largest description that is read; the largest of Debian's own has some 200 KiB.
 pub(crate) const LARGEST: usize = 1 << 20;
 
-const SIGNED: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
+/// The first line of a text with an inline signature.
+pub(super) const SIGNED: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 const END: &str = "-----END PGP SIGNATURE-----";
 

@@ -150,7 +150,11 @@ impl Layout {
     /// Takes what readers see away, as a tool does that replaces it in place: only a test build does.
     pub(super) fn turn_away(&self) -> Result<()> {
         let link = self.0.join("current");
-        fs::remove_file(&link).map_err(|e| error::io("remove", &link, e))
+        match fs::remove_file(&link) {
+            // The first state has none before it.
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(error::io("remove", &link, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Turns readers to state `n` by one rename, and makes that durable.

@@ -48,6 +48,18 @@ fn decode(bytes: &[u8]) -> Result<Command> {
     Err(Error::new(ErrorKind::Unsupported, format!("it has version {}", written.version)))
 }
 
+/// A command as it travels, for `make fuzz`.
+///
+/// # Panics
+///
+/// Where what is taken is not written and read the same.
+#[cfg(feature = "fuzz")]
+pub fn fuzz_command(bytes: &[u8]) {
+    let Ok(command) = decode(bytes) else { return };
+    let again = encode(&command).and_then(|written| decode(&written));
+    assert_eq!(again.ok(), Some(command));
+}
+
 /// Listens to the commands for a client. Returns when it listens, or at once while there is no broker.
 pub(super) async fn open(link: &Arc<Link>, client: &ClientName) -> Result<Box<dyn CommandInbox>> {
     let (commands_in, commands) = mpsc::channel(usize::from(MOST));

@@ -35,6 +35,9 @@ use tokio::task::JoinHandle;
 
 pub use config::{QueueKind, RabbitOptions};
 
+#[cfg(feature = "fuzz")]
+pub use commands::fuzz_command;
+
 use config::Broker;
 use link::{ANSWER, Link};
 

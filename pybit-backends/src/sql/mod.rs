@@ -71,6 +71,7 @@ pub struct SqlStore<D: Dialect> {
     catalogue: Remembered<Catalogue>,
     records: Group<jobs::Wish, Recorded>,
     claims: Group<jobs::Ask, Option<Job>>,
+    taking: jobs::Taking,
     advances: Group<jobs::Step, Advance>,
 }
 
@@ -84,6 +85,7 @@ impl<D: Dialect> Clone for SqlStore<D> {
             catalogue: self.catalogue.clone(),
             records: self.records.clone(),
             claims: self.claims.clone(),
+            taking: self.taking.clone(),
             advances: self.advances.clone(),
         }
     }
@@ -99,6 +101,7 @@ impl<D: Dialect> SqlStore<D> {
             catalogue: Remembered::default(),
             records: Group::default(),
             claims: Group::default(),
+            taking: jobs::Taking::default(),
             advances: Group::default(),
         }
     }

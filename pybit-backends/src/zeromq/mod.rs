@@ -39,6 +39,8 @@ use pybit_core::{Error, ErrorKind, Result};
 use zmq::Context;
 
 pub use config::{BindOptions, ConnectOptions};
+#[cfg(feature = "fuzz")]
+pub use wire::fuzz_frame;
 
 use client::Client;
 use config::{Bind, Connect};

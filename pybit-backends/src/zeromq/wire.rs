@@ -69,6 +69,21 @@ pub(super) fn decode<T: DeserializeOwned>(frames: &[&[u8]]) -> Result<T> {
     serde_json::from_slice(body).map_err(|e| Error::invalid(format!("it cannot be read: {e}")))
 }
 
+/// What either end says, for `make fuzz`.
+///
+/// # Panics
+///
+/// Where what is taken is not written and read the same.
+#[cfg(feature = "fuzz")]
+pub fn fuzz_frame(bytes: &[u8]) {
+    if let Ok(message) = decode::<ToServer>(&[MAGIC, bytes]) {
+        assert_eq!(decode::<ToServer>(&[MAGIC, &encode(&message)]).ok(), Some(message));
+    }
+    if let Ok(message) = decode::<ToClient>(&[MAGIC, bytes]) {
+        assert_eq!(decode::<ToClient>(&[MAGIC, &encode(&message)]).ok(), Some(message));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use pybit_core::conformance::support::{client, route, within};
 use pybit_core::model::JobId;
 use pybit_core::transport::{Command, Hint, Recipient, Transport};
+use tracing::subscriber::DefaultGuard;
 
 use super::{broker, open};
 
@@ -24,6 +25,14 @@ impl Write for Log {
 }
 
 impl Log {
+    /// What this thread logs, until the guard is dropped.
+    fn kept() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
     fn count(&self, words: &str) -> usize {
         String::from_utf8_lossy(&self.0.lock().unwrap()).matches(words).count()
     }
@@ -32,10 +41,7 @@ impl Log {
 #[tokio::test]
 #[ignore = "needs RabbitMQ"]
 async fn foreign_messages_are_counted_logged_once_and_dead_lettered() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::kept();
     let settings = broker::farm();
     let name = broker::name(&settings);
     let transport = open(&settings).await;
@@ -72,10 +78,7 @@ async fn foreign_messages_are_counted_logged_once_and_dead_lettered() {
 #[tokio::test]
 #[ignore = "needs RabbitMQ"]
 async fn foreign_commands_are_counted_logged_once_and_dead_lettered() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::kept();
     let settings = broker::farm();
     let name = broker::name(&settings);
     let transport = open(&settings).await;

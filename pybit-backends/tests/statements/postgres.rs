@@ -52,6 +52,11 @@ const DIFFERENT: [&str; 5] = [
 #[test]
 fn texts_differ_by_locks_and_hints_alone() {
     let bare = |text: &str| {
+        // PostgreSQL looks up a list of numbers, but not a list of rows.
+        let text = match (text.find(" AND job.id = ANY (ARRAY("), text.find(" AS e))")) {
+            (Some(from), Some(to)) => format!("{}{}", &text[..from], &text[to + " AS e))".len()..]),
+            _ => text.to_owned(),
+        };
         let text = text.replace(" FOR NO KEY UPDATE SKIP LOCKED", "");
         let text = text.replace(" FOR NO KEY UPDATE", "").replace(" INDEXED BY job_claim", "");
         // Rows, bytes and times in JSON: `many`.
@@ -104,7 +109,7 @@ async fn plan(connection: &mut PgConnection, statement: &Statement) -> String {
 /// parameters, so these do not matter.
 fn params(statement: &Statement) -> Vec<&'static str> {
     let mut params = vec!["NULL"; statement.params()];
-    if statement.name().starts_with("jobs") && statement.is_planned_anew() {
+    if statement.name().starts_with("jobs") && statement.is_planned_anew() && params.len() > 8 {
         (params[7], params[8]) = ("30000", "50");
     }
     match statement.name() {
@@ -174,5 +179,31 @@ async fn statements_use_the_index_made_for_them() {
     for name in ["job_candidate", "job_peek", "jobs_peek", "jobs", "job_newer_version"] {
         let plan = explain(&mut connection, named(name)).await;
         assert!(!plan.contains("Sort"), "{name} comes in order:\n{plan}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn what_comes_together_is_looked_up_in_a_farm_that_was_never_analyzed() {
+    let mut connection = fresh().await;
+    let rows = MANY.strip_suffix("ANALYZE").unwrap();
+    sqlx::raw_sql(AssertSqlSafe(rows.to_owned())).execute(&mut connection).await.unwrap();
+    for name in [
+        "jobs_contested",
+        "keys_known",
+        "claims_known",
+        "streams_incomplete",
+        "jobs_lock",
+        "jobs_hold",
+        "jobs_claim",
+        "jobs_advance",
+        "attempts_end",
+    ] {
+        let plan = plan(&mut connection, named(name)).await;
+        for table in ["job", "idempotency", "attempt", "stream"] {
+            let walks = [format!("Seq Scan on {table}\n"), format!("Seq Scan on {table} ")];
+            assert!(!walks.iter().any(|walk| plan.contains(walk)), "{name}:\n{plan}");
+        }
+        assert!(!plan.contains("hashed SubPlan") && !plan.contains("Semi Join"), "{name}:\n{plan}");
     }
 }

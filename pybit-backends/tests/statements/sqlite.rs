@@ -57,49 +57,57 @@ async fn no_statement_walks_the_table_of_jobs() {
     }
 }
 
+/// Each statement, and the step that its plan must hold.
+const PLANS: &[(&str, &str)] = &[
+    (
+        "job_candidate",
+        "SEARCH job USING INDEX job_claim (dist=? AND suite=? AND arch=? AND format=? AND env=?)",
+    ),
+    ("ahead_of", "SEARCH job USING COVERING INDEX job_claim"),
+    ("due_routes", "SCAN job USING COVERING INDEX job_claim"),
+    (
+        "jobs_superseded",
+        "SEARCH job USING INDEX job_unfinished (package=? AND dist=? AND suite=? AND arch=? AND format=? AND env=? AND version_key<?)",
+    ),
+    (
+        "package_newest",
+        "SEARCH job USING INDEX job_version (package=? AND dist=? AND suite=? AND format=?",
+    ),
+    (
+        "job_newer_version",
+        "SEARCH job USING INDEX job_version (package=? AND dist=? AND suite=? AND format=? AND version_key>?)",
+    ),
+    (
+        "job_same_version",
+        "SEARCH job USING INDEX job_version (package=? AND dist=? AND suite=? AND format=? AND version_key=?)",
+    ),
+    ("jobs", "SEARCH job USING INTEGER PRIMARY KEY"),
+    ("jobs_of_submission", "SEARCH job USING INDEX job_by_submission (submission=? AND id<?)"),
+    ("jobs_of_package", "SEARCH job USING INDEX job_by_package (package=? AND id<?)"),
+    ("jobs_of_client", "SEARCH job USING INDEX job_by_client (client=? AND id<?)"),
+    ("jobs_in_status", "SEARCH job USING INDEX job_by_status (status=? AND id<?)"),
+    ("jobs_in_suite", "SEARCH job USING INDEX job_by_suite (suite=?"),
+    ("jobs_of_arch", "SEARCH job USING INDEX job_by_arch (arch=? AND id<?)"),
+    (
+        "jobs_uploaded",
+        "SEARCH job USING INDEX job_uploaded (dist=? AND suite=? AND format=? AND id>?)",
+    ),
+    ("jobs_unpublishable", "SEARCH job USING INDEX job_by_status (status=?)"),
+    ("jobs_blocked", "SEARCH job USING INDEX job_by_status (status=? AND id>?)"),
+    ("leases", "SEARCH job USING INDEX job_by_status (status=?)"),
+    ("held_by_client", "SEARCH job USING INDEX job_held (client=? AND status=?)"),
+    ("clients", "SEARCH job USING COVERING INDEX job_held (client=? AND status=?)"),
+    ("logs_to_seal", "stream_log_to_seal"),
+    ("objects_of", "SEARCH stream USING INDEX stream_whole (sha256=?)"),
+    ("files_unfinished", "stream_unfinished"),
+    ("parts", "SEARCH stream_part USING PRIMARY KEY (stream=? AND start_at>?)"),
+];
+
 #[tokio::test]
 async fn hot_statements_use_the_index_made_for_them() {
     let folder = tempfile::tempdir().unwrap();
     let mut connection = fresh(folder.path()).await;
-    let wanted = [
-        (
-            "job_candidate",
-            "SEARCH job USING INDEX job_claim (dist=? AND suite=? AND arch=? AND format=? AND env=?)",
-        ),
-        ("ahead_of", "SEARCH job USING COVERING INDEX job_claim"),
-        ("due_routes", "SCAN job USING COVERING INDEX job_claim"),
-        (
-            "jobs_superseded",
-            "SEARCH job USING INDEX job_unfinished (package=? AND dist=? AND suite=? AND arch=? AND format=? AND env=? AND version_key<?)",
-        ),
-        (
-            "package_newest",
-            "SEARCH job USING INDEX job_version (package=? AND dist=? AND suite=? AND format=?",
-        ),
-        (
-            "job_newer_version",
-            "SEARCH job USING INDEX job_version (package=? AND dist=? AND suite=? AND format=? AND version_key>?)",
-        ),
-        (
-            "job_same_version",
-            "SEARCH job USING INDEX job_version (package=? AND dist=? AND suite=? AND format=? AND version_key=?)",
-        ),
-        ("jobs", "SEARCH job USING INTEGER PRIMARY KEY"),
-        ("jobs_of_submission", "SEARCH job USING INDEX job_by_submission (submission=? AND id<?)"),
-        ("jobs_of_package", "SEARCH job USING INDEX job_by_package (package=? AND id<?)"),
-        ("jobs_of_client", "SEARCH job USING INDEX job_by_client (client=? AND id<?)"),
-        ("jobs_in_status", "SEARCH job USING INDEX job_by_status (status=? AND id<?)"),
-        ("jobs_in_suite", "SEARCH job USING INDEX job_by_suite (suite=?"),
-        ("jobs_of_arch", "SEARCH job USING INDEX job_by_arch (arch=? AND id<?)"),
-        ("jobs_uploaded", "SEARCH job USING INDEX job_uploaded (dist=? AND suite=? AND format=?)"),
-        ("jobs_blocked", "SEARCH job USING INDEX job_by_status (status=?)"),
-        ("leases", "SEARCH job USING INDEX job_by_status (status=?)"),
-        ("held_by_client", "SEARCH job USING INDEX job_held (client=? AND status=?)"),
-        ("clients", "SEARCH job USING COVERING INDEX job_held (client=? AND status=?)"),
-        ("logs_to_seal", "stream_log_to_seal"),
-        ("parts", "SEARCH stream_part USING PRIMARY KEY (stream=? AND start_at>?)"),
-    ];
-    for (name, step) in wanted {
+    for (name, step) in PLANS {
         let plan = plan(&mut connection, named(name)).await;
         assert!(plan.iter().any(|line| line.contains(step)), "{name}: {plan:#?}");
     }

@@ -4,16 +4,58 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Evidence, Outcome};
 use crate::farm::config::TTL_MS;
+use crate::faults::Done;
 use crate::plan::Kind;
 
-/// I15: no hint waits.
+/// How late a fault may begin, and how long a decided change may take until others see it, in microseconds.
+const LATE: i64 = 1_000_000;
+
+/// I15: no hint waits at rest, and none is taken for sent while there is no broker to take it.
 pub(super) fn outbox(e: &Evidence) -> Outcome {
-    let mut out = Outcome::new("the outbox is empty at rest");
+    let mut out = Outcome::new(
+        "the outbox is empty at rest; while the broker is away every new job's hint stays in it",
+    );
     let rows = e.world.outbox;
     out.look(rows == 0, || format!("{rows} hints were never sent"));
-    out.note =
-        Some("that each sent hint was confirmed is the transport suite's business".to_owned());
+    for deleted in &e.deleted {
+        let meant = deleted.from..deleted.to - 2 * LATE;
+        let firsts = e.world.events.values().filter_map(|events| events.first());
+        if firsts.clone().any(|event| meant.contains(&event.at)) {
+            out.look(deleted.hints > 0, || {
+                "jobs came after the queues were deleted, and no queue holds a hint".to_owned()
+            });
+        }
+    }
+    for (from, to) in broker_away(e) {
+        let until = to - 2 * LATE;
+        let Some(last) = e.waiting.iter().rfind(|w| (until..to).contains(&w.at)) else { continue };
+        for (id, events) in &e.world.events {
+            let born = events.first().map(|event| event.at);
+            if !born.is_some_and(|at| (from + LATE..last.at - LATE).contains(&at)) {
+                continue;
+            }
+            out.look(last.jobs.contains(id), || {
+                format!(
+                    "job {id}: its hint left the outbox while the broker was away, from {} to {} ms",
+                    (from - e.span.0) / 1000,
+                    (to - e.span.0) / 1000
+                )
+            });
+        }
+    }
     out
+}
+
+/// When there was no broker, in microseconds by the wall clock; where two faults are about it at once, nobody knows.
+fn broker_away(e: &Evidence) -> Vec<(i64, i64)> {
+    let away = |f: &&Done| matches!(f.fault.kind, Kind::KillBroker | Kind::PauseBroker);
+    let all: Vec<&Done> = e.faults.iter().filter(away).collect();
+    let alone = |f: &&&Done| {
+        let over = |o: &&&Done| o.fault.at != f.fault.at && o.from <= f.to && f.from <= o.to;
+        f.hit.is_ok() && !all.iter().any(|o| over(&o))
+    };
+    let time = |ms: u64| e.span.0 + i64::try_from(ms * 1000).unwrap_or(0);
+    all.iter().filter(alone).map(|f| (time(f.from), time(f.from + f.fault.lasts))).collect()
 }
 
 /// The diaries of the clients' stages: each line says what began or ended, and how many ran then.
@@ -68,23 +110,28 @@ pub(super) fn slots(e: &Evidence) -> Outcome {
     out
 }
 
-/// I21: memory and open files.
+/// I21: memory and open files. In runs of 40 to 200 jobs the greatest growth was 12 MiB, of a web server.
 pub(super) fn usage(e: &Evidence) -> Outcome {
     let mut out = Outcome::new(
-        "at rest no process has 10 % more files open than after the start (16 are spare), nor 48 MiB more memory",
+        "at rest no process has 10 % more files open than after the start (16 are spare), nor 32 MiB more memory",
     );
+    let (mut most, mut whose) = (0, "nobody");
     for (name, [before, after]) in &e.usage {
         let (Some((rss, files)), Some((rss_now, files_now))) = (before, after) else {
             out.look(false, || format!("{name} was not there to be looked at"));
             continue;
         };
+        if rss_now.saturating_sub(*rss) > most {
+            (most, whose) = (rss_now - rss, name);
+        }
         out.look(*files_now <= files + files / 10 + 16, || {
             format!("{name}: {files} files, now {files_now}")
         });
-        out.look(*rss_now <= rss + rss / 10 + 48 * 1024, || {
+        out.look(*rss_now <= rss + rss / 10 + 32 * 1024, || {
             format!("{name}: {rss} KiB, now {rss_now}")
         });
     }
+    out.note = Some(format!("{whose} grew most, by {most} KiB"));
     out.findings.extend(e.surprises.iter().filter(|s| s.contains("panicked")).cloned());
     out
 }

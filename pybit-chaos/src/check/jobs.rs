@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pybit::core::model::JobStatus;
 
+use super::world::Job;
 use super::{Evidence, Outcome};
 use crate::plan::Story;
 
@@ -197,11 +198,34 @@ pub(super) fn at_rest(e: &Evidence) -> Outcome {
         let fine = match (letter, job.kind.as_str()) {
             (b'f', "binary") => end == "Failed" && job.failure_class.as_deref() == Some("build"),
             (b'c', _) => matches!(end, "Cancelled" | "Done"),
-            // The older version gives way, or is refused, or was faster.
-            (b's', _) => matches!(end, "Cancelled" | "Done") || policy || end == "Failed",
+            // The older version gives way, or is refused, or was faster; the newer one comes through.
+            (b's', _) if job.version.as_deref() != Some("2.0") => {
+                matches!(end, "Cancelled" | "Done") || policy
+            }
             _ => end == "Done",
         };
         out.look(fine || !ended, why);
+        if job.kind == "binary" && letter == b'w' {
+            out.look(waited(e, job), || format!("job {} ({}) never waited", job.id, job.package));
+        }
+    }
+    for promise in e.promises.iter().filter(|p| p.submission.is_some()) {
+        let built = |j: &Job| j.kind == "binary" && Some(j.submission) == promise.submission;
+        let story = promise.package.as_bytes().get(6);
+        // Everything else is ended before its source is there, where a person or a newer version is quick.
+        let comes = story.is_some_and(|letter| b"pfw".contains(letter));
+        out.look(!comes || e.world.jobs.iter().any(built), || {
+            format!("{} {} came to no binary job", promise.package, promise.version)
+        });
     }
     out
+}
+
+/// Whether a job was blocked for what its first attempt missed; an attempt that was lost has missed nothing.
+fn waited(e: &Evidence, job: &Job) -> bool {
+    let first = e.world.attempts.iter().find(|a| (a.job, a.number) == (job.id, 1));
+    let told = first.is_some_and(|a| a.failure_class.as_deref() == Some("dep-wait"));
+    let events = e.world.events.get(&job.id).map_or(&[][..], Vec::as_slice);
+    let blocked = events.iter().any(|event| event.to_status == "Blocked");
+    blocked || (!told && first.is_some_and(|a| a.outcome.as_deref() != Some("succeeded")))
 }

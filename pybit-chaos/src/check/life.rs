@@ -3,6 +3,7 @@
 use super::world::Event;
 use super::{Evidence, Outcome};
 use crate::farm::config::{DEP_WAIT_MS, RETRIES};
+use crate::plan::{Backends, Kind};
 
 /// Events whose server went by an honest clock: the others cannot be put into an order of time.
 fn honest<'a>(e: &'a Evidence, event: &'a Event) -> bool {
@@ -12,7 +13,7 @@ fn honest<'a>(e: &'a Evidence, event: &'a Event) -> bool {
 /// I16: retries.
 pub(super) fn retries(e: &Evidence) -> Outcome {
     let mut out = Outcome::new(
-        "infrastructure retries stay below their cap; a build failure is not retried by itself",
+        "infrastructure retries stay below their cap and have a cause; a build failure is not retried by itself",
     );
     for job in &e.world.jobs {
         out.look(job.infra_retries <= RETRIES, || {
@@ -23,7 +24,32 @@ pub(super) fn retries(e: &Evidence) -> Outcome {
         let last = e.world.job(attempt.job).is_some_and(|j| j.attempt == attempt.number);
         out.look(last, || format!("job {}: tried again after its build failed", attempt.job));
     }
+    if e.faults.iter().all(|f| f.hit.is_err() || takes_no_lease(f.fault.kind, e.plan.backends)) {
+        let lost = e.world.attempts.iter().filter(|a| a.outcome.as_deref() == Some("lost")).count();
+        out.look(lost <= STUMBLES, || {
+            format!("{lost} attempts were lost, and nothing has held up a client")
+        });
+    }
     out
+}
+
+/// Leases that a crowded machine may lose by itself: a client that gets no processor for two seconds looks dead.
+const STUMBLES: usize = 2;
+
+/// Whether a fault leaves every lease alone: clients reach a server that is there. On `SQLite` the one server is also the one
+/// that judges, and what it missed while it stood still is nobody's fault.
+fn takes_no_lease(kind: Kind, backends: Backends) -> bool {
+    match kind {
+        Kind::ClockJump
+        | Kind::Garbage
+        | Kind::KillWatcher
+        | Kind::KillTool
+        | Kind::LyingTool
+        | Kind::Diverge
+        | Kind::Duplicate => true,
+        Kind::PauseServer | Kind::KillServer => backends == Backends::SqliteZero,
+        _ => false,
+    }
 }
 
 /// I17: pauses of blocked jobs.

@@ -5,6 +5,8 @@ mod health;
 mod jobs;
 mod life;
 mod repository;
+#[cfg(test)]
+mod tests;
 pub(crate) mod world;
 
 use std::collections::BTreeMap;
@@ -12,8 +14,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::farm::hints::Waiting;
 use crate::farm::reader::Observed;
 use crate::faults::Done;
+use crate::faults::queues::Deleted;
 use crate::plan::Plan;
 use crate::submit::Promise;
 use world::World;
@@ -27,6 +31,10 @@ pub(crate) struct Evidence {
     pub(crate) world: World,
     pub(crate) promises: Vec<Promise>,
     pub(crate) observed: Observed,
+    /// The hints that were not sent yet, as they were seen five times a second.
+    pub(crate) waiting: Vec<Waiting>,
+    /// Queues that a fault has deleted, and what they held afterwards.
+    pub(crate) deleted: Vec<Deleted>,
     pub(crate) faults: Vec<Done>,
     /// Logs by job and attempt, as the server serves them.
     pub(crate) logs: BTreeMap<(i64, i64), Vec<u8>>,

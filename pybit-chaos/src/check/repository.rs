@@ -80,9 +80,13 @@ pub(super) fn published(e: &Evidence) -> Outcome {
 
 /// I14: readers never meet a broken index.
 pub(super) fn readable(e: &Evidence) -> Outcome {
-    let mut out =
-        Outcome::new("at every poll the index was there and every listed file had its digest");
+    let mut out = Outcome::new(
+        "at every poll the index was there, signed by the repository's key, and every listed file had its digest",
+    );
+    out.note = Some(format!("{} states with both signatures", e.observed.verified));
     out.looked_at = usize::try_from(e.observed.polls).unwrap_or(usize::MAX);
     out.findings.clone_from(&e.observed.wrong);
+    let signed = e.observed.now.keys().all(|seen| seen.suite != REAL) || e.observed.verified > 0;
+    out.look(signed, || "no signature was ever looked at".to_owned());
     out
 }

@@ -1,6 +1,6 @@
 //! What the farm's database holds, read past the farm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -52,7 +52,7 @@ table!(Stream, "stream", {
     sha256: Option<String>, length: i64, object: Option<String>,
     | upload
 });
-table!(Part, "stream_part", { stream: i64, start_at: i64, length: i64 | object });
+table!(Part, "stream_part", { stream: i64, start_at: i64, length: i64, object: String, | });
 table!(Submission, "submission", { principal: String | id, request });
 table!(Key, "idempotency", { key: String, submission: i64 | });
 
@@ -111,6 +111,26 @@ impl Database {
             dump.push('\n');
         }
         Ok(all)
+    }
+}
+
+/// The hints that wait to be sent.
+#[derive(Debug)]
+pub(crate) struct Outbox(Database);
+
+impl Outbox {
+    pub(crate) async fn open(url: &str) -> Result<Self, String> {
+        Database::open(url).await.map(Self)
+    }
+
+    /// The jobs that they are for.
+    pub(crate) async fn jobs(&self) -> Result<BTreeSet<i64>, String> {
+        #[derive(Deserialize)]
+        struct Row {
+            job: i64,
+        }
+        let rows = self.0.all::<Row>("outbox", &["job"], &mut String::new()).await?;
+        Ok(rows.into_iter().map(|row| row.job).collect())
     }
 }
 

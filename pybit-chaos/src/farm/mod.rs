@@ -1,9 +1,11 @@
 //! A real farm of separate processes, every line between them through a proxy.
 
 pub(crate) mod config;
+pub(crate) mod hints;
 pub(crate) mod process;
 pub(crate) mod reader;
 pub(crate) mod services;
+mod signature;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use pybit::core::protocol::NewTokenRequest;
 use tokio::time::sleep;
 use url::Url;
 
+use crate::faults::queues::Deleted;
 use crate::plan::{Backends, LIGHT, REAL};
 use crate::proxy::Proxy;
 use process::{Process, Spec};
@@ -30,6 +33,7 @@ pub(crate) struct Made {
     pub(crate) pybit: PathBuf,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) backends: Backends,
+    pub(crate) clients: u8,
 }
 
 #[derive(Debug)]
@@ -52,6 +56,8 @@ pub(crate) struct Farm {
     pub(crate) arch: String,
     /// What must never be seen anywhere.
     pub(crate) secrets: Mutex<Vec<String>>,
+    /// Queues that a fault has deleted.
+    pub(crate) deleted: Mutex<Vec<Deleted>>,
 }
 
 fn free_port() -> Result<u16, String> {
@@ -97,6 +103,7 @@ impl Farm {
             broker_port: 0,
             arch,
             secrets: Mutex::default(),
+            deleted: Mutex::default(),
         };
         farm.mounts()?;
         let ground = match farm.made.backends {
@@ -184,7 +191,7 @@ impl Farm {
 
     async fn builders(&self, ground: &Ground) -> Result<(), String> {
         let api = self.admin()?;
-        for n in 1..=8 {
+        for n in 1..=usize::from(self.made.clients) {
             let name = format!("client-{n}");
             self.token(&api, &name, Role::Client).await?;
             let slots = if n % 2 == 0 { 2 } else { 1 };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::signature::Keyring;
 use crate::builder::bytes::sha256;
 use crate::light::{INDEX, Index};
 use crate::plan::{LIGHT, REAL};
@@ -23,6 +24,8 @@ pub(crate) struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     pub(crate) polls: u64,
+    /// States of the repository whose signatures were verified.
+    pub(crate) verified: u64,
     /// Digests under which each package was ever listed.
     pub(crate) digests: BTreeMap<Seen, BTreeSet<String>>,
     /// The packages of the last poll.
@@ -34,16 +37,24 @@ pub(crate) struct Observed {
 /// Reads until told to stop, and once more then.
 pub(crate) async fn watch(dir: PathBuf, arch: String, stop: CancellationToken) -> Observed {
     let mut observed = Observed::default();
+    let mut real =
+        Real { begun: false, verified: PathBuf::new(), states: 0, keyring: Keyring::new(&dir) };
+    let mut light = false;
     loop {
         let last = stop.is_cancelled();
         let root = dir.join("repositories");
         let mut now = BTreeMap::new();
-        poll_real(&root.join(REAL), &arch, &mut now, &mut observed.wrong);
-        poll_light(&root.join(LIGHT), &mut now, &mut observed.wrong);
+        real.poll(&root.join(REAL), &arch, &mut now, &mut observed.wrong);
+        let there = poll_light(&root.join(LIGHT), &mut now, &mut observed.wrong);
+        if light && !there {
+            observed.wrong.push(format!("{LIGHT}: the index is gone"));
+        }
+        light |= there;
         for (seen, digest) in &now {
             observed.digests.entry(seen.clone()).or_default().insert(digest.clone());
         }
         observed.polls += 1;
+        observed.verified = real.states;
         observed.now = now;
         observed.wrong.truncate(50);
         if last {
@@ -56,11 +67,15 @@ pub(crate) async fn watch(dir: PathBuf, arch: String, stop: CancellationToken) -
     }
 }
 
-fn poll_light(root: &Path, now: &mut BTreeMap<Seen, String>, wrong: &mut Vec<String>) {
-    let Ok(text) = std::fs::read(root.join(INDEX)) else { return };
+/// Whether there was an index.
+fn poll_light(root: &Path, now: &mut BTreeMap<Seen, String>, wrong: &mut Vec<String>) -> bool {
+    let Ok(text) = std::fs::read(root.join(INDEX)) else { return false };
     let index: Index = match serde_json::from_slice(&text) {
         Ok(index) => index,
-        Err(e) => return wrong.push(format!("{LIGHT}: the index is no index: {e}")),
+        Err(e) => {
+            wrong.push(format!("{LIGHT}: the index is no index: {e}"));
+            return true;
+        }
     };
     for (package, entry) in index {
         match std::fs::read(root.join(&entry.file)) {
@@ -71,12 +86,59 @@ fn poll_light(root: &Path, now: &mut BTreeMap<Seen, String>, wrong: &mut Vec<Str
         let seen = Seen { suite: LIGHT, package, version: entry.version, arch: entry.arch };
         now.insert(seen, entry.sha256);
     }
+    true
+}
+
+/// The reader of the repository that reprepro makes.
+struct Real {
+    /// Whether there ever was a state: from then on there always is.
+    begun: bool,
+    /// The state whose signatures were looked at last.
+    verified: PathBuf,
+    states: u64,
+    keyring: Keyring,
+}
+
+impl Real {
+    fn poll(
+        &mut self,
+        root: &Path,
+        arch: &str,
+        now: &mut BTreeMap<Seen, String>,
+        wrong: &mut Vec<String>,
+    ) {
+        let Ok(target) = std::fs::read_link(root.join("current")) else {
+            if self.begun {
+                wrong.push(format!("{REAL}: readers are led nowhere"));
+            }
+            return;
+        };
+        self.begun = true;
+        let state = root.join(target);
+        poll_real(root, &state, arch, now, wrong);
+        if self.verified == state {
+            return;
+        }
+        match self.keyring.check(&state, &state.join(format!("dists/{REAL}"))) {
+            Ok(()) => {
+                self.states += 1;
+                self.verified = state;
+            }
+            // A reader that is so late that the state is gone begins anew.
+            Err(e) if state.exists() => wrong.push(format!("{REAL}: the signature: {e}")),
+            Err(_) => {}
+        }
+    }
 }
 
 /// Reads one state: the link that a reader's directory hangs on is read once.
-fn poll_real(root: &Path, arch: &str, now: &mut BTreeMap<Seen, String>, wrong: &mut Vec<String>) {
-    let Ok(target) = std::fs::read_link(root.join("current")) else { return };
-    let state = root.join(target);
+fn poll_real(
+    root: &Path,
+    state: &Path,
+    arch: &str,
+    now: &mut BTreeMap<Seen, String>,
+    wrong: &mut Vec<String>,
+) {
     let Ok(release) = std::fs::read_to_string(state.join(format!("dists/{REAL}/Release"))) else {
         // A reader that is so late that the state is gone begins anew.
         if root.join("current").read_link().is_ok_and(|t| root.join(t) == state) {

@@ -65,6 +65,35 @@ impl Service {
         }
     }
 
+    /// What `rabbitmqctl` says of it.
+    pub(crate) async fn control(&self, words: &[&str]) -> Result<String, String> {
+        let host = std::env::var("PYBIT_TEST_AMQP_URL").unwrap_or_default();
+        let host = url::Url::parse(&host).map_err(|e| e.to_string())?;
+        // `%2f` is the virtual host `/`.
+        let path = host.path().trim_start_matches('/');
+        let vhost = url::form_urlencoded::parse(path.as_bytes()).next();
+        let vhost = vhost.map_or_else(|| "/".to_owned(), |(name, _)| name.into_owned());
+        let mut argv: Vec<String> = Vec::new();
+        if nix::unistd::geteuid().is_root() {
+            argv.extend(
+                ["setpriv", "--reuid", self.user, "--regid", self.user, "--init-groups", "--"]
+                    .map(str::to_owned),
+            );
+        }
+        argv.push("/usr/lib/rabbitmq/bin/rabbitmqctl".to_owned());
+        argv.extend(["--quiet", "--no-table-headers", "-p", &vhost].map(str::to_owned));
+        argv.extend(words.iter().map(|w| (*w).to_owned()));
+        let mut control = command(&argv);
+        control.current_dir(self.room.join(self.name)).env_clear().envs(self.env.iter().cloned());
+        // It takes seconds, and every line of the farm goes through this thread.
+        let ran = tokio::task::spawn_blocking(move || control.output()).await;
+        let out = ran.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+        if out.status.success() {
+            return Ok(String::from_utf8_lossy(&out.stdout).into_owned());
+        }
+        Err(String::from_utf8_lossy(&out.stderr).trim().to_owned())
+    }
+
     /// Starts it as it was started before.
     pub(crate) fn start(&self) -> Result<(), String> {
         let home = self.room.join(self.name);

@@ -3,8 +3,10 @@
 mod clock;
 mod disk;
 mod hostile;
+pub(crate) mod liar;
 mod network;
 mod process;
+pub(crate) mod queues;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,12 +81,15 @@ async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
         | Kind::Trickle
         | Kind::DropReply
         | Kind::Duplicate
+        | Kind::Diverge
         | Kind::CutUpload => network::strike(farm, fault).await,
         Kind::SocketKill => network::kill_sockets(farm, fault),
         Kind::DiskFull => disk::fill(farm, fault).await,
         Kind::FsyncFails => disk::trace(farm, fault, "error=EIO").await,
         Kind::SlowDisk => disk::trace(farm, fault, "delay_enter=300000").await,
         Kind::ClockJump => clock::jump(farm, fault).await,
+        Kind::LyingTool => liar::lie(farm).await,
+        Kind::LoseQueues => queues::lose(farm, fault).await,
         Kind::Garbage => hostile::garbage(farm, fault).await,
     }
 }

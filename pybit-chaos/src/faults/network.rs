@@ -9,7 +9,8 @@ use crate::plan::{Fault, Kind};
 use crate::proxy::{Proxy, Trick, Weather};
 
 pub(super) async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
-    let requests = matches!(fault.kind, Kind::DropReply | Kind::Duplicate | Kind::CutUpload);
+    let requests =
+        matches!(fault.kind, Kind::DropReply | Kind::Duplicate | Kind::CutUpload | Kind::Diverge);
     let lines: Vec<&Proxy> =
         if requests { farm.lines.iter().collect() } else { farm.all_lines().collect() };
     let line = chosen(&lines, fault)?;
@@ -18,6 +19,7 @@ pub(super) async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, St
         Kind::Reset => line.reset(),
         Kind::DropReply => line.trick(Trick::DropReply),
         Kind::Duplicate => line.trick(Trick::Duplicate),
+        Kind::Diverge => line.trick(Trick::Diverge),
         Kind::CutUpload => line.trick(Trick::CutUpload(cut_at(fault.amount))),
         Kind::Blackhole => over(line, Weather::Blackhole, fault).await,
         Kind::HalfOpen => over(line, Weather::HalfOpen, fault).await,

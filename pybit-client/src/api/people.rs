@@ -9,7 +9,7 @@ use pybit_core::protocol::{
     CancelMany, CancelRequest, Explanation, FileState, JobDetail, Length, Manifest, NewTokenReply,
     NewTokenRequest, PlannedView, SubmissionReply,
 };
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 
 use super::{Api, ApiResult};
 
@@ -64,11 +64,7 @@ impl Api {
         submission: &NewSubmission,
         key: Option<&str>,
     ) -> ApiResult<SubmissionReply> {
-        let mut request = self.request(Method::POST, &["submissions"]).json(submission);
-        if let Some(key) = key {
-            request = request.header("Idempotency-Key", key);
-        }
-        self.json(request).await
+        self.json(keyed(self.request(Method::POST, &["submissions"]).json(submission), key)).await
     }
 
     /// What a submission would become; nothing is recorded.
@@ -98,9 +94,11 @@ impl Api {
         self.json(self.request(Method::POST, &path).json(&CancelRequest { reason })).await
     }
 
-    /// Makes a new job that tries an ended one again.
-    pub async fn retry(&self, id: JobId) -> ApiResult<Job> {
-        self.json(self.request(Method::POST, &["jobs", &id.to_string(), "retry"])).await
+    /// Makes a new job that tries an ended one again. With a key (1 to 200 printable characters) asking again returns the
+    /// job of the first time.
+    pub async fn retry(&self, id: JobId, key: Option<&str>) -> ApiResult<Job> {
+        let request = self.request(Method::POST, &["jobs", &id.to_string(), "retry"]);
+        self.json(keyed(request, key)).await
     }
 
     /// Cancels a package's unfinished jobs, or all.
@@ -181,8 +179,16 @@ impl Api {
     }
 }
 
+/// A request that asks again harmlessly, where it has a key.
+fn keyed(request: RequestBuilder, key: Option<&str>) -> RequestBuilder {
+    match key {
+        Some(key) => request.header("Idempotency-Key", key),
+        None => request,
+    }
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "used as a function argument of Option::map")]
-fn text(value: impl ToString) -> String {
+pub(super) fn text(value: impl ToString) -> String {
     value.to_string()
 }
 

@@ -6,20 +6,23 @@ use pybit_core::model::{Job, JobId, RepositoryName};
 use pybit_core::protocol::{PublishedRequest, RejectedRequest, RepositoryKey, UploadedSet};
 use reqwest::Method;
 
+use super::people::{given, text};
 use super::{ANSWER, Api, ApiResult};
 
 impl Api {
-    /// Results that the repository has to publish, oldest first; the server may hold the answer for `wait_ms` until there
-    /// is one.
+    /// Results that the repository has to publish, oldest first, some at once, from the one behind `after` on; the server
+    /// may hold the answer for `wait_ms` until there is one.
     pub async fn uploaded(
         &self,
         repository: &RepositoryName,
+        after: Option<JobId>,
         wait_ms: u32,
     ) -> ApiResult<Vec<UploadedSet>> {
         let request = self
             .request(Method::GET, &["repositories", repository.as_str(), "uploaded"])
             .timeout(ANSWER + Duration::from_millis(wait_ms.into()));
-        self.json(request.query(&[("wait_ms", wait_ms)])).await
+        let query = [("wait_ms", Some(wait_ms.to_string())), ("after", after.map(text))];
+        self.json(request.query(&given(query))).await
     }
 
     /// Tells the farm the key and address of the repository.

@@ -185,10 +185,14 @@ impl Farm {
         Ok(job)
     }
 
-    /// The results that a repository has to publish, oldest first.
-    pub async fn uploaded_sets(&self, repository: &Repository) -> Result<Vec<UploadedSet>> {
+    /// The results that a repository has to publish, oldest first: some at once, from the one behind `after` on.
+    pub async fn uploaded_sets(
+        &self,
+        repository: &Repository,
+        after: Option<JobId>,
+    ) -> Result<Vec<UploadedSet>> {
         let Repository { dist, suite, format, .. } = repository;
-        let jobs = self.inner.storage.uploaded(dist, suite, format, 50).await?;
+        let jobs = self.inner.storage.uploaded(dist, suite, format, after, 50).await?;
         let sets = jobs.into_iter().filter(|j| j.kind == JobKind::Binary).map(|j| self.set_of(j));
         stream::iter(sets).buffered(SETS_AT_ONCE).try_collect().await
     }
@@ -235,7 +239,7 @@ impl Farm {
             return Ok(0);
         }
         let mut freed = 0;
-        for job in self.inner.storage.blocked(1000).await? {
+        for job in self.all_blocked().await? {
             if let Some(cause) = self.frees(done, &job)? {
                 self.apply(job.id, &Command::Unblock(cause)).await?;
                 freed += 1;
@@ -243,6 +247,18 @@ impl Farm {
             }
         }
         Ok(freed)
+    }
+
+    /// Every blocked job, oldest first.
+    pub(super) async fn all_blocked(&self) -> Result<Vec<Job>> {
+        let mut all: Vec<Job> = Vec::new();
+        loop {
+            let more = self.inner.storage.blocked(all.last().map(|j| j.id), 1000).await?;
+            if more.is_empty() {
+                return Ok(all);
+            }
+            all.extend(more);
+        }
     }
 
     /// Why a publication frees a blocked job; `None` where it does not.

@@ -164,7 +164,10 @@ impl Farm {
     }
 
     /// Makes a new job that tries an ended one again, as a submission of its own; the old one stays as it ended.
-    pub async fn retry(&self, who: &Principal, id: JobId) -> Result<Job> {
+    ///
+    /// With a key, asking again gives the job that the first time made. Keys of retries belong to the job that is retried: they
+    /// never meet those of submissions.
+    pub async fn retry(&self, who: &Principal, id: JobId, key: Option<&str>) -> Result<Job> {
         let job = self.job(id).await?;
         if !matches!(job.status, JobStatus::Failed | JobStatus::Cancelled) {
             let message =
@@ -194,7 +197,8 @@ impl Farm {
         let record = SubmissionRecord {
             request,
             principal: who.name.clone(),
-            idempotency_key: None,
+            // No key of a request has a line end.
+            idempotency_key: key.map(|key| format!("retry {id}\n{key}")),
             jobs: vec![again],
         };
         let recorded = self.record(&record).await?;

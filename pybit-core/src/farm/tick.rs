@@ -115,7 +115,7 @@ impl Farm {
         let now = self.inner.clock.now();
         let expiry = Duration::from_millis(self.inner.policy.dep_wait_expiry_ms);
         let mut each = Each::default();
-        let blocked = self.inner.storage.blocked(1000).await?;
+        let blocked = self.all_blocked().await?;
         let filter =
             crate::model::JobFilter { status: Some(JobStatus::Done), ..Default::default() };
         let newest = match &blocked[..] {
@@ -139,9 +139,7 @@ impl Farm {
             };
             each.ended(self.apply(job.id, &command).await.map(|_| true));
         }
-        let filter =
-            crate::model::JobFilter { status: Some(JobStatus::Uploaded), ..Default::default() };
-        for job in self.inner.storage.jobs(&filter, &Page::first(200)).await? {
+        for job in self.inner.storage.unpublishable(200).await? {
             each.ended(self.settle(job).await.map(|settled| settled.status == JobStatus::Done));
         }
         each.told()

@@ -247,12 +247,12 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// - `leases_are_those_of_held_jobs`: `Building` and `Cancelling`, no others.
     async fn leases(&self) -> Result<Vec<Lease>>;
 
-    /// `Blocked` jobs, at most `limit`, oldest first.
+    /// `Blocked` jobs behind `after`, at most `limit`, oldest first.
     ///
     /// - `blocked_jobs_come_oldest_first`: by number, with what they miss.
-    async fn blocked(&self, limit: u32) -> Result<Vec<Job>>;
+    async fn blocked(&self, after: Option<JobId>, limit: u32) -> Result<Vec<Job>>;
 
-    /// `Uploaded` jobs of a suite and format, at most `limit`, oldest first: what a repository has to publish.
+    /// `Uploaded` jobs of a suite and format behind `after`, at most `limit`, oldest first: what a repository has to publish.
     ///
     /// - `uploaded_jobs_are_those_of_the_suite`: distribution, suite and format all agree; by number.
     async fn uploaded(
@@ -260,8 +260,15 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
         dist: &Dist,
         suite: &Suite,
         format: &FormatName,
+        after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>>;
+
+    /// `Uploaded` jobs that nobody has to publish, at most `limit`, oldest first: source packages, and those of a suite and
+    /// format without a repository.
+    ///
+    /// - `what_nobody_publishes_is_found`: by number; none that a repository takes.
+    async fn unpublishable(&self, limit: u32) -> Result<Vec<Job>>;
 
     /// Routes that have a `Waiting` job whose `not_before` has come.
     ///

@@ -92,4 +92,16 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
     ///
     /// - `unsealed_logs_are_those_of_ended_attempts`: whatever the status of the job.
     async fn unsealed_logs(&self, limit: u32) -> Result<Vec<Stream>>;
+
+    /// The objects of complete files with these bytes, each once, by name: a file that arrives again needs no second one.
+    ///
+    /// - `complete_files_are_found_by_their_digest`: those of jobs and of uploads; no log, and no file that still arrives.
+    async fn objects_of(&self, sha256: &str) -> Result<Vec<String>>;
+
+    /// Forgets the pieces of files that never became whole, of at most `limit` files: those of uploads that were made before
+    /// `before` and of attempts that ended before it. Returns the objects that the pieces were.
+    ///
+    /// - `files_that_never_became_whole_are_given_up`: complete files, logs and younger ones stay; one whose sender comes
+    ///   back all the same starts again from 0.
+    async fn give_up_unfinished(&self, before: Timestamp, limit: u32) -> Result<Vec<String>>;
 }

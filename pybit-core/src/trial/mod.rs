@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `PYBIT_TRIAL_CRASH=NAME:N` | the process ends at once, as by a crash, when it reaches that point for the `N`th time |
 //! | `PYBIT_TRIAL_MUTATION=NAME` | one rule is left out: see [`Mutation`] |
+//! | `PYBIT_TRIAL_STALL=NAME:MS:EVERY` | whoever reaches that point stands still there, at the first and each further `EVERY`th time |
 //! | `PYBIT_TRIAL_HINTS=SEED:dup=30,reorder=20,delay=5000,drop=20` | hints go wrong by a seed: see [`hints`] |
 //!
 //! The variables do nothing else, and [`said`] tells of each, so that no test build is taken for another.

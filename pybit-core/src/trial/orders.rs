@@ -11,6 +11,7 @@ use crate::faults::Faults;
 const CRASH: &str = "PYBIT_TRIAL_CRASH";
 const MUTATION: &str = "PYBIT_TRIAL_MUTATION";
 const HINTS: &str = "PYBIT_TRIAL_HINTS";
+const STALL: &str = "PYBIT_TRIAL_STALL";
 
 /// The orders of one process.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -18,9 +19,20 @@ pub(super) struct Orders {
     pub(super) crash: Option<(&'static str, u32)>,
     pub(super) mutation: Option<Mutation>,
     pub(super) hints: Option<Faults>,
+    pub(super) stall: Option<Stall>,
+}
+
+/// A point at which whoever reaches it stands still for a while, so that what comes in between does.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Stall {
+    pub(super) point: &'static str,
+    pub(super) pause: Duration,
+    /// Only every so many times.
+    pub(super) every: u32,
 }
 
 static REACHED: AtomicU32 = AtomicU32::new(0);
+static STALLED: AtomicU32 = AtomicU32::new(0);
 
 /// Orders that cannot be read do nothing; [`said`] refuses them before the process does any work.
 fn orders() -> &'static Orders {
@@ -35,11 +47,18 @@ impl Orders {
             crash: given(CRASH).map(|text| crash(&text)).transpose()?,
             mutation: given(MUTATION).map(|text| named(&text)).transpose()?,
             hints: given(HINTS).map(|text| faults(&text)).transpose()?,
+            stall: given(STALL).map(|text| stall(&text)).transpose()?,
         })
     }
 }
 
 pub(super) fn reached(name: &'static str) {
+    if let Some(stall) = orders().stall.as_ref().filter(|stall| stall.point == name)
+        && STALLED.fetch_add(1, Ordering::SeqCst).is_multiple_of(stall.every)
+    {
+        // The thread, not the task: a process that gets no processor does not get to its timers either.
+        std::thread::sleep(stall.pause);
+    }
     let Some((wanted, nth)) = orders().crash else { return };
     if wanted == name && REACHED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
         tracing::error!(point = name, nth, "TRIAL: the process ends here");
@@ -74,6 +93,21 @@ fn crash(text: &str) -> Result<(&'static str, u32)> {
     let point = POINTS.iter().find(|point| **point == name).ok_or_else(wrong)?;
     let nth = nth.parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
     Ok((point, nth))
+}
+
+/// `NAME:MILLISECONDS` or `NAME:MILLISECONDS:EVERY`.
+fn stall(text: &str) -> Result<Stall> {
+    let wrong = || refuse(STALL, text, "NAME:MILLISECONDS:EVERY, with the name of a point");
+    let words: Vec<_> = text.split(':').collect();
+    let (name, pause, every) = match words[..] {
+        [name, pause] => (name, pause, "1"),
+        [name, pause, every] => (name, pause, every),
+        _ => return Err(wrong()),
+    };
+    let point = POINTS.iter().find(|point| **point == name).ok_or_else(wrong)?;
+    let pause = Duration::from_millis(pause.parse().map_err(|_| wrong())?);
+    let every = every.parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
+    Ok(Stall { point, pause, every })
 }
 
 fn named(text: &str) -> Result<Mutation> {

@@ -3,13 +3,11 @@
 use pybit_core::clock::Timestamp;
 use pybit_core::farm::Policy;
 use pybit_core::farm::machine::{Command, Decision, Finished, Holder, Reported, Situation, decide};
-use pybit_core::model::{
-    ClientName, Failure, FailureClass, Job, JobId, JobKind, JobStatus, Outcome, SubmissionId,
-    Target,
-};
+use pybit_core::model::{ClientName, Failure, FailureClass, Job, JobStatus, Outcome};
 use pybit_core::storage::Change;
 
 use crate::model::{Answer, Model, Said};
+use crate::support::job;
 
 /// One operation.
 #[derive(Debug, Clone, Copy)]
@@ -294,44 +292,5 @@ impl World {
             Said::Expire => (Command::Expire, said),
             _ => (Command::Cancel { actor, reason: text() }, said),
         }
-    }
-}
-
-fn job() -> Job {
-    let at = Timestamp::from_micros(SECOND);
-    Job {
-        id: JobId(1),
-        submission: SubmissionId(1),
-        kind: JobKind::Binary,
-        package: "hello".parse().unwrap(),
-        version: Some("2.10-3".parse().unwrap()),
-        target: Target {
-            dist: "Debian".parse().unwrap(),
-            suite: "bookworm".parse().unwrap(),
-            arch: "amd64".parse().unwrap(),
-            format: "deb".parse().unwrap(),
-            env: "sbuild".parse().unwrap(),
-        },
-        master: true,
-        status: JobStatus::Waiting,
-        row_version: 1,
-        attempt: 0,
-        client: None,
-        lease_epoch: 0,
-        infra_retries: 0,
-        dep_waits: 0,
-        lost_by: Vec::new(),
-        avoid: None,
-        not_before: at,
-        priority: 0,
-        weight: 1,
-        unmet: Vec::new(),
-        failure: None,
-        produced: Vec::new(),
-        source_job: None,
-        retries_of: None,
-        superseded_by: None,
-        created_at: at,
-        changed_at: at,
     }
 }

@@ -103,7 +103,8 @@ pub(crate) async fn cancel_many(mut call: Call) -> ApiResult<Response> {
 
 /// `POST /jobs/{id}/retry`
 pub(crate) async fn retry(call: Call) -> ApiResult<Response> {
-    created(&call.state.farm.retry(call.who()?, call.id("id")?).await?)
+    let key = call.idempotency_key()?;
+    created(&call.state.farm.retry(call.who()?, call.id("id")?, key.as_deref()).await?)
 }
 
 /// `GET /jobs/{id}/why`

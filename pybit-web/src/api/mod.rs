@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod builder;
 pub(crate) mod catalogue;
 pub(crate) mod clients;
+pub(crate) mod dput;
 pub(crate) mod farm;
 pub(crate) mod files;
 pub(crate) mod jobs;

@@ -9,7 +9,7 @@ use pybit_core::protocol::{PlannedView, SubmissionReply};
 
 use super::uploads;
 use crate::call::{Call, json, ok};
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 
 /// The most that is read of a source description. A longer one is cut, and then its format refuses it; of a packed source
 /// the format looks at the beginning alone.
@@ -17,7 +17,7 @@ pub(super) const DESCRIPTION: u64 = 4 << 20;
 
 /// `POST /submissions`
 pub(crate) async fn submit(mut call: Call) -> ApiResult<Response> {
-    let key = idempotency_key(&call)?;
+    let key = call.idempotency_key()?;
     let request: NewSubmission = call.json().await?;
     let main = description(&call, &request).await?;
     let farm = &call.state.farm;
@@ -67,20 +67,6 @@ pub(crate) async fn show(call: Call) -> ApiResult<Response> {
     }
     jobs.reverse();
     ok(&SubmissionReply { submission, jobs, repeated: false })
-}
-
-fn idempotency_key(call: &Call) -> ApiResult<Option<String>> {
-    let bad = |why| ApiError::malformed("invalid_idempotency_key", why);
-    match call.headers("idempotency-key") {
-        0 => return Ok(None),
-        1 => {}
-        _ => return Err(bad("there is more than one Idempotency-Key")),
-    }
-    let key = call.header("idempotency-key").unwrap_or_default();
-    if (1..=200).contains(&key.len()) && key.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-        return Ok(Some(key.to_owned()));
-    }
-    Err(bad("the Idempotency-Key must be 1 to 200 printable characters"))
 }
 
 /// The source description that an upload is built from, where any format of the farm takes its main file for one.

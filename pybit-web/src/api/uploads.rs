@@ -61,7 +61,7 @@ pub(super) fn unknown_file(name: &FileName) -> Error {
 }
 
 /// Checks declared files against the farm's limits: 413 before any byte is sent.
-pub(super) fn check_files(files: &[FileSpec], policy: &Policy) -> Result<()> {
+pub(crate) fn check_files(files: &[FileSpec], policy: &Policy) -> Result<()> {
     let too_large = |what: String| Error::new(ErrorKind::TooLarge, what).with_code("too_large");
     if files.len() > policy.files_count as usize {
         return Err(too_large(format!("at most {} files may be sent at once", policy.files_count)));

@@ -17,24 +17,25 @@ const POLL: Duration = Duration::from_secs(3);
 /// The longest public key that is taken, in bytes.
 const LONGEST_KEY: usize = 64 << 10;
 
-/// How long the answer may be held.
+/// Which results are asked for, and how long the answer may be held.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Wait {
+pub(crate) struct Wanted {
     #[serde(default)]
     wait_ms: u32,
+    after: Option<JobId>,
 }
 
 /// `GET /repositories/{name}/uploaded`: held until there is something, as long as the watcher wants.
 pub(crate) async fn uploaded(call: Call) -> ApiResult<Response> {
-    let Wait { wait_ms } = call.query()?;
+    let Wanted { wait_ms, after } = call.query()?;
     let repository = repository(&call).await?;
     let farm = &call.state.farm;
     let mut results = farm.results();
     let deadline = tokio::time::Instant::now() + Farm::longest_wait(wait_ms);
     loop {
         results.borrow_and_update();
-        let sets = farm.uploaded_sets(&repository).await?;
+        let sets = farm.uploaded_sets(&repository, after).await?;
         if !sets.is_empty() || !changed(&call.state, results.changed(), deadline, POLL).await {
             return ok(&sets);
         }

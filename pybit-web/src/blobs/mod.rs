@@ -3,8 +3,9 @@
 //! | object | what |
 //! |---|---|
 //! | `parts/STREAM/OFFSET-NONCE` | one appended piece |
-//! | `blobs/AA/SHA256` | a finished file, by its digest |
+//! | `blobs/AA/SHA256-NONCE` | a finished file, by its digest |
 //! | `logs/JOB/ATTEMPT-NONCE.zst` | an ended log |
+//! | `dput/TOKEN/NAME` | a file that waits for its `.changes` |
 //!
 //! | module | does |
 //! |---|---|
@@ -27,7 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use pybit_core::clock::Timestamp;
@@ -172,14 +174,26 @@ impl Blobs {
         Writer::new(self.clone(), object)
     }
 
-    /// Every object below `prefix` that was last written before `before`.
-    pub(crate) async fn older(&self, prefix: &str, before: Timestamp) -> Result<Vec<String>> {
+    /// Every object below `prefix` that was last written before `before`, as the store lists them: there may be millions.
+    pub(crate) fn older(
+        &self,
+        prefix: &'static str,
+        before: Timestamp,
+    ) -> BoxStream<'static, Result<String>> {
+        let shown = Arc::clone(&self.shown);
         let all = self.store.list(Some(&Path::from(prefix)));
-        let old = all.try_filter_map(|meta| async move {
+        let old = all.try_filter_map(move |meta| async move {
             let old = meta.last_modified.timestamp_micros() < before.as_micros();
             Ok(old.then(|| meta.location.to_string()))
         });
-        old.try_collect().await.map_err(|e| self.failure("list", prefix, e))
+        old.map_err(move |e| failure(&shown, "list", prefix, e)).boxed()
+    }
+
+    /// Every object below `prefix`, with its length in bytes.
+    pub(crate) async fn lengths(&self, prefix: &str) -> Result<Vec<(String, u64)>> {
+        let all = self.store.list(Some(&Path::from(prefix)));
+        let all = all.map_ok(|meta| (meta.location.to_string(), meta.size));
+        all.try_collect().await.map_err(|e| self.failure("list", prefix, e))
     }
 
     fn failure(&self, verb: &str, object: &str, error: object_store::Error) -> Error {

@@ -1,11 +1,12 @@
 //! `[[web.hooks]]` in the configuration.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use pybit_core::model::{Arch, Dist, EnvName, FormatName, Suite};
 use pybit_core::{Error, Result};
 use serde::Deserialize;
+
+use crate::private_file::{self, Refused};
 
 /// Who sends deliveries; each signs them in its own way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -71,23 +72,23 @@ pub struct RuleConfig {
 
 /// A secret that could be guessed is none.
 const SHORTEST: usize = 16;
+/// Bytes of a secret's file that are read.
+const MOST: u64 = 4096;
 
 impl HookConfig {
     pub(super) fn secret(&self) -> Result<Vec<u8>> {
         let file = self.secret_file.display();
-        let refuse = |why: String| refuse(&self.name, &why);
-        let unreadable =
-            |e: std::io::Error| refuse(format!("its secret {file} cannot be read: {e}"));
-        let mode = std::fs::metadata(&self.secret_file).map_err(unreadable)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(refuse(format!(
-                "its secret {file} can be read by others; run chmod 600 {file}"
-            )));
-        }
-        let text = std::fs::read_to_string(&self.secret_file).map_err(unreadable)?;
+        let text = private_file::read(&self.secret_file, MOST).map_err(|refused| {
+            let why = match refused {
+                Refused::Open => format!("can be read by others; run chmod 600 {file}"),
+                Refused::Unreadable(e) => format!("cannot be read: {e}"),
+            };
+            refuse(&self.name, &format!("its secret {file} {why}"))
+        })?;
         let secret = text.trim().as_bytes().to_vec();
         if secret.len() < SHORTEST {
-            return Err(refuse(format!("its secret must have {SHORTEST} characters or more")));
+            let why = format!("its secret must have {SHORTEST} characters or more");
+            return Err(refuse(&self.name, &why));
         }
         Ok(secret)
     }

@@ -7,7 +7,7 @@ use pybit_core::model::{Part, Stream, StreamId};
 use pybit_core::{Error, ErrorKind, Result, trial};
 use sha2::{Digest, Sha256};
 
-use super::current;
+use super::{current, nonce};
 use crate::app::AppState;
 use crate::blobs::Writer;
 
@@ -53,12 +53,13 @@ async fn make_whole(state: &AppState, stream: &Stream) -> Result<()> {
     let declared = stream.sha256.clone().unwrap_or_default();
     let parts = all_parts(state, stream).await?;
     let objects: Vec<String> = parts.iter().map(|p| p.object.clone()).collect();
-    let object = format!("blobs/{}/{declared}", declared.get(..2).unwrap_or("00"));
+    // What a complete file names is whole, checked and stays: it needs no second copy. What no file names may be cleared
+    // away at any time, so a name is never used twice.
+    let known = storage.objects_of(&declared).await?.into_iter().next();
+    let fresh = || format!("blobs/{}/{declared}-{}", declared.get(..2).unwrap_or("00"), nonce());
+    let object = known.clone().unwrap_or_else(fresh);
     let equal = match &parts[..] {
-        // An object appears under its digest only whole and checked: what is there needs no second copy.
-        _ if state.blobs.length(&object).await? == Some(stream.length) => {
-            digest_of(state, &parts, None).await? == declared
-        }
+        _ if known.is_some() => digest_of(state, &parts, None).await? == declared,
         [only] => copy_checked(state, only, &declared, &object).await?,
         _ => write_checked(state, &parts, &declared, &object).await?,
     };

@@ -2,23 +2,29 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `adopt` | takes an object that is here already |
 //! | `append` | takes a piece; compares what was sent again |
 //! | `complete` | turns a whole file's pieces into one checked object |
 //! | `read` | reads from any offset, wherever the bytes lie |
 //! | `merge` | joins a log's small pieces |
 //! | `archive`, `frames` | keeps an ended log compressed, readable from any offset |
+//! | `clean` | clears away what nothing names |
 //! | `hub` | wakes the followers of a log |
 
+mod adopt;
 mod append;
 mod archive;
+mod clean;
 mod complete;
 mod frames;
 mod hub;
 mod merge;
 mod read;
 
+pub(crate) use adopt::adopt;
 pub(crate) use append::append;
 pub(crate) use archive::archive_ended;
+pub(crate) use clean::{clean_pieces, clean_whole};
 pub(crate) use complete::Completions;
 pub(crate) use hub::LogHub;
 pub(crate) use read::{body, read_range, read_some};

@@ -105,8 +105,10 @@ async fn build(server: &Server, id: JobId, dir: &Path) {
 /// Fetches what is to be published, and reports it.
 async fn publish(server: &Server, id: JobId, dir: &Path) {
     let watcher = server.api(&server.publish);
-    let sets = watcher.uploaded(&"trixie".parse().unwrap(), 0).await.unwrap();
+    let sets = watcher.uploaded(&"trixie".parse().unwrap(), None, 0).await.unwrap();
     assert_eq!((sets.len(), sets[0].job.id), (1, id));
+    let behind = watcher.uploaded(&"trixie".parse().unwrap(), Some(id), 0).await.unwrap();
+    assert!(behind.is_empty(), "nothing is behind it");
     for file in sets[0].files.iter().chain(&sets[0].source_files) {
         let to = dir.join(format!("published-{}", file.spec.name));
         watcher.download(file, &to, Retry::patient()).await.unwrap();

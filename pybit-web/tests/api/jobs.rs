@@ -57,10 +57,17 @@ async fn cancelling_and_trying_again() {
         (200, Some("Cancelled")),
         "without a body"
     );
-    let again = server
-        .send(server.request("POST", &format!("{path}/retry")).bearer_auth(&server.submit))
-        .await;
+    let ask = |key| {
+        let request = server.request("POST", &format!("{path}/retry"));
+        server.send(request.bearer_auth(&server.submit).header("idempotency-key", key))
+    };
+    let again = ask("k").await;
     assert_eq!((again.status, again.json()["retries_of"].as_i64()), (201, Some(job.0)));
+    let lost = ask("k").await;
+    assert_eq!((lost.status, &lost.json()["id"]), (201, &again.json()["id"]), "asked again");
+    let other = ask("l").await;
+    assert_eq!(other.status, 201, "a retry of its own");
+    assert_ne!(other.json()["id"], again.json()["id"]);
     let detail = server.get(&path).await.json();
     assert_eq!(detail["events"].as_array().unwrap().len(), 2);
     assert_eq!(detail["events"][1]["actor"], "submit");

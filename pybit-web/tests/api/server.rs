@@ -29,7 +29,11 @@ async fn an_address_that_is_taken_is_named_in_one_sentence() {
     let server = Server::start().await;
     let config = WebConfig { listen: server.address, ..WebConfig::default() };
     let dir = tempfile::tempdir().unwrap();
-    let parts = WebParts { farm: server.farm.clone(), blobs: Blobs::folder(dir.path()).unwrap() };
+    let parts = WebParts {
+        farm: server.farm.clone(),
+        blobs: Blobs::folder(dir.path()).unwrap(),
+        uploads: None,
+    };
     let error =
         serve(config, parts, oneshot::channel().0, CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.code(), "cannot_listen");
@@ -48,7 +52,7 @@ async fn a_stopped_server_frees_its_address() {
     server.stop().await.unwrap();
     let config = WebConfig { listen: address, ..WebConfig::default() };
     let dir = tempfile::tempdir().unwrap();
-    let parts = WebParts { farm, blobs: Blobs::folder(dir.path()).unwrap() };
+    let parts = WebParts { farm, blobs: Blobs::folder(dir.path()).unwrap(), uploads: None };
     let (ready, bound) = oneshot::channel::<SocketAddr>();
     let stop = CancellationToken::new();
     let again = tokio::spawn(serve(config, parts, ready, stop.clone()));

@@ -42,7 +42,7 @@ async fn a_watcher_tells_key_and_address() {
 async fn nothing_uploaded_is_an_empty_list_after_the_wait() {
     let server = Server::start().await;
     let api = server.api(&server.publish);
-    assert!(api.uploaded(&"trixie".parse().unwrap(), 50).await.unwrap().is_empty());
+    assert!(api.uploaded(&"trixie".parse().unwrap(), None, 50).await.unwrap().is_empty());
     for (what, body) in [
         ("published", json!({"attempt": 1, "snapshot": "1"})),
         ("rejected", json!({"attempt": 1, "reason": "x"})),

@@ -113,7 +113,7 @@ impl Server {
         let transport = Arc::new(MemoryTransport::default());
         let farm = Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), policy);
         seed(farm.storage().as_ref(), &suites()).await.unwrap();
-        let parts = WebParts { farm, blobs: Blobs::folder(&blobs).unwrap() };
+        let parts = WebParts { farm, blobs: Blobs::folder(&blobs).unwrap(), uploads: None };
         Self::on(dir, blobs, parts, config).await
     }
 
@@ -215,8 +215,11 @@ impl Server {
     /// Another server on the same farm and the same blobs.
     pub async fn beside(&self) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let parts =
-            WebParts { farm: self.farm.clone(), blobs: Blobs::folder(&self.blobs).unwrap() };
+        let parts = WebParts {
+            farm: self.farm.clone(),
+            blobs: Blobs::folder(&self.blobs).unwrap(),
+            uploads: None,
+        };
         Self::on(dir, self.blobs.clone(), parts, WebConfig::default()).await
     }
 

@@ -42,7 +42,7 @@ pub(super) async fn advance<D: Dialect>(
     move_attempt::<D>(connection, &before, change, at).await?;
     mark_health::<D>(connection, &before, change).await?;
     let followed = plant_all::<D>(connection, after.submission, &change.follow, held, act).await?;
-    trial::crash_point("change_before_commit");
+    before_commit();
     commit(transaction).await?;
     Ok(Advance::Done(Box::new(after), followed))
 }
@@ -190,4 +190,9 @@ async fn mark_health<D: Dialect>(
         HealthMark::Ill { quarantined_until } => (&sql::CLIENT_ILL, quarantined_until),
     };
     Call::<D>::new(statement).text(client.as_str()).at(until).run(connection).await.map(drop)
+}
+
+/// Everything is written and nothing holds yet.
+pub(super) fn before_commit() {
+    trial::crash_point("change_before_commit");
 }

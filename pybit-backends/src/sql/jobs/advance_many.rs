@@ -9,9 +9,16 @@ use pybit_core::model::{Job, JobId, JobStatus};
 use pybit_core::storage::{Advance, AttemptEnd, Change, HealthMark};
 use serde_json::{Value, json};
 
-use super::{advance, many, rows};
+use super::many::{self, Notes};
+use super::{advance, rows};
 use crate::sql::call::{json as text, storable};
 use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
+
+/// What is written of events and of attempts that end.
+const CHANGED: Notes = Notes {
+    together: &sql::POSTGRES_CHANGES_NOTE,
+    apart: &[(&sql::EVENTS_ADD, 0), (&sql::ATTEMPTS_END, 1)],
+};
 
 /// A change and when it was decided.
 pub(in crate::sql) type Step = (Change, Timestamp);
@@ -44,10 +51,10 @@ pub(super) async fn advance<D: Dialect>(
         ends.extend(change.attempt_end.as_ref().map(|end| end_row(was, end, *at)));
         well.extend(was.client.as_ref().filter(|_| change.health == Some(HealthMark::Well)));
     }
-    many::run::<D>(connection, &sql::EVENTS_ADD, &events).await?;
-    many::run::<D>(connection, &sql::ATTEMPTS_END, &ends).await?;
+    many::note::<D>(connection, &CHANGED, [&events, &ends]).await?;
     let well: Vec<Value> = well.into_iter().map(|client| json!({ "client": client })).collect();
     end_illness::<D>(connection, well).await?;
+    advance::before_commit();
     commit(transaction).await?;
     let mut after = after;
     for (id, n) in taken {

@@ -36,7 +36,7 @@ pub(super) async fn claim<D: Dialect>(
     let actor = format!("client {}", claim.client);
     let act = Act { actor: &actor, cause: "claimed", at };
     note::<D>(connection, &taken, Some(JobStatus::Waiting), act).await?;
-    trial::crash_point("claim_before_commit");
+    before_commit();
     commit(transaction).await?;
     Ok(Some(taken))
 }
@@ -130,4 +130,9 @@ async fn begin_attempt<D: Dialect>(
         .maybe_text(None)
         .run_one(connection)
         .await
+}
+
+/// Everything is written and nothing holds yet.
+pub(super) fn before_commit() {
+    trial::crash_point("claim_before_commit");
 }

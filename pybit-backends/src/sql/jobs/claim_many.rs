@@ -10,9 +10,19 @@ use pybit_core::model::{Avoid, Job, JobId, JobStatus, Target};
 use pybit_core::storage::Claim;
 use serde_json::{Value, json};
 
-use super::{many, rows};
+use super::many::{self, Notes};
+use super::{claim, rows};
 use crate::sql::call::{json as text, storable};
 use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
+
+/// What is written of attempts and events.
+const BEGUN: Notes = Notes {
+    together: &sql::POSTGRES_ATTEMPTS_NOTE,
+    apart: &[(&sql::ATTEMPTS_ADD, 0), (&sql::LOGS_ADD, 0), (&sql::EVENTS_ADD, 1)],
+};
+
+/// Jobs that are looked at beyond those that are wanted: what others choose meanwhile.
+const SPARE: usize = 16;
 
 /// A claim and when it was asked.
 pub(in crate::sql) type Ask = (Claim, Timestamp);
@@ -26,21 +36,31 @@ pub(super) async fn claim<D: Dialect>(
     let mut reader = store.reader().await?;
     let taken = fresh::<D>(&mut reader, asks).await?;
     let mut waiting = BTreeMap::new();
+    // Seen as waiting, they may be anywhere by the time of the choice.
+    let others = store.taking.now();
     for target in taken.iter().flat_map(|n| &asks[*n].0.offers) {
         if !waiting.contains_key(target) {
-            let found = candidates::<D>(&mut reader, target, asks, taken.len()).await?;
+            let most = taken.len() + others.len() + SPARE;
+            let found = candidates::<D>(&mut reader, target, asks, most).await?;
             waiting.insert(target, found);
         }
     }
     drop(reader);
     let mut chosen = BTreeMap::new();
-    for n in taken.iter().copied() {
-        match choose(&asks[n], &waiting, &chosen) {
-            Choice::Job(id) => drop(chosen.insert(id, n)),
-            Choice::Nothing => answers[n] = Some(None),
-            Choice::Unclear => {}
+    let _until_the_end = store.taking.take(|taking| {
+        let mut gone: BTreeSet<JobId> = others.union(taking).copied().collect();
+        for n in taken.iter().copied() {
+            match choose(&asks[n], &waiting, &gone) {
+                Choice::Job(id) => {
+                    gone.insert(id);
+                    chosen.insert(id, n);
+                }
+                Choice::Nothing => answers[n] = Some(None),
+                Choice::Unclear => {}
+            }
         }
-    }
+        chosen.keys().copied().collect()
+    });
     if chosen.is_empty() {
         return Ok(answers);
     }
@@ -52,6 +72,7 @@ pub(super) async fn claim<D: Dialect>(
         return Ok(answers);
     }
     let jobs = take::<D>(connection, asks, &chosen).await?;
+    claim::before_commit();
     commit(transaction).await?;
     for job in jobs {
         if let Some(n) = chosen.get(&job.id) {
@@ -97,7 +118,7 @@ async fn candidates<D: Dialect>(
     connection: &mut D::Connection,
     target: &Target,
     asks: &[Ask],
-    claims: usize,
+    most: usize,
 ) -> Result<Candidates> {
     let latest = asks.iter().map(|(_, at)| *at).max().unwrap_or(Timestamp::from_micros(0));
     let best_first = Call::<D>::new(&sql::JOBS_PEEK)
@@ -107,13 +128,13 @@ async fn candidates<D: Dialect>(
         .text(target.format.as_str())
         .text(target.env.as_str())
         .at(latest)
-        .int(i64::try_from(claims).unwrap_or(i64::MAX))
+        .int(i64::try_from(most).unwrap_or(i64::MAX))
         .all(connection, |c| {
             let rank = (c.int("priority")?, c.int("weight")?, Reverse(JobId(c.int("id")?)));
             Ok(Candidate { rank, not_before: c.at("not_before")?, avoid: rows::avoid(c)? })
         })
         .await?;
-    let all = best_first.len() < claims;
+    let all = best_first.len() < most;
     Ok(Candidates { best_first, all })
 }
 
@@ -124,18 +145,18 @@ enum Choice {
     Unclear,
 }
 
-/// The best job that no other claim has chosen and that the client is not passed over for.
+/// The best job that is not gone to another claim and that the client is not passed over for.
 fn choose(
     (claim, at): &Ask,
     waiting: &BTreeMap<&Target, Candidates>,
-    chosen: &BTreeMap<JobId, usize>,
+    gone: &BTreeSet<JobId>,
 ) -> Choice {
     let mut best = None;
     let mut all = true;
     for offered in claim.offers.iter().filter_map(|target| waiting.get(target)) {
         let mut free = offered.best_first.iter().filter(|c| {
             let avoids = is_avoided(c.avoid.as_ref(), claim, *at);
-            !chosen.contains_key(&c.rank.2.0) && c.not_before <= *at && !avoids
+            !gone.contains(&c.rank.2.0) && c.not_before <= *at && !avoids
         });
         match free.next() {
             Some(first) => best = best.max(Some(first.rank)),
@@ -196,8 +217,6 @@ async fn take<D: Dialect>(
         let actor = format!("client {}", claim.client);
         events.push(many::event(job, Some(JobStatus::Waiting), &actor, "claimed", *at));
     }
-    many::run::<D>(connection, &sql::ATTEMPTS_ADD, &attempts).await?;
-    many::run::<D>(connection, &sql::LOGS_ADD, &attempts).await?;
-    many::run::<D>(connection, &sql::EVENTS_ADD, &events).await?;
+    many::note::<D>(connection, &BEGUN, [&attempts, &events]).await?;
     Ok(jobs)
 }

@@ -17,6 +17,7 @@ mod read;
 mod record;
 mod record_many;
 mod rows;
+mod taking;
 
 use async_trait::async_trait;
 use pybit_core::Result;
@@ -34,6 +35,7 @@ pub(super) use advance_many::Step;
 pub(super) use claim_many::Ask;
 pub(super) use record_many::Wish;
 pub(super) use rows::{job, target};
+pub(super) use taking::Taking;
 
 use super::group::Answer;
 use super::{Dialect, SqlStore};
@@ -133,8 +135,8 @@ impl<D: Dialect> JobStore for SqlStore<D> {
         self.again(|| read::leases(self)).await
     }
 
-    async fn blocked(&self, limit: u32) -> Result<Vec<Job>> {
-        self.again(|| read::blocked(self, limit)).await
+    async fn blocked(&self, after: Option<JobId>, limit: u32) -> Result<Vec<Job>> {
+        self.again(|| read::blocked(self, after, limit)).await
     }
 
     async fn uploaded(
@@ -142,9 +144,14 @@ impl<D: Dialect> JobStore for SqlStore<D> {
         dist: &Dist,
         suite: &Suite,
         format: &FormatName,
+        after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>> {
-        self.again(|| read::uploaded(self, dist, suite, format, limit)).await
+        self.again(|| read::uploaded(self, dist, suite, format, after, limit)).await
+    }
+
+    async fn unpublishable(&self, limit: u32) -> Result<Vec<Job>> {
+        self.again(|| read::unpublishable(self, limit)).await
     }
 
     async fn due_routes(&self, at: Timestamp) -> Result<Vec<Route>> {

@@ -90,9 +90,24 @@ pub(super) async fn leases<D: Dialect>(store: &SqlStore<D>) -> Result<Vec<Lease>
         .await
 }
 
-pub(super) async fn blocked<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Result<Vec<Job>> {
+pub(super) async fn blocked<D: Dialect>(
+    store: &SqlStore<D>,
+    after: Option<JobId>,
+    limit: u32,
+) -> Result<Vec<Job>> {
     let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::JOBS_BLOCKED).int(limit).all(&mut reader, rows::job).await
+    let call = Call::<D>::new(&sql::JOBS_BLOCKED).int(behind(after)).int(limit);
+    call.all(&mut reader, rows::job).await
+}
+
+/// Numbers begin at 1.
+fn behind(after: Option<JobId>) -> i64 {
+    after.map_or(0, |job| job.0)
+}
+
+pub(super) async fn unpublishable<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Result<Vec<Job>> {
+    let mut reader = store.reader().await?;
+    Call::<D>::new(&sql::JOBS_UNPUBLISHABLE).int(limit).all(&mut reader, rows::job).await
 }
 
 pub(super) async fn uploaded<D: Dialect>(
@@ -100,6 +115,7 @@ pub(super) async fn uploaded<D: Dialect>(
     dist: &Dist,
     suite: &Suite,
     format: &FormatName,
+    after: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<Job>> {
     let mut reader = store.reader().await?;
@@ -107,6 +123,7 @@ pub(super) async fn uploaded<D: Dialect>(
         .text(dist.as_str())
         .text(suite.as_str())
         .text(format.as_str())
+        .int(behind(after))
         .int(limit)
         .all(&mut reader, rows::job)
         .await

@@ -42,7 +42,7 @@ pub(super) async fn record<D: Dialect>(
             .run_one(connection)
             .await?;
     }
-    trial::crash_point("submission_before_commit");
+    before_commit();
     commit(transaction).await?;
     Ok(Recorded { submission, jobs, repeated: false })
 }
@@ -80,4 +80,9 @@ async fn first_result<D: Dialect>(
         .all(connection, rows::job)
         .await?;
     Ok(Some(Recorded { submission, jobs, repeated: true }))
+}
+
+/// Everything is written and nothing holds yet.
+pub(super) fn before_commit() {
+    trial::crash_point("submission_before_commit");
 }

@@ -9,9 +9,16 @@ use pybit_core::storage::{PlannedJob, Recorded, SubmissionRecord};
 use pybit_core::{Error, Result};
 use serde_json::{Value, json};
 
-use super::{many, prepare, record, rows};
+use super::many::{self, Notes};
+use super::{prepare, record, rows};
 use crate::sql::call::storable;
 use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql, turns};
+
+/// What is written of packages and events.
+const PLANTED: Notes = Notes {
+    together: &sql::POSTGRES_JOBS_NOTE,
+    apart: &[(&sql::EVENTS_ADD, 1), (&sql::OUTBOX_ADD_ALL, 1), (&sql::PACKAGE_HEADS, 0)],
+};
 
 /// A submission and when it came.
 pub(in crate::sql) type Wish = (SubmissionRecord, Timestamp);
@@ -38,6 +45,7 @@ pub(super) async fn record<D: Dialect>(
     let submissions = add_submissions::<D>(connection, wishes, &taken).await?;
     let jobs = add_jobs::<D>(connection, wishes, &submissions).await?;
     add_keys::<D>(connection, wishes, &submissions).await?;
+    record::before_commit();
     commit(transaction).await?;
     for ((n, id), jobs) in submissions.into_iter().zip(jobs) {
         let (record, at) = &wishes[n];
@@ -156,10 +164,8 @@ async fn add_jobs<D: Dialect>(
             heads.insert(head, value);
         }
     }
-    many::run::<D>(connection, &sql::EVENTS_ADD, &events).await?;
-    many::run::<D>(connection, &sql::OUTBOX_ADD_ALL, &events).await?;
-    many::run::<D>(connection, &sql::PACKAGE_HEADS, &heads.into_values().collect::<Vec<_>>())
-        .await?;
+    let heads: Vec<Value> = heads.into_values().collect();
+    many::note::<D>(connection, &PLANTED, [&heads, &events]).await?;
     let mut jobs = jobs.into_iter();
     Ok(submissions
         .iter()

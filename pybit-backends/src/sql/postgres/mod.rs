@@ -131,6 +131,12 @@ impl Dialect for Postgres {
         migrator([
             (1, "farm", include_str!("../../../migrations/postgres/0001_farm.sql")),
             (2, "farm id", include_str!("../../../migrations/postgres/0002_farm_id.sql")),
+            (3, "whole files", include_str!("../../../migrations/postgres/0003_whole_files.sql")),
+            (
+                4,
+                "counts by statement",
+                include_str!("../../../migrations/postgres/0004_counts_by_statement.sql"),
+            ),
         ])
     }
 

@@ -1,6 +1,8 @@
 //! SQLite: one file, one writer, several readers beside it.
 
+mod moment;
 mod options;
+mod wary;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,30 +11,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use pybit_core::clock::Timestamp;
 use pybit_core::settings::{Factory, Settings};
 use pybit_core::storage::Storage;
 use pybit_core::{Error, ErrorKind, Result};
-use sqlx::encode::IsNull;
-use sqlx::error::{BoxDynError, DatabaseError};
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
-    SqliteArguments, SqliteArgumentsBuffer, SqliteConnectOptions, SqliteConnection,
-    SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous, SqliteTypeInfo,
-    SqliteValueRef,
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
+    SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Decode, Encode, Pool, Sqlite, Transaction, Type, query_with};
+use sqlx::{Pool, Sqlite, Transaction, query_with};
 
 pub use options::SqliteOptions;
 
-use super::call::Call;
-use super::dialect::{Dialect, Engine, Moment, migrator};
+use super::dialect::{Dialect, Engine, migrator};
 use super::error::failed;
 use super::{SqlStore, Statement, statements};
-
-/// Before this version two connections, one that checkpoints and one that writes, could corrupt the database (the
-/// "WAL-reset bug" in the release notes of SQLite 3.51.3).
-const OLDEST: (u32, u32, u32) = (3, 51, 3);
 
 /// Opens `sqlite:` URLs: `sqlite:///var/lib/pybit/farm.db`, `sqlite:farm.db`.
 ///
@@ -67,7 +61,7 @@ impl SqlStore<Sqlite> {
     pub(super) async fn connect(settings: &Settings, wary: bool) -> Result<Self> {
         let path = options::path(settings)?;
         let options: SqliteOptions = settings.options()?;
-        let unclean = wary && has_left_overs(&path).await;
+        let unclean = wary && wary::has_left_overs(&path).await;
         let connect = connect_options(&path, &options);
         let write = SqlitePoolOptions::new()
             .max_connections(1)
@@ -77,9 +71,9 @@ impl SqlStore<Sqlite> {
             .connect_with(connect.clone())
             .await
             .map_err(|e| failed::<Sqlite>("open", e))?;
-        check_version(&write).await?;
+        wary::check_version(&write).await?;
         if unclean {
-            quick_check(&write, &settings.shown()).await?;
+            wary::quick_check(&write, &settings.shown()).await?;
         }
         // Readers open the file writable and are forbidden to write: whichever connection closes last can then empty
         // the write-ahead log.
@@ -117,44 +111,6 @@ fn connect_options(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions
         .statement_cache_capacity(statements::ALL.len() + 8)
 }
 
-/// A write-ahead log that was not emptied is what a killed process leaves.
-async fn has_left_overs(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    tokio::fs::metadata(log).await.is_ok_and(|m| m.len() > 0)
-}
-
-async fn check_version(pool: &Pool<Sqlite>) -> Result<()> {
-    let mut connection = pool.acquire().await.map_err(|e| failed::<Sqlite>("open", e))?;
-    let version = Call::<Sqlite>::new(&statements::SQLITE_VERSION)
-        .one(&mut connection, |c| c.text("version"))
-        .await?;
-    if is_recent(&version) {
-        return Ok(());
-    }
-    let (major, minor, patch) = OLDEST;
-    let message = format!("pybit needs SQLite {major}.{minor}.{patch} or newer, this is {version}");
-    Err(Error::new(ErrorKind::Unsupported, message).with_op("open").with_code("sqlite_too_old"))
-}
-
-fn is_recent(version: &str) -> bool {
-    let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
-    let mut next = || numbers.next().unwrap_or(0);
-    (next(), next(), next()) >= OLDEST
-}
-
-async fn quick_check(pool: &Pool<Sqlite>, shown: &str) -> Result<()> {
-    let mut connection = pool.acquire().await.map_err(|e| failed::<Sqlite>("open", e))?;
-    let found = Call::<Sqlite>::new(&statements::SQLITE_CHECK)
-        .one(&mut connection, |c| c.text("quick_check"))
-        .await?;
-    if found == "ok" {
-        return Ok(());
-    }
-    let message = format!("{shown} is damaged ({found}); restore it from a backup");
-    Err(Error::new(ErrorKind::Corrupt, message).with_op("open").with_code("database_damaged"))
-}
-
 impl Dialect for Sqlite {
     const ENGINE: Engine = Engine::Sqlite;
     const AT_ONCE: usize = 1;
@@ -163,6 +119,12 @@ impl Dialect for Sqlite {
         migrator([
             (1, "farm", include_str!("../../../migrations/sqlite/0001_farm.sql")),
             (2, "farm id", include_str!("../../../migrations/sqlite/0002_farm_id.sql")),
+            (3, "whole files", include_str!("../../../migrations/sqlite/0003_whole_files.sql")),
+            (
+                4,
+                "counts by statement",
+                include_str!("../../../migrations/sqlite/0004_counts_by_statement.sql"),
+            ),
         ])
     }
 
@@ -236,33 +198,10 @@ async fn begin_with(
     }
 }
 
-impl Type<Sqlite> for Moment {
-    fn type_info() -> SqliteTypeInfo {
-        <i64 as Type<Sqlite>>::type_info()
-    }
-
-    fn compatible(other: &SqliteTypeInfo) -> bool {
-        <i64 as Type<Sqlite>>::compatible(other)
-    }
-}
-
-impl<'q> Encode<'q, Sqlite> for Moment {
-    fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
-        <i64 as Encode<'q, Sqlite>>::encode_by_ref(&self.0.as_micros(), buffer)
-    }
-}
-
-impl<'r> Decode<'r, Sqlite> for Moment {
-    fn decode(value: SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
-        let micros = <i64 as Decode<'r, Sqlite>>::decode(value)?;
-        Ok(Self(Timestamp::from_micros(micros)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::dialect::Value;
+    use crate::sql::call::Call;
     use pybit_core::model::{BlockRule, BlockSubject, Catalogue, Repository, RuleId};
     use pybit_core::storage::{AccountStore, CatalogStore};
     use sqlx::raw_sql;
@@ -294,23 +233,6 @@ mod tests {
             url: Some(url.to_owned()),
             public_key: None,
         }
-    }
-
-    #[test]
-    fn versions_compare_as_numbers() {
-        for recent in ["3.51.3", "3.51.10", "3.60.0", "4.0"] {
-            assert!(is_recent(recent), "{recent}");
-        }
-        for old in ["3.51.2", "3.9.9", "3.51", ""] {
-            assert!(!is_recent(old), "{old}");
-        }
-    }
-
-    #[test]
-    fn a_moment_is_microseconds() {
-        let mut arguments = SqliteArguments::default();
-        <Sqlite as Value<Moment>>::bind(&mut arguments, Moment(Timestamp::from_micros(7))).unwrap();
-        assert!(format!("{arguments:?}").contains("Int64(7)"), "{arguments:?}");
     }
 
     fn assert_full<T>(result: Result<T>) {

@@ -51,19 +51,38 @@ pub(in crate::sql) static JOBS_PLANNED: Statement = Statement::shared(
 
 pub(in crate::sql) static JOBS_BLOCKED: Statement = Statement::shared(
     "jobs_blocked",
-    1,
-    concat!("SELECT ", job_columns!(), " FROM job WHERE status = 'Blocked' ORDER BY id LIMIT $1"),
+    2,
+    concat!(
+        "SELECT ",
+        job_columns!(),
+        " FROM job WHERE status = 'Blocked' AND id > $1 ORDER BY id LIMIT $2"
+    ),
 );
 
 pub(in crate::sql) static JOBS_UPLOADED: Statement = Statement::shared(
     "jobs_uploaded",
-    4,
+    5,
     concat!(
         "SELECT ",
         job_columns!(),
         " FROM job
-         WHERE status = 'Uploaded' AND dist = $1 AND suite = $2 AND format = $3
-         ORDER BY id LIMIT $4"
+         WHERE status = 'Uploaded' AND dist = $1 AND suite = $2 AND format = $3 AND id > $4
+         ORDER BY id LIMIT $5"
+    ),
+);
+
+pub(in crate::sql) static JOBS_UNPUBLISHABLE: Statement = Statement::shared(
+    "jobs_unpublishable",
+    1,
+    concat!(
+        "SELECT ",
+        job_columns!(),
+        " FROM job
+         WHERE status = 'Uploaded'
+           AND (kind = 'source'
+                OR NOT EXISTS (SELECT 1 FROM repository r
+                               WHERE r.dist = job.dist AND r.suite = job.suite AND r.format = job.format))
+         ORDER BY id LIMIT $1"
     ),
 );
 

@@ -15,6 +15,7 @@ mod many;
 mod packages;
 mod streams;
 mod submissions;
+mod together;
 
 pub(super) use accounts::*;
 pub(super) use attempts::*;
@@ -26,6 +27,7 @@ pub(super) use many::*;
 pub(super) use packages::*;
 pub(super) use streams::*;
 pub(super) use submissions::*;
+pub(super) use together::*;
 
 use super::statement::Statement;
 
@@ -122,6 +124,7 @@ pub static ALL: &[&Statement] = &[
     &JOBS_PLANNED,
     &JOBS_BLOCKED,
     &JOBS_UPLOADED,
+    &JOBS_UNPUBLISHABLE,
     &COUNTS,
     &LEASES,
     &DUE_ROUTES,
@@ -142,6 +145,9 @@ pub static ALL: &[&Statement] = &[
     &STREAM_SEAL,
     &STREAM_RESET,
     &LOGS_TO_SEAL,
+    &OBJECTS_OF,
+    &FILES_UNFINISHED,
+    &PARTS_ALL,
     &PART_ADD,
     &PARTS,
     &PARTS_COVER,

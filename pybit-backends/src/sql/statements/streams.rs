@@ -111,6 +111,32 @@ pub(in crate::sql) static LOGS_TO_SEAL: Statement = Statement::shared(
     ),
 );
 
+/// The objects of complete files with the digest `$1`.
+pub(in crate::sql) static OBJECTS_OF: Statement = Statement::shared(
+    "objects_of",
+    1,
+    "SELECT DISTINCT object FROM stream
+     WHERE sha256 = $1 AND role = 'file' AND object IS NOT NULL ORDER BY object",
+);
+
+/// Files with pieces that are not whole, of uploads made and of attempts ended before `$1`.
+pub(in crate::sql) static FILES_UNFINISHED: Statement = Statement::shared(
+    "files_unfinished",
+    2,
+    "SELECT s.id FROM stream s
+     WHERE s.role = 'file' AND s.object IS NULL AND s.length > 0
+       AND (EXISTS (SELECT 1 FROM upload u WHERE u.id = s.upload AND u.created_at < $1)
+            OR EXISTS (SELECT 1 FROM attempt a
+                       WHERE a.job = s.job AND a.number = s.attempt AND a.ended_at < $1))
+     ORDER BY s.id LIMIT $2",
+);
+
+pub(in crate::sql) static PARTS_ALL: Statement = Statement::shared(
+    "parts_all",
+    1,
+    "SELECT object FROM stream_part WHERE stream = $1 ORDER BY start_at",
+);
+
 pub(in crate::sql) static PART_ADD: Statement = Statement::shared(
     "part_add",
     4,

@@ -106,4 +106,17 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
         })
         .await
     }
+
+    async fn objects_of(&self, sha256: &str) -> Result<Vec<String>> {
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            let call = Call::<D>::new(&sql::OBJECTS_OF).text(sha256);
+            call.all(&mut reader, |c| c.text("object")).await
+        })
+        .await
+    }
+
+    async fn give_up_unfinished(&self, before: Timestamp, limit: u32) -> Result<Vec<String>> {
+        self.again(|| whole::give_up_unfinished(self, before, limit)).await
+    }
 }

@@ -1,5 +1,6 @@
 //! One object in the place of many. The bytes stay what they are, so a log may be tidied after its attempt has ended.
 
+use pybit_core::clock::Timestamp;
 use pybit_core::model::{NewPart, StreamId, StreamRole};
 use pybit_core::{Error, Result};
 
@@ -74,4 +75,27 @@ pub(super) async fn seal<D: Dialect>(
     Call::<D>::new(&sql::PARTS_REMOVE_ALL).int(id.0).run(connection).await?;
     commit(transaction).await?;
     Ok(true)
+}
+
+pub(super) async fn give_up_unfinished<D: Dialect>(
+    store: &SqlStore<D>,
+    before: Timestamp,
+    limit: u32,
+) -> Result<Vec<String>> {
+    let mut transaction = store.begin().await?;
+    let connection = &mut *transaction;
+    let found = Call::<D>::new(&sql::FILES_UNFINISHED).at(before).int(limit);
+    let mut objects = Vec::new();
+    for id in found.all(connection, |c| Ok(StreamId(c.int("id")?))).await? {
+        // Another server may have been here, or the last piece have come, since it was found.
+        if rows::held::<D>(connection, id).await?.object.is_some() {
+            continue;
+        }
+        let parts = Call::<D>::new(&sql::PARTS_ALL).int(id.0);
+        objects.extend(parts.all(connection, |c| c.text("object")).await?);
+        Call::<D>::new(&sql::PARTS_REMOVE_ALL).int(id.0).run(connection).await?;
+        Call::<D>::new(&sql::STREAM_RESET).int(id.0).run_one(connection).await?;
+    }
+    commit(transaction).await?;
+    Ok(objects)
 }

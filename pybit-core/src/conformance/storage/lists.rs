@@ -6,8 +6,11 @@ use crate::conformance::support::{
     Store, apply, at, bring, change, claim, end, ending, log_of, name, part, planned, planned_in,
     submit_and_take, submit_one, take, target, target_in,
 };
-use crate::model::{Job, JobFilter, JobId, JobStatus, Outcome, Page, StatusCounts, SubmissionId};
-use crate::storage::{Change, Lease};
+use crate::model::{
+    Job, JobFilter, JobId, JobKind, JobStatus, Outcome, Page, Repository, StatusCounts,
+    SubmissionId,
+};
+use crate::storage::{Change, Lease, PlannedJob};
 
 use JobStatus::{Blocked, Building, Cancelled, Cancelling, Uploaded, Waiting};
 
@@ -172,9 +175,11 @@ pub(super) async fn blocked_jobs_come_oldest_first(s: Store) {
     }
     apply(&s, change(&blocked[1], Waiting)).await;
     let left = [blocked[0].clone(), blocked[2].clone(), blocked[3].clone()];
-    assert_eq!(s.blocked(10).await.expect("an answer"), left);
+    let ask = async |after, limit| s.blocked(after, limit).await.expect("an answer");
+    assert_eq!(ask(None, 10).await, left);
     assert_eq!(left[1].unmet, ["libx2 (>= 2)", "liby | libz"]);
-    assert_eq!(s.blocked(2).await.expect("an answer"), left[..2], "at most the limit");
+    assert_eq!(ask(None, 2).await, left[..2], "at most the limit");
+    assert_eq!(ask(Some(left[0].id), 10).await, left[1..], "those behind one");
 }
 
 pub(super) async fn uploaded_jobs_are_those_of_the_suite(s: Store) {
@@ -190,8 +195,29 @@ pub(super) async fn uploaded_jobs_are_those_of_the_suite(s: Store) {
     }
     bring(&s, planned("done", "1"), JobStatus::Done).await;
     let t = target("amd64");
-    let ask =
-        async |limit| s.uploaded(&t.dist, &t.suite, &t.format, limit).await.expect("an answer");
-    assert_eq!(ask(10).await, here);
-    assert_eq!(ask(2).await, here[..2], "at most the limit");
+    let ask = async |after, limit| {
+        s.uploaded(&t.dist, &t.suite, &t.format, after, limit).await.expect("an answer")
+    };
+    assert_eq!(ask(None, 10).await, here);
+    assert_eq!(ask(None, 2).await, here[..2], "at most the limit");
+    assert_eq!(ask(Some(here[1].id), 10).await, here[2..], "those behind one");
+}
+
+pub(super) async fn what_nobody_publishes_is_found(s: Store) {
+    let repository = Repository {
+        name: name("main"),
+        dist: target("amd64").dist,
+        suite: target("amd64").suite,
+        format: target("amd64").format,
+        url: None,
+        public_key: None,
+    };
+    s.put_repository(&repository).await.expect("stored");
+    let source = PlannedJob { kind: JobKind::Source, ..planned("source", "1") };
+    let mut left = vec![bring(&s, source, Uploaded).await];
+    bring(&s, planned("taken", "1"), Uploaded).await;
+    left.push(bring(&s, planned_in("sid", "1", target_in("sid", "amd64")), Uploaded).await);
+    bring(&s, planned_in("done", "1", target_in("sid", "i386")), JobStatus::Done).await;
+    assert_eq!(s.unpublishable(10).await.expect("an answer"), left);
+    assert_eq!(s.unpublishable(1).await.expect("an answer"), left[..1], "at most the limit");
 }

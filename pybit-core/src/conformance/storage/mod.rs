@@ -44,6 +44,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         leases_are_those_of_held_jobs,
         blocked_jobs_come_oldest_first,
         uploaded_jobs_are_those_of_the_suite,
+        what_nobody_publishes_is_found,
     }
     queue {
         due_routes_come_once_each,
@@ -100,6 +101,8 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         a_sealed_stream_is_one_object,
         a_reset_file_starts_again_from_0,
         unsealed_logs_are_those_of_ended_attempts,
+        complete_files_are_found_by_their_digest,
+        files_that_never_became_whole_are_given_up,
     }
     catalog {
         putting_a_target_twice_changes_its_weight,

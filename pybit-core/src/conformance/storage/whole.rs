@@ -5,7 +5,7 @@ use crate::conformance::support::{
     submit_and_take, take, target,
 };
 use crate::error::ErrorKind;
-use crate::model::{Appended, Job, JobStatus, Outcome, Stream, StreamId};
+use crate::model::{Appended, Job, JobStatus, Outcome, Stream, StreamId, StreamOwner};
 use crate::storage::Change;
 
 use JobStatus::{Building, Cancelled, Cancelling, Failed, Uploaded, Waiting};
@@ -145,4 +145,61 @@ pub(super) async fn unsealed_logs_are_those_of_ended_attempts(s: Store) {
         [all[1], all[3], all[4]],
         "neither sealed ones nor one that goes on"
     );
+}
+
+pub(super) async fn complete_files_are_found_by_their_digest(s: Store) {
+    let (job, id) = at_work(&s).await;
+    let digest = get(&s, id).await.sha256.expect("declared");
+    let objects = async || s.objects_of(&digest).await.expect("an answer");
+    assert!(objects().await.is_empty(), "it still arrives");
+    s.append_part(id, &part(4, 6)).await.expect("appended");
+    assert!(seal(&s, id, 10).await);
+    assert_eq!(objects().await, ["whole"]);
+    for object in ["whole", "another"] {
+        let upload = s.new_upload("alice", &[file("a.deb", 10)], at(3)).await.expect("an upload");
+        let streams = s.streams(StreamOwner::Upload(upload.id)).await.expect("an answer");
+        let same = streams.first().expect("one stream a file").id;
+        s.append_part(same, &part(0, 10)).await.expect("appended");
+        assert!(s.seal(same, 10, object, &digest).await.expect("an answer"));
+    }
+    assert_eq!(objects().await, ["another", "whole"], "each once");
+    let log = log_of(&s, &job).await;
+    assert!(s.seal(log, 0, "a-log", &"2".repeat(64)).await.expect("an answer"));
+    assert!(s.objects_of(&"2".repeat(64)).await.expect("an answer").is_empty(), "no log");
+}
+
+pub(super) async fn files_that_never_became_whole_are_given_up(s: Store) {
+    let (job, of_job) = at_work(&s).await;
+    let log = log_of(&s, &job).await;
+    s.append_part(log, &part(0, 3)).await.expect("appended");
+    let files = [file("a.dsc", 5), file("whole.dsc", 5), file("empty.dsc", 5)];
+    let upload = s.new_upload("alice", &files, at(5)).await.expect("an upload");
+    let streams = s.streams(StreamOwner::Upload(upload.id)).await.expect("an answer");
+    let [of_upload, whole, _] = [0, 1, 2].map(|n| streams.get(n).expect("three files").id);
+    for piece in [part(0, 2), part(2, 2)] {
+        s.append_part(of_upload, &piece).await.expect("appended");
+    }
+    s.append_part(whole, &part(0, 5)).await.expect("appended");
+    assert!(seal(&s, whole, 5).await);
+    let give_up = async |before, limit| {
+        let objects = s.give_up_unfinished(at(before), limit).await.expect("an answer");
+        objects.len()
+    };
+    assert_eq!(give_up(5, 10).await, 0, "too young, or its attempt goes on");
+    assert_eq!(give_up(6, 10).await, 2, "every piece of the upload's file");
+    assert_eq!(give_up(9, 10).await, 0, "the attempt goes on still");
+    // It ends at second 2.
+    apply(&s, ending(&job, Failed, Outcome::Failed)).await;
+    assert_eq!(give_up(2, 10).await, 0, "it has just ended");
+    assert_eq!(give_up(3, 0).await, 0, "at most the limit");
+    let objects = s.give_up_unfinished(at(3), 10).await.expect("an answer");
+    assert_eq!(objects, [part(0, 4).object]);
+    for id in [of_job, of_upload] {
+        assert_eq!(get(&s, id).await.length, 0);
+        assert!(s.parts(id, 0, 10).await.expect("an answer").is_empty());
+    }
+    assert_eq!(get(&s, log).await.length, 3, "a log stays");
+    assert_eq!(get(&s, whole).await.object.as_deref(), Some("whole"));
+    let again = s.append_part(of_upload, &part(0, 5)).await.expect("appended");
+    assert_eq!(again, Appended::Grown(5), "its sender starts again");
 }

@@ -10,8 +10,8 @@ use super::{MemoryStorage, State, first};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::model::{
-    Attempt, Dist, Event, FormatName, Job, JobFilter, JobId, JobStatus, Page, Route, StatusCounts,
-    StreamOwner, StreamRole, Submission, SubmissionId, Suite,
+    Attempt, Dist, Event, FormatName, Job, JobFilter, JobId, JobKind, JobStatus, Page, Repository,
+    Route, StatusCounts, StreamOwner, StreamRole, Submission, SubmissionId, Suite, Target,
 };
 use crate::storage::{
     Advance, Change, Changes, Claim, JobStore, Lease, OutboxRow, Recorded, SubmissionRecord,
@@ -80,8 +80,10 @@ impl JobStore for MemoryStorage {
         Ok(held.map(|j| Lease { job: j.id, epoch: j.lease_epoch }).collect())
     }
 
-    async fn blocked(&self, limit: u32) -> Result<Vec<Job>> {
-        Ok(first(self.read().await?.in_status(JobStatus::Blocked).cloned(), limit))
+    async fn blocked(&self, after: Option<JobId>, limit: u32) -> Result<Vec<Job>> {
+        let state = self.read().await?;
+        let blocked = state.in_status(JobStatus::Blocked).filter(|j| Some(j.id) > after);
+        Ok(first(blocked.cloned(), limit))
     }
 
     async fn uploaded(
@@ -89,13 +91,25 @@ impl JobStore for MemoryStorage {
         dist: &Dist,
         suite: &Suite,
         format: &FormatName,
+        after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>> {
         let state = self.read().await?;
-        let uploaded = state.in_status(JobStatus::Uploaded).filter(|j| {
+        let uploaded = state.in_status(JobStatus::Uploaded).filter(|j| Some(j.id) > after);
+        let ours = uploaded.filter(|j| {
             (&j.target.dist, &j.target.suite, &j.target.format) == (dist, suite, format)
         });
-        Ok(first(uploaded.cloned(), limit))
+        Ok(first(ours.cloned(), limit))
+    }
+
+    async fn unpublishable(&self, limit: u32) -> Result<Vec<Job>> {
+        let state = self.read().await?;
+        let left = state.in_status(JobStatus::Uploaded).filter(|j| {
+            let Target { dist, suite, format, .. } = &j.target;
+            let takes = |r: &Repository| (&r.dist, &r.suite, &r.format) == (dist, suite, format);
+            j.kind == JobKind::Source || !state.repositories.values().any(takes)
+        });
+        Ok(first(left.cloned(), limit))
     }
 
     async fn due_routes(&self, at: Timestamp) -> Result<Vec<Route>> {

@@ -1,5 +1,6 @@
 //! Which stored objects make up a log or a file.
 
+use std::collections::BTreeSet;
 use std::ops::RangeBounds;
 
 use async_trait::async_trait;
@@ -98,6 +99,32 @@ impl StreamStore for MemoryStorage {
             s.role == StreamRole::Log && s.object.is_none() && state.has_ended(s.owner)
         });
         Ok(first(left.cloned(), limit))
+    }
+
+    async fn objects_of(&self, sha256: &str) -> Result<Vec<String>> {
+        let state = self.read().await?;
+        let files = state.streams.values().filter(|s| s.role == StreamRole::File);
+        let equal = files.filter(|s| s.sha256.as_deref() == Some(sha256));
+        let objects: BTreeSet<_> = equal.filter_map(|s| s.object.clone()).collect();
+        Ok(objects.into_iter().collect())
+    }
+
+    async fn give_up_unfinished(&self, before: Timestamp, limit: u32) -> Result<Vec<String>> {
+        self.write(|state| {
+            let left = state
+                .streams
+                .values()
+                .filter(|s| s.role == StreamRole::File && s.object.is_none() && s.length > 0);
+            let left = left.filter(|s| state.is_over(s.owner, before)).map(|s| s.id);
+            let mut objects = Vec::new();
+            for id in first(left, limit) {
+                objects.extend(state.parts_of(id).map(|p| p.object.clone()));
+                state.remove_parts(id, ..);
+                state.stream_mut(id)?.length = 0;
+            }
+            Ok(objects)
+        })
+        .await
     }
 }
 
@@ -268,6 +295,19 @@ impl State {
             job.id, job.status, job.attempt
         );
         Err(Error::conflict(message).with_code(code))
+    }
+
+    /// Whether the upload was made, or the attempt ended, before `before`.
+    fn is_over(&self, owner: StreamOwner, before: Timestamp) -> bool {
+        let (job, attempt) = match owner {
+            StreamOwner::Attempt { job, attempt } => (job, attempt),
+            StreamOwner::Upload(id) => {
+                return self.uploads.get(&id).is_some_and(|u| u.created_at < before);
+            }
+        };
+        let attempts = self.jobs.get(&job).map(|row| row.attempts.as_slice()).unwrap_or_default();
+        let mut attempts = attempts.iter().map(|a| &a.attempt).filter(|a| a.number == attempt);
+        attempts.any(|a| a.ended_at.is_some_and(|at| at < before))
     }
 
     fn has_ended(&self, owner: StreamOwner) -> bool {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use pybit_core::clock::Timestamp;
 use pybit_core::{Error, ErrorKind};
 use tokio::io::copy_bidirectional;
@@ -131,7 +132,7 @@ async fn a_wrong_key_and_a_wrong_bucket_are_each_one_sentence() {
     settings.url = format!("s3://none-{}", prefix());
     let blobs = Blobs::open(&settings).unwrap();
     // The test server makes a bucket for whoever writes, so this one only looks.
-    let error = blobs.older("parts", Timestamp::from_micros(0)).await.unwrap_err();
+    let error = blobs.older("parts", Timestamp::from_micros(0)).try_next().await.unwrap_err();
     names_the_service(&error, "http://127.0.0.1:");
     assert!(error.message().ends_with("has no such bucket"), "{error}");
 }

@@ -1,12 +1,11 @@
 //! With whose keys an S3 store is spoken to.
 
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 
 use super::S3Options;
+use crate::private_file::{self, Refused};
 
 /// Variables that say where a workload's own credentials come from, on clusters that give it some.
 const WORKLOAD: [&str; 7] = [
@@ -73,13 +72,10 @@ impl Keys {
     /// Reads `[default]` of a file that nobody else can read.
     fn read(file: &Path) -> Result<Self, String> {
         let shown = file.display();
-        let cannot = |e: std::io::Error| format!("cannot read the credentials {shown}: {e}");
-        let open = std::fs::File::open(file).map_err(cannot)?;
-        if open.metadata().map_err(cannot)?.permissions().mode() & 0o077 != 0 {
-            return Err(format!("{shown} can be read by others; run chmod 600 {shown}"));
-        }
-        let mut text = String::new();
-        open.take(64 << 10).read_to_string(&mut text).map_err(cannot)?;
+        let text = private_file::read(file, 64 << 10).map_err(|refused| match refused {
+            Refused::Open => format!("{shown} can be read by others; run chmod 600 {shown}"),
+            Refused::Unreadable(e) => format!("cannot read the credentials {shown}: {e}"),
+        })?;
         Self::parse(&text).ok_or_else(|| {
             format!("{shown} lacks aws_access_key_id or aws_secret_access_key below [default]")
         })

@@ -1,0 +1,40 @@
+//! One program for every target: `PYBIT_FUZZ_TARGET` names it, and libFuzzer's own arguments follow.
+//!
+//! `make fuzz` runs each for a while, from the corpus in `corpus/TARGET`.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use pybit_backends::fuzz as backends;
+use pybit_web::fuzz as web;
+
+type Target = fn(&[u8]);
+
+/// Every target by its name. `tools/fuzz` reads the names from here.
+const TARGETS: [(&str, Target); 13] = [
+    ("dsc", backends::dsc),
+    ("changes", backends::changes),
+    ("deb_version", backends::deb_version),
+    ("rpm_version", backends::rpm_version),
+    ("python_version", backends::python_version),
+    ("relation", backends::relation),
+    ("log", backends::log),
+    ("hint", backends::hint),
+    ("command", backends::fuzz_command),
+    ("frame", backends::fuzz_frame),
+    ("webhook", web::webhook),
+    ("submission", web::submission),
+    ("message", web::message),
+];
+
+static CHOSEN: LazyLock<Target> = LazyLock::new(|| {
+    let name = std::env::var("PYBIT_FUZZ_TARGET").unwrap_or_default();
+    let found = TARGETS.iter().find(|(known, _)| *known == name);
+    found.map_or_else(
+        || panic!("PYBIT_FUZZ_TARGET must be one of {:?}", TARGETS.map(|(known, _)| known)),
+        |(_, target)| *target,
+    )
+});
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| CHOSEN(bytes));

@@ -1,0 +1,94 @@
+//! Every parser of this crate that sees foreign bytes, as `make fuzz` calls it.
+//!
+//! A target takes any bytes, and panics where the parser does or where what it took breaks a promise.
+
+#![expect(clippy::missing_panics_doc, reason = "a panic is what they are for")]
+
+use std::cmp::Ordering;
+
+use pybit_core::format::{Exit, PackageFormat};
+use pybit_core::model::{Arch, Produced};
+use pybit_core::transport::Hint;
+use pybit_core::version::VersionOrder;
+
+use crate::deb::{DebFormat, DebVersions, read_changes};
+use crate::python::PythonVersions;
+#[cfg(feature = "rabbitmq")]
+pub use crate::rabbitmq::fuzz_command;
+use crate::rpm::RpmVersions;
+#[cfg(feature = "zeromq")]
+pub use crate::zeromq::fuzz_frame;
+
+/// A `.dsc`: what is taken has plain file names and architectures that can be expanded or refused.
+pub fn dsc(bytes: &[u8]) {
+    let format = DebFormat::new();
+    let Ok(source) = format.read_source(bytes) else { return };
+    for file in &source.files {
+        assert!(!file.name.as_str().contains('/') && !file.name.as_str().starts_with('.'));
+    }
+    let served: Vec<Arch> = ["amd64", "arm64"].iter().filter_map(|a| a.parse().ok()).collect();
+    // A refusal is an answer, too.
+    let _ = format.expand(&source.arches, &served);
+}
+
+/// A `.changes`: what is taken has plain file names, each once.
+pub fn changes(bytes: &[u8]) {
+    let Ok(changes) = read_changes(bytes) else { return };
+    let names: Vec<&str> = changes.files.iter().map(|f| f.spec.name.as_str()).collect();
+    assert!(names.iter().all(|n| !n.contains('/') && !n.starts_with('.')));
+    assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
+}
+
+/// Two versions with a newline between them, of `deb`.
+pub fn deb_version(bytes: &[u8]) {
+    versions(&DebVersions, bytes);
+}
+
+/// Two versions with a newline between them, of `rpm`.
+pub fn rpm_version(bytes: &[u8]) {
+    versions(&RpmVersions, bytes);
+}
+
+/// Two versions with a newline between them, of `python`.
+pub fn python_version(bytes: &[u8]) {
+    versions(&PythonVersions, bytes);
+}
+
+/// What is taken is ordered by its keys as by its versions, and what is refused is refused everywhere.
+fn versions(order: &dyn VersionOrder, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (a, b) = text.split_once('\n').unwrap_or((&text, "1"));
+    let both = order.parse(a).is_ok() && order.parse(b).is_ok();
+    let Ok(compared) = order.compare(a, b) else {
+        assert!(!both, "{a:?} and {b:?} are valid and have no order");
+        return;
+    };
+    assert!(both, "{a:?} or {b:?} is not valid and has an order");
+    assert_eq!(order.compare(b, a).ok(), Some(compared.reverse()));
+    assert_eq!(order.compare(a, a).ok(), Some(Ordering::Equal));
+    let (Ok(key_a), Ok(key_b)) = (order.key(a), order.key(b)) else {
+        panic!("{a:?} or {b:?} is valid and has no key");
+    };
+    assert_eq!(key_a.cmp(&key_b), compared, "{a:?} and {b:?}");
+}
+
+/// A relation between packages, from a build's log.
+pub fn relation(bytes: &[u8]) {
+    let (Ok(name), Ok(version)) = ("libc6".parse(), "2.36-9".parse()) else { return };
+    let package = Produced { name, version, arch: "amd64".to_owned() };
+    DebFormat::new().satisfies(&String::from_utf8_lossy(bytes), &package);
+}
+
+/// The end of a failed build's log.
+pub fn log(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for phase in ["prepare", "build", "install-deps"] {
+        let _ = DebFormat::new().classify(phase, Exit::Code(2), &text);
+    }
+}
+
+/// A hint as it travels: what is taken is written and read the same.
+pub fn hint(bytes: &[u8]) {
+    let Ok(hint) = Hint::decode(bytes) else { return };
+    assert_eq!(Hint::decode(&hint.encode()).ok(), Some(hint));
+}
