@@ -21,6 +21,7 @@ mod error;
 mod files;
 mod index;
 mod judge;
+mod key;
 mod layout;
 mod memory;
 mod release;
@@ -29,6 +30,7 @@ mod set;
 mod signing;
 mod tool;
 mod transaction;
+mod turn;
 
 pub use config::{KeyChoice, RepreproConfig};
 pub use reprepro::Reprepro;
