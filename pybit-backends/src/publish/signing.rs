@@ -157,8 +157,13 @@ impl<'a> Gpg<'a> {
     }
 
     /// Puts a signature into each of these RPM packages, in place of one that is there (`rpmsign(8)`).
-    pub(super) async fn sign_packages(&self, fingerprint: &str, packages: &[PathBuf]) -> Result<()> {
-        let home = BTreeMap::from([("GNUPGHOME".to_owned(), self.home.path().display().to_string())]);
+    pub(super) async fn sign_packages(
+        &self,
+        fingerprint: &str,
+        packages: &[PathBuf],
+    ) -> Result<()> {
+        let home =
+            BTreeMap::from([("GNUPGHOME".to_owned(), self.home.path().display().to_string())]);
         let define = |macro_and_value: &str| ["--define".to_owned(), macro_and_value.to_owned()];
         let unattended = "--batch --no-tty --pinentry-mode loopback --trust-model always";
         let mut fixed = vec!["rpmsign".to_owned(), "--addsign".to_owned()];
