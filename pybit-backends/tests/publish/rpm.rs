@@ -91,6 +91,7 @@ impl Fixture {
             "--repo=pybit".to_owned(),
             "--setopt=pybit.repo_gpgcheck=1".to_owned(),
             "--setopt=pybit.gpgcheck=1".to_owned(),
+            "--setopt=pybit.skip_if_unavailable=0".to_owned(),
             format!("--setopt=pybit.gpgkey=file://{}", at("key.asc")),
         ];
         let argv: Vec<&str> =
