@@ -2,6 +2,7 @@
 
 mod artifact;
 mod build_log;
+mod build_repository;
 pub mod deb;
 mod description;
 pub mod env;

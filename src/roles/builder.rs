@@ -14,7 +14,7 @@ use pybit_client::{ClientConfig, Shutdown, Toolbox};
 use pybit_core::Result;
 use pybit_core::transport::Transport;
 
-use super::formats;
+use super::formats::{formats, root_packages};
 
 /// The hidden verb of the `pybit` command that every build and every publisher's tool runs under.
 pub const SUPERVISE: &str = "supervise";
@@ -38,6 +38,7 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     let sbuild = SbuildConfig {
         max_age: Duration::from_secs(u64::from(config.sbuild.max_age_days) * 86_400),
         mirror: config.sbuild.mirror.clone(),
+        packages: root_packages(),
         ..SbuildConfig::new(config.work_dir.join("roots"))
     };
     let allow_hosts: Vec<AllowedHost> =

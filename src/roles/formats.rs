@@ -1,11 +1,13 @@
 //! The package formats that this program knows: the one place that lists them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pybit_backends::deb::{DebFormat, DebVersions};
 use pybit_backends::python::PythonVersions;
-use pybit_backends::rpm::{RpmFormat, RpmVersions};
+use pybit_backends::rpm::{self, RpmFormat, RpmVersions};
 use pybit_core::format::PackageFormat;
+use pybit_core::model::FormatName;
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
 
@@ -25,4 +27,10 @@ pub fn version_order(format: &str) -> Result<&'static dyn VersionOrder> {
         Error::invalid("this program orders versions of the formats deb, python and rpm")
             .with_code("unknown_format")
     })
+}
+
+/// What the roots of a format hold besides Debian's build-essential packages, by the format.
+pub(super) fn root_packages() -> BTreeMap<FormatName, Vec<String>> {
+    let rpm = rpm::ROOT_PACKAGES.map(str::to_owned).to_vec();
+    BTreeMap::from([(RpmFormat::new().name().clone(), rpm)])
 }

@@ -38,6 +38,10 @@ fn failed(phase: &str, log: &str) -> Verdict {
         return verdict(Infra, trouble);
     }
     match phase {
+        "install" => {
+            verdict(Infra, explain("The farm's own repository cannot be installed from", log))
+        }
+        "requires" => verdict(Source, explain("The build dependencies cannot be read", log)),
         "dependencies" => dep_wait(log).unwrap_or_else(|| {
             verdict(Source, explain("The build dependencies cannot be read", log))
         }),

@@ -8,7 +8,8 @@
 //! | which commands a build runs | `steps.rs` and the `.pl` files beside it |
 //! | what is taken from a build | `collect.rs`, `describe.pl` |
 //! | what a failure means | `classify.rs` |
-//! | what satisfies a missing dependency | `relation.rs` |
+//! | what satisfies a missing dependency | `relation.rs`, `dependencies.pl` |
+//! | what is installed from the farm's own repository | `install.pl` |
 //!
 //! A spec file runs macros when it is read, so nothing but the build environment ever reads one: the server reads the small text
 //! (`NAME-VERSION-RELEASE.srpm-info`) that the source build writes beside the `.src.rpm`. Architectures are named as rpm names
@@ -33,6 +34,9 @@ use pybit_core::model::{Arch, FileName, FormatName, Produced};
 use pybit_core::version::VersionOrder;
 
 pub use versions::RpmVersions;
+
+/// What the steps of a build need in a Debian root besides the build-essential packages.
+pub const ROOT_PACKAGES: [&str; 5] = ["ca-certificates", "curl", "dnf", "pkg-config", "rpm"];
 
 /// The format `rpm`.
 #[derive(Debug, Clone)]

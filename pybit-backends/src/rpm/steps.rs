@@ -1,12 +1,14 @@
 //! The commands of RPM builds, all inside the environment: reading a spec file runs its macros.
 //!
-//! On a Debian machine or root rpm's own database is empty, so `rpmbuild` never judges the dependencies itself: the step before it does.
+//! On a Debian machine or root rpm's own database holds next to nothing, so `rpmbuild` never judges the dependencies itself: the step before it does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pybit_core::format::{BuildContext, Place, Step};
+use pybit_core::format::{BuildContext, Place, Step, Surroundings};
 use pybit_core::{Error, Result};
+
+use crate::build_repository::checked_url;
 
 /// Makes the `.src.rpm`.
 const MAKE_SRPM: &str = include_str!("make-srpm.pl");
@@ -14,6 +16,10 @@ const MAKE_SRPM: &str = include_str!("make-srpm.pl");
 const DESCRIBE_SOURCE: &str = include_str!("describe-source.pl");
 /// Says what is missing, for [`classify`](super::classify).
 const DEPENDENCIES: &str = include_str!("dependencies.pl");
+/// Installs what the farm's own repositories have of what is missing.
+const INSTALL: &str = include_str!("install.pl");
+/// Where rpm's database lies in a Debian root; rpm's own choice there is the home directory.
+const ROOT_DATABASE: &str = "/var/lib/rpm";
 /// Writes down what the built packages say of themselves, for [`collect`](super::collect).
 const DESCRIBE: &str = include_str!("describe.pl");
 
@@ -47,10 +53,31 @@ pub(super) fn binary(context: &BuildContext) -> Result<Vec<Step>> {
         &srpm,
     ];
     let indep = if context.indep { "1" } else { "0" };
+    let mut steps = dependencies(context, &srpm)?;
+    steps.push(step(context, "build", &build));
+    let describe = ["perl", "-e", DESCRIBE, "--", context.arch.as_str(), indep];
+    steps.push(step(context, "describe", &describe));
+    Ok(steps)
+}
+
+/// Says what is missing; in a root, after what the farm's own repositories have was installed. On the machine itself somebody else
+/// installs build dependencies.
+fn dependencies(context: &BuildContext, srpm: &str) -> Result<Vec<Step>> {
+    let mut check = vec!["perl", "-e", DEPENDENCIES, "--", "check", srpm];
+    if context.repositories.is_empty() || context.place == Surroundings::Host {
+        return Ok(vec![step(context, "dependencies", &check)]);
+    }
+    check.push(ROOT_DATABASE);
+    let arch = context.arch.as_str();
+    let mut install = vec!["perl", "-e", INSTALL, "--", arch, ROOT_DATABASE];
+    for repository in &context.repositories {
+        install.extend([text(&repository.key)?, checked_url(repository)?]);
+    }
+    let install = Step { place: Place::Root, network: true, ..step(context, "install", &install) };
     Ok(vec![
-        step(context, "dependencies", &["perl", "-e", DEPENDENCIES, "--", &srpm]),
-        step(context, "build", &build),
-        step(context, "describe", &["perl", "-e", DESCRIBE, "--", context.arch.as_str(), indep]),
+        step(context, "requires", &["perl", "-e", DEPENDENCIES, "--", "list", srpm]),
+        install,
+        step(context, "dependencies", &check),
     ])
 }
 
