@@ -100,6 +100,28 @@ impl Both {
         })
     }
 
+    /// Submits a `.src.rpm` whose tests fail; the number of the submission and the failed job.
+    fn submit_failing_srpm(&self) -> (String, Value) {
+        let dir = tempfile::tempdir_in(self.farm.path()).unwrap();
+        let spec = dir.path().join("pybit-gamma.spec");
+        let text = "Name: pybit-gamma\nVersion: 1\nRelease: 1\nSummary: g\nLicense: MIT\nBuildArch: noarch\n%description\ng\n\
+            %check\necho error: 2 is not 3\nfalse\n%files\n";
+        std::fs::write(&spec, text).unwrap();
+        let out = format!("--define=_srcrpmdir {}", dir.path().display());
+        let made = Command::new("rpmbuild").args(["-bs", &out]).arg(&spec).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let srpm = dir.path().join("pybit-gamma-1-1.src.rpm");
+        let words =
+            ["submit", srpm.to_str().unwrap(), "--suite", "bookworm", "--format", "rpm", "--json"];
+        let submission = self.farm.json(&words)["submission"]["id"].to_string();
+        let failed = wait_for("the binary job to fail", LONGEST, || {
+            let jobs = self.farm.json(&["jobs", "--submission", &submission, "--json"]);
+            let failed = jobs.as_array().unwrap().iter().find(|j| j["status"] == "Failed")?;
+            Some(self.farm.job(failed["id"].as_i64().unwrap()))
+        });
+        (submission, failed)
+    }
+
     /// Runs dnf as a reader of the farm's repository who trusts its key alone.
     fn dnf(&self, reader: &Path, words: &[&str]) -> String {
         let url = format!("{}/repositories/bookworm-rpm", self.farm.url());
@@ -150,16 +172,35 @@ fn rpm_packages_wait_for_each_other_beside_debian_ones_and_dnf_installs_them() {
     let mut found: Vec<_> = both.dnf(reader.path(), &asked).lines().map(str::to_owned).collect();
     found.sort();
     let arch = std::env::consts::ARCH;
-    assert_eq!(
-        found,
-        [
-            &format!("pybit-alpha 1.0-1 {arch} expanded inside a root"),
-            "pybit-alpha-devel 1.0-1 noarch a header",
-            "pybit-beta 2.0-1 noarch b",
-        ]
-    );
+    let expected = [
+        "pybit-alpha 1.0-1 src expanded inside a root".to_owned(),
+        format!("pybit-alpha 1.0-1 {arch} expanded inside a root"),
+        "pybit-alpha-devel 1.0-1 noarch a header".to_owned(),
+        "pybit-beta 2.0-1 noarch b".to_owned(),
+        "pybit-beta 2.0-1 src b".to_owned(),
+    ];
+    assert_eq!(found, expected);
     both.dnf(reader.path(), &["install", "pybit-beta", "pybit-alpha-devel"]);
     let header = reader.path().join("root/usr/share/pybit-beta/header");
     assert_eq!(std::fs::read_to_string(header).unwrap(), "#define ALPHA 1\n");
     assert!(!farm.path().join("escaped").exists(), "a macro ran on the machine");
+
+    // The program itself needs a C library, which no empty root has; its signature is good without.
+    let site = farm.path().join("data/repositories/bookworm-rpm/current");
+    let rpmkeys = |words: &[&str]| {
+        let db = reader.path().join("rpmdb");
+        let output = Command::new("rpmkeys").arg("--dbpath").arg(db).args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    rpmkeys(&["--import", site.join("pybit.asc").to_str().unwrap()]);
+    let program = site.join(format!("Packages/p/pybit-alpha-1.0-1.{arch}.rpm"));
+    let said = rpmkeys(&["--checksig", program.to_str().unwrap()]);
+    assert!(said.ends_with(": digests signatures OK\n"), "{said}");
+
+    let (submission, failed) = both.submit_failing_srpm();
+    let jobs = farm.json(&["jobs", "--submission", &submission, "--json"]);
+    assert_eq!(jobs[0]["kind"], "source", "{jobs}");
+    assert_eq!(jobs[0]["status"], "Done", "{jobs}");
+    let message = failed["job"]["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("(%check)") && message.contains("error: 2 is not 3"), "{message}");
 }

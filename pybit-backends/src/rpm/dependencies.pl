@@ -13,7 +13,7 @@ my @defines = map { ('--define', $_) } "_topdir $here/$what", "_tmppath $here", 
 my $pid = open(my $tool, '-|') // die "error: no process can be started: $!\n";
 if (!$pid) {
     open STDERR, '>&', \*STDOUT or die "error: $!\n";
-    exec 'rpmbuild', '--rebuild', '--nobuild', @defines, $srpm or die "error: rpmbuild cannot be started: $!\n";
+    exec 'rpmbuild', '-rd', '--nobuild', @defines, $srpm or die "error: rpmbuild cannot be started: $!\n";
 }
 my @missing;
 while (my $line = <$tool>) {
