@@ -95,9 +95,7 @@ async fn read_one(name: &str, dir: &Path, tool: &dyn Tool) -> Result<OrRefused<I
     let unnamed =
         || Refusal(format!("{name} says another name, version or architecture than its own"));
     let Some(body) = body(&file)? else { return Ok(Err(unnamed())) };
-    Ok(item(&said, body, file)
-        .filter(|i| file_name(i).as_deref() == Some(name))
-        .ok_or_else(unnamed))
+    Ok(item(&said, body, file).filter(|i| file_name(i) == name).ok_or_else(unnamed))
 }
 
 fn item(said: &str, body: String, file: PathBuf) -> Option<Item> {
@@ -124,9 +122,9 @@ fn item(said: &str, body: String, file: PathBuf) -> Option<Item> {
 }
 
 /// The name that a package's file must have.
-fn file_name(item: &Item) -> Option<String> {
+fn file_name(item: &Item) -> String {
     let Slot { name, arch } = &item.slot;
-    Some(format!("{name}-{}.{arch}.rpm", without_epoch(&item.version)))
+    format!("{name}-{}.{arch}.rpm", without_epoch(&item.version))
 }
 
 /// `VERSION-RELEASE`.
@@ -191,7 +189,7 @@ mod tests {
             (binary.version.as_str(), binary.slot.arch.as_str()),
             ("2:1.0~rc1-3.fc40", "x86_64")
         );
-        assert_eq!(file_name(&binary).unwrap(), "foo-libs-1.0~rc1-3.fc40.x86_64.rpm");
+        assert_eq!(file_name(&binary), "foo-libs-1.0~rc1-3.fc40.x86_64.rpm");
         let source = read("foo\n0\n1\n1\nx86_64\n(none)\n1\n").unwrap();
         assert_eq!((source.source.as_str(), source.slot.arch.as_str()), ("foo-1-1.src.rpm", "src"));
         for hostile in [
