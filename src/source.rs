@@ -166,7 +166,7 @@ fn has_spec(tree: &Path) -> bool {
         let entries = std::fs::read_dir(tree.join(dir)).into_iter().flatten().flatten();
         entries.into_iter().any(|e| e.path().extension().is_some_and(|e| e == "spec"))
     };
-    SPEC_DIRS.iter().any(|dir| specs(&dir))
+    SPEC_DIRS.iter().any(specs)
 }
 
 /// A source RPM, sent as a tree that holds nothing else: it is read and described where it is built.
