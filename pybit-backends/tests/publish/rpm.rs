@@ -17,6 +17,22 @@ use tempfile::TempDir;
 
 use crate::fixture::{must, run, set, tools};
 
+/// Runs the rest of its arguments as dnf must be run in a test: librepo makes `/run/user/UID` where there is none, and gpg then puts its
+/// sockets there, for every other test, too; and the agent that it starts stays behind.
+const ALONE: [&str; 11] = [
+    "unshare",
+    "--map-root-user",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "sh",
+    "-c",
+    "mount -t tmpfs tmpfs /run && mkdir /run/user && exec \"$@\"",
+    "sh",
+];
+
 /// An RPM repository in a temporary directory, and a place to build packages.
 struct Fixture {
     dir: TempDir,
@@ -96,6 +112,7 @@ impl Fixture {
         ];
         let argv: Vec<&str> =
             fixed.iter().map(String::as_str).chain(words.iter().copied()).collect();
+        let argv = [&ALONE[..], &argv].concat();
         run(&argv, reader.path())
     }
 }
