@@ -94,7 +94,8 @@ impl Transaction {
             .map(str::to_owned)
             .to_vec();
         argv.push(format!("--pkglist={}", list.display()));
-        if let Some(n) = self.previous {
+        // createrepo_c knows a file by size and time, so nothing is taken over where all are signed anew.
+        if let Some(n) = self.previous.filter(|_| !self.keep.is_empty()) {
             argv.push("--update".to_owned());
             argv.push(format!("--update-md-path={}", self.layout.snapshot(n).display()));
         }
