@@ -36,5 +36,7 @@ mod turn;
 
 pub use config::{KeyChoice, RepreproConfig};
 pub use reprepro::Reprepro;
+#[cfg(feature = "fuzz")]
+pub use rpm::fuzz_primary;
 pub use rpm::{Createrepo, CreaterepoConfig};
 pub use tool::{Done, MachineTools, Tool};

@@ -70,8 +70,12 @@ fn open(path: &Path) -> Result<BufReader<File>> {
 }
 
 fn primary(path: &Path) -> Result<Index> {
+    packages(path, BufReader::new(GzDecoder::new(open(path)?)))
+}
+
+/// Every package of a `primary.xml`; `path` is for messages.
+pub(super) fn packages(path: &Path, text: impl BufRead) -> Result<Index> {
     let mut index = Index::new();
-    let text = BufReader::new(GzDecoder::new(open(path)?));
     each(path, text, "package", |package| {
         let get = |name: &str| package.get(name).cloned();
         let (name, arch) = (get("package/name")?, get("package/arch")?);

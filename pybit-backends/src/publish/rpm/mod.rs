@@ -228,6 +228,14 @@ impl Publisher for Createrepo {
     }
 }
 
+/// An index as `createrepo_c` writes it, from any bytes.
+#[cfg(feature = "fuzz")]
+pub fn fuzz_primary(bytes: &[u8]) {
+    if let Ok(index) = index::packages(std::path::Path::new("primary.xml"), bytes) {
+        assert_eq!(index::listed(&index).len(), index.len());
+    }
+}
+
 /// The name in `NAME-VERSION-RELEASE.src.rpm`.
 fn source_name(file: &str) -> Option<&str> {
     file.rsplitn(3, '-').nth(2)
