@@ -58,12 +58,12 @@ struct Both {
 }
 
 impl Both {
-    /// A farm whose one client builds Debian packages on the machine and RPM packages in fresh roots.
-    fn start() -> Self {
+    /// A farm whose one client builds Debian packages on the machine, and RPM packages in `env`.
+    fn start(env: &str) -> Self {
         let arch = std::env::consts::ARCH;
         let farm = Farm::new(&format!(
             "[[suites]]\ndist = \"Debian\"\nname = \"bookworm\"\nformat = \"rpm\"\narches = [\"{arch}\"]\n\
-             repository = \"bookworm-rpm\"\nenvs = [{{ name = \"sbuild\", weight = 1 }}]\n"
+             repository = \"bookworm-rpm\"\nenvs = [{{ name = \"{env}\", weight = 1 }}]\n"
         ));
         let web = farm.web();
         let root = farm.path().display().to_string();
@@ -71,8 +71,10 @@ impl Both {
             let all = std::fs::read_to_string(&file).unwrap() + text;
             std::fs::write(&file, all).unwrap();
         };
-        let offer = "\n[[client.offers]]\ndist = \"Debian\"\nsuite = \"bookworm\"\nformat = \"rpm\"\nenvs = [\"sbuild\"]\n";
-        add(farm.client_config("one", &farm.url()), offer);
+        let offer = format!(
+            "\n[[client.offers]]\ndist = \"Debian\"\nsuite = \"bookworm\"\nformat = \"rpm\"\nenvs = [\"{env}\"]\n"
+        );
+        add(farm.client_config("one", &farm.url()), &offer);
         let repository = format!(
             "\n[[watch.repositories]]\nname = \"bookworm-rpm\"\ndist = \"Debian\"\nsuite = \"bookworm\"\nformat = \"rpm\"\n\
              arches = [\"{arch}\"]\nroot = \"{root}/data/repositories/bookworm-rpm\"\n\
@@ -91,10 +93,10 @@ impl Both {
         Self { farm, _roles: roles }
     }
 
-    /// Submits a spec file in a directory of its own; the number of the submission.
+    /// Submits a spec file in a directory of its own, which may hold more already; the number of the submission.
     fn submit(&self, name: &str, spec: &str) -> String {
         let dir = self.farm.path().join(name);
-        std::fs::create_dir(&dir).unwrap();
+        std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join(format!("{name}.spec")), spec).unwrap();
         let words =
             ["submit", dir.to_str().unwrap(), "--suite", "bookworm", "--format", "rpm", "--json"];
@@ -166,7 +168,7 @@ impl Both {
 #[test]
 #[ignore = "needs the Debian archive, mmdebstrap, rpm, createrepo-c, dnf, reprepro, dpkg-dev, debhelper and the user pybit-build"]
 fn rpm_packages_wait_for_each_other_beside_debian_ones_and_dnf_installs_them() {
-    let both = Both::start();
+    let both = Both::start("sbuild");
     let farm = &both.farm;
     let beta = both.submit("pybit-beta", BETA);
     let blocked = both.wait_binary(&beta, "Blocked");
@@ -221,4 +223,48 @@ fn rpm_packages_wait_for_each_other_beside_debian_ones_and_dnf_installs_them() {
     assert_eq!(source["status"], "Done", "{jobs}");
     let message = failed["job"]["failure"]["message"].as_str().unwrap();
     assert!(message.contains("(%check)") && message.contains("error: 2 is not 3"), "{message}");
+}
+
+#[test]
+#[ignore = "needs rpm, createrepo-c, gnupg and the user pybit-build"]
+fn rpm_packages_are_built_on_the_machine_from_a_tree_that_is_its_own_upstream() {
+    let both = Both::start("host");
+    let farm = &both.farm;
+    let blocked = both.submit("pybit-beta", BETA);
+    let tree = farm.path().join("pybit-tree");
+    std::fs::create_dir_all(tree.join("packaging")).unwrap();
+    std::fs::write(tree.join("tool"), "#!/bin/sh\necho tree\n").unwrap();
+    let head = "Name: pybit-tree\nVersion: 3.1\nRelease: 2\nEpoch: 1\nSummary: t\nLicense: MIT\n\
+        Source0: https://example.org/%{name}-%{version}.tar.gz\nBuildRequires: /bin/sh, perl\n";
+    let body = "%description\nt\n%prep\n%setup -q\n%build\nsh tool\n\
+        %install\ninstall -D tool %{buildroot}/usr/bin/pybit-tree\n%files\n/usr/bin/pybit-tree\n";
+    let here = std::env::consts::ARCH;
+    let spec = format!("{head}ExclusiveArch: s390x {here}\n%global debug_package %{{nil}}\n{body}");
+    let done = both.submit("pybit-tree", &spec);
+    let done = both.wait_binary(&done, "Done");
+    assert_eq!(done["job"]["version"], "1:3.1-2", "{done}");
+    let (fine, _) = farm.get("/repositories/bookworm-rpm/repodata/repomd.xml.asc");
+    assert!(fine, "it is published");
+    let packages = farm.path().join("data/repositories/bookworm-rpm/current/Packages/p");
+    let mut names: Vec<_> = std::fs::read_dir(packages)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["pybit-tree-3.1-2.src.rpm".to_owned(), format!("pybit-tree-3.1-2.{here}.rpm")]
+    );
+    let blocked = both.wait_binary(&blocked, "Blocked");
+    assert_eq!(blocked["job"]["unmet"][0], "pybit-alpha-devel >= 1.0", "{blocked}");
+
+    let elsewhere = both.submit(
+        "pybit-far",
+        &spec.replace(&format!(" {here}"), "").replace("pybit-tree", "pybit-far"),
+    );
+    let jobs = wait_for("the source job to end", LONGEST, || {
+        let jobs = farm.json(&["jobs", "--submission", &elsewhere, "--json"]);
+        ["Done", "Failed"].iter().any(|s| jobs[0]["status"] == *s).then_some(jobs)
+    });
+    assert_eq!(jobs.as_array().unwrap().len(), 1, "nobody serves s390x: {jobs}");
 }
