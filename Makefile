@@ -34,7 +34,7 @@ help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
 	@echo 'make clean-demo     removes what the demo has written'
 	@echo 'make test           installs what the tests need and runs all of them'
-	@echo 'make chaos          a farm under a seeded schedule of faults: JOBS=1000 FAULTS=200 SEED=1 BACKENDS=postgres+rabbitmq|sqlite+zeromq'
+	@echo 'make chaos          a farm under a seeded schedule of faults: JOBS=1000 FAULTS=200 SEED="1 2 3" BACKENDS=postgres+rabbitmq|sqlite+zeromq'
 	@echo 'make sweep           ends every process at every named point (POINTS=a,b for some)'
 	@echo 'make sequences       a million random sequences of the state machine'
 	@echo 'make mutations       breaks twelve rules, one after the other, and sees a check notice each'
@@ -130,14 +130,16 @@ load: deps-build deps-services
 
 # docs/chaos.md. Exit status 1 where an invariant does not hold; the directory of the run is kept then.
 chaos: deps-test
-	$(CARGO) build --quiet -p pybit -p pybit-chaos
-	$(if $(findstring postgres,$(BACKENDS)),tools/services run --) $(PYBIT)-chaos run \
-	  --jobs $(JOBS) --faults $(FAULTS) --seed $(SEED) --backends $(BACKENDS) --pybit $(PYBIT) $(CHAOS_ARGS)
+	$(CARGO) build --quiet -p pybit -p pybit-chaos --features pybit/trial
+	@failed=0; for seed in $(SEED); do \
+	  $(if $(findstring postgres,$(BACKENDS)),tools/services run --) $(PYBIT)-chaos run \
+	    --jobs $(JOBS) --faults $(FAULTS) --seed $$seed --backends $(BACKENDS) --pybit $(PYBIT) $(CHAOS_ARGS) || failed=1; \
+	done; exit $$failed
 
 # The same harness on builds with one rule left out: its checker must notice.
 chaos-mutations: deps-test
 	$(CARGO) build --quiet -p pybit -p pybit-chaos --features pybit/trial
-	tools/services run -- $(PYBIT)-chaos mutations $(NAMES)
+	PYBIT_SERVICES_WITHOUT_S3=1 $(PYBIT)-chaos mutations --services tools/services $(NAMES)
 
 services: deps-services
 	@tools/services show

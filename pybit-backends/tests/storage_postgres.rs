@@ -16,7 +16,7 @@ use pybit_core::model::{JobFilter, JobStatus, Page};
 use pybit_core::settings::Settings;
 use pybit_core::storage::{AccountStore, Storage, SubmissionRecord};
 use pybit_core::{Error, ErrorKind};
-use sqlx::Postgres;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Row};
 use support::proxy::{Proxy, Way};
 use support::{Database, server};
 use tokio::net::TcpListener;
@@ -195,6 +195,30 @@ async fn refusal(url: &url::Url) -> Error {
     let message = error.message();
     assert!(message.contains("PostgreSQL") && !message.contains('\n'), "{message}");
     error
+}
+
+/// A database whose commits do not wait for the disk, as some are told to by default, would forget what was answered.
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn commits_wait_for_the_disk_whatever_the_database_says() {
+    let database = Database::fresh().await;
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+    let setting = format!("ALTER DATABASE {name} SET synchronous_commit = off");
+    let notes = "CREATE TABLE noted (setting TEXT);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO noted VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+        CREATE TRIGGER note AFTER INSERT ON job EXECUTE FUNCTION note();";
+    for text in [setting.as_str(), notes] {
+        sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
+    }
+    let storage = database.open().await;
+    submit_one(&storage, planned("p", "1")).await;
+    let seen = sqlx::raw_sql("SELECT setting FROM noted").fetch_all(&mut connection).await.unwrap();
+    assert_eq!(seen.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>(), ["on"]);
+    connection.close().await.unwrap();
+    drop(storage);
+    database.drop().await;
 }
 
 #[tokio::test]

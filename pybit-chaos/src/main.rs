@@ -2,7 +2,7 @@
 //!
 //! | to know | open |
 //! |---|---|
-//! | what happens when | `plan.rs` |
+//! | what happens when | `plan.rs`, `trouble.rs` |
 //! | how the farm is put together | `farm/` |
 //! | what each fault does | `faults/`, `proxy.rs` |
 //! | what must hold | `check/` |
@@ -20,6 +20,7 @@ mod proxy;
 mod report;
 mod run;
 mod submit;
+mod trouble;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

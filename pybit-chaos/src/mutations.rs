@@ -24,6 +24,10 @@ pub(crate) struct Options {
     /// Only the rules that show on this pair: postgres+rabbitmq or sqlite+zeromq.
     #[arg(long)]
     backends: Option<String>,
+    /// Starts private services for each run that needs some: `tools/services`. Without it the ones that the environment
+    /// names are used, by one run.
+    #[arg(long)]
+    services: Option<std::path::PathBuf>,
     /// Options of every run, after all others.
     #[arg(long, allow_hyphen_values = true, value_delimiter = ' ')]
     with: Vec<String>,
@@ -46,8 +50,10 @@ const TRIALS: [Trial; 11] = [
     Trial {
         rule: Mutation::DropCasOnFinish,
         backends: SQLITE,
-        words: "--jobs 50 --faults 20 --window-secs 40 --clients 3 --story plain --only kill_client \
-                --env PYBIT_TRIAL_STALL=finish_checked_before_commit:4000:6",
+        // Each result is held back until the lease of a killed client has lapsed and the job is built again; threads
+        // enough for that.
+        words: "--jobs 40 --faults 15 --window-secs 50 --clients 3 --story plain --only kill_client \
+                --env PYBIT_TRIAL_STALL=finish_checked_before_commit:5000 --env TOKIO_WORKER_THREADS=16",
         // A result of another attempt than the one whose files it has.
         counts: &["I03", "I05", "I06", "I10"],
     },
@@ -165,9 +171,16 @@ impl Options {
 
     fn made(&self, trial: &Trial, seed: u64, broken: Option<Mutation>) -> Found {
         let me = std::env::current_exe().map_err(|e| e.to_string())?;
-        let mut argv = vec![me.display().to_string(), "run".to_owned()];
+        let mut argv = Vec::new();
+        // What the harness starts again ends with it: each run has services of its own.
+        if let Some(services) = self.services.as_ref().filter(|_| trial.backends == POSTGRES) {
+            argv.extend([services.display().to_string(), "run".to_owned(), "--".to_owned()]);
+        }
+        argv.extend([me.display().to_string(), "run".to_owned()]);
         argv.extend(["--seed".to_owned(), seed.to_string()]);
-        argv.extend(["--backends", trial.backends, "--rest-secs", "90"].map(str::to_owned));
+        // Hints that go astray by themselves would hide the ones that a broken rule loses.
+        let words = ["--backends", trial.backends, "--rest-secs", "90", "--hints", "none"];
+        argv.extend(words.map(str::to_owned));
         argv.extend(trial.words.split_whitespace().map(str::to_owned));
         if let Some(rule) = broken {
             argv.extend(["--env".to_owned(), format!("PYBIT_TRIAL_MUTATION={}", rule.name())]);

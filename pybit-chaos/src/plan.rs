@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::directed::Direction;
+use crate::trouble;
 
 /// A generator whose numbers stay the same in every version of every library (splitmix64).
 #[derive(Debug, Clone)]
@@ -119,8 +120,16 @@ impl Kind {
         }
     }
 
+    /// Whether the farm as a whole may have to wait for its end: not where one connection is hit, or no clock that counts.
+    pub(crate) fn stalls(self) -> bool {
+        !matches!(
+            self,
+            Self::ClockJump | Self::Garbage | Self::DropReply | Self::Duplicate | Self::CutUpload
+        )
+    }
+
     /// How often it is drawn, beside the others.
-    fn weight(self, backends: Backends) -> u64 {
+    pub(crate) fn weight(self, backends: Backends) -> u64 {
         let cluster = backends == Backends::PostgresRabbit;
         match self {
             Self::KillServer | Self::KillClient => 30,
@@ -141,7 +150,7 @@ impl Kind {
     }
 
     /// How long it lasts, in milliseconds: from, to.
-    fn lasts(self) -> (u64, u64) {
+    pub(crate) fn lasts(self) -> (u64, u64) {
         match self {
             Self::KillServer => (0, 3000),
             Self::KillClient => (0, 5000),
@@ -160,7 +169,7 @@ impl Kind {
         }
     }
 
-    const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::KillServer,
         Self::KillClient,
         Self::KillWatcher,
@@ -244,6 +253,8 @@ pub(crate) struct Plan {
     pub(crate) window: u64,
     pub(crate) orders: Vec<Order>,
     pub(crate) faults: Vec<Fault>,
+    /// How many of the faults have nothing else around them, so that the farm's way back can be timed.
+    pub(crate) lone: u64,
 }
 
 impl Plan {
@@ -282,13 +293,8 @@ impl Plan {
             order.at += n as u64 * window / first;
         }
         orders.sort_by_key(|o| o.at);
-        Self {
-            seed,
-            backends,
-            window,
-            orders,
-            faults: Self::trouble(seed, backends, (faults, window), direction),
-        }
+        let (faults, lone) = trouble::draw(seed, backends, (faults, window), direction);
+        Self { seed, backends, window, orders, faults, lone }
     }
 
     fn order(dice: &mut Dice, n: usize, direction: &Direction) -> Order {
@@ -316,39 +322,6 @@ impl Plan {
             priority: *dice.pick(&[0, 0, 0, 5, 50]),
             story,
         }
-    }
-
-    fn trouble(
-        seed: u64,
-        backends: Backends,
-        (count, window): (u64, u64),
-        direction: &Direction,
-    ) -> Vec<Fault> {
-        let mut dice = Dice::new(seed, "faults");
-        let kinds = direction.kinds(Kind::ALL.map(|k| (k, k.weight(backends))));
-        let total: u64 = kinds.iter().map(|(_, weight)| weight).sum();
-        let mut faults: Vec<Fault> = (0..count)
-            .map(|n| {
-                let mut left = dice.within(0, total);
-                let kind = kinds.iter().find(|(_, weight)| {
-                    let here = left < *weight;
-                    left = left.saturating_sub(*weight);
-                    here
-                });
-                let kind = kind.map_or(Kind::KillServer, |(kind, _)| *kind);
-                let (from, to) = kind.lasts();
-                let jitter = dice.within(0, (window / count.max(1)).max(1));
-                Fault {
-                    at: n * window / count.max(1) + jitter,
-                    kind,
-                    whom: dice.next(),
-                    amount: dice.next(),
-                    lasts: dice.within(from, to),
-                }
-            })
-            .collect();
-        faults.sort_by_key(|f| f.at);
-        faults
     }
 }
 

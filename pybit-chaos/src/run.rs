@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use pybit::core::clock::{Clock, SystemClock};
+use pybit::core::trial;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,9 @@ use crate::farm::{Farm, Made, hints, reader};
 use crate::plan::{Backends, Plan};
 use crate::report::{Length, Verdict};
 use crate::{faults, submit};
+
+/// F11: hints come twice, in another order, late, or not at all.
+const HINTS: &str = "dup=30,reorder=20,delay=2000,drop=20";
 
 /// What a run is told.
 #[derive(Debug, Args)]
@@ -43,6 +47,9 @@ pub(crate) struct Options {
     /// A variable for servers, clients and watchers: KEY=VALUE.
     #[arg(long = "env", value_parser = pair)]
     env: Vec<(String, String)>,
+    /// What hints suffer all the time, in percent and milliseconds, or `none`. For a build with the feature `trial`.
+    #[arg(long, default_value = HINTS)]
+    hints: String,
     /// Keeps the directory of the run also where everything holds.
     #[arg(long)]
     keep: bool,
@@ -66,6 +73,7 @@ impl Default for Options {
             window_secs: None,
             pybit: None,
             env: Vec::new(),
+            hints: String::new(),
             keep: false,
             clients: 8,
             direction: Direction::default(),
@@ -85,6 +93,16 @@ impl Options {
         let size = (self.jobs, self.faults, window);
         Plan::directed(self.seed, self.backends, size, &self.direction)
     }
+
+    /// The variables of servers, clients and watchers.
+    fn variables(&self) -> Vec<(String, String)> {
+        let mut variables = self.env.clone();
+        if trial::IS_ON && self.hints != "none" {
+            let told = format!("{}:{}", self.seed, self.hints);
+            variables.push(("PYBIT_TRIAL_HINTS".to_owned(), told));
+        }
+        variables
+    }
 }
 
 /// Whether every invariant held.
@@ -97,6 +115,9 @@ pub(crate) async fn run(options: Options) -> Result<bool, String> {
         plan.faults.len(),
         plan.window / 1000
     );
+    if !trial::IS_ON {
+        println!("hints arrive as they are sent: F11 needs a build with the feature `trial`");
+    }
     let room =
         tempfile::Builder::new().prefix("pybit-chaos-").tempdir().map_err(|e| e.to_string())?;
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
@@ -104,7 +125,7 @@ pub(crate) async fn run(options: Options) -> Result<bool, String> {
     let pybit = pybit.canonicalize().map_err(|e| format!("{}: {e}", pybit.display()))?;
     let made = Made {
         pybit,
-        env: options.env.clone(),
+        env: options.variables(),
         backends: options.backends,
         clients: options.clients,
     };

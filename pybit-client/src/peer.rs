@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) claims: BTreeMap<String, Assignment>,
     /// The next so many claims are answered, and the answers are lost.
     pub(crate) lost_claims: u32,
+    /// A claim that may be held is given nothing: only one that wants its answer at once is.
+    pub(crate) holds_back: bool,
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) verdicts: BTreeMap<i64, Verdict>,
     /// Heartbeats so far.
@@ -107,11 +109,6 @@ impl Peer {
     /// Looks at or changes what the peer holds.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         self.shared.with(f)
-    }
-
-    /// Like [`with`](Self::with), but nobody who waits notices.
-    pub(crate) fn quietly<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        self.shared.with_quietly(f)
     }
 
     /// How many claims were answered with a job, for somebody who cannot hold the peer.
@@ -189,7 +186,13 @@ impl Shared {
         let deadline = tokio::time::sleep(Duration::from_millis(request.wait_ms.into()));
         tokio::pin!(deadline);
         loop {
-            let (assignment, lost) = self.with_quietly(|s| s.claim(&request.claim_id));
+            let (assignment, lost) = self.with_quietly(|s| {
+                if s.holds_back && request.wait_ms > 0 {
+                    (None, false)
+                } else {
+                    s.claim(&request.claim_id)
+                }
+            });
             if lost {
                 return lost_answer();
             }

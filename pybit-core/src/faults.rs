@@ -17,8 +17,8 @@ use crate::transport::{
 pub struct Faults {
     /// The same seed makes the same faults of the same calls.
     pub seed: u64,
-    /// A published hint is confirmed and gone. The one fault that breaks a promise of the trait, `ok_means_held`: as a
-    /// broker does that loses its disk.
+    /// A published hint is confirmed and gone, where the transport is in health. The one fault that breaks a promise of
+    /// the trait, `ok_means_held`: as a broker does that loses its disk.
     pub lost: u16,
     /// A hint is refused, `Unavailable`: nobody holds it. Breaks no promise.
     pub refused: u16,
@@ -63,6 +63,22 @@ impl Faulty {
     /// What has gone wrong so far.
     pub fn counts(&self) -> FaultCounts {
         self.dice.with(|rolled| rolled.counts)
+    }
+
+    /// What becomes of a hint that is to be published: none, one or two.
+    async fn astray<'a>(&self, hint: &'a Hint) -> Result<impl Iterator<Item = &'a Hint>> {
+        let faults = &self.dice.faults;
+        if self.dice.falls(faults.lost, |c| &mut c.lost) {
+            // A broker that is away confirms nothing.
+            self.inner.health().await?;
+            return Ok(std::iter::repeat_n(hint, 0));
+        }
+        if self.dice.falls(faults.refused, |c| &mut c.refused) {
+            let message = "a fault was asked for: nobody holds this hint";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
+        let repeated = self.dice.falls(faults.repeated, |c| &mut c.repeated);
+        Ok(std::iter::repeat_n(hint, 1 + usize::from(repeated)))
     }
 
     async fn delay(&self) {
@@ -131,18 +147,19 @@ impl Transport for Faulty {
 
     async fn publish(&self, hint: &Hint) -> Result<()> {
         self.delay().await;
-        let faults = &self.dice.faults;
-        if self.dice.falls(faults.lost, |c| &mut c.lost) {
-            return Ok(());
-        }
-        if self.dice.falls(faults.refused, |c| &mut c.refused) {
-            let message = "a fault was asked for: nobody holds this hint";
-            return Err(Error::new(ErrorKind::Unavailable, message));
-        }
-        if self.dice.falls(faults.repeated, |c| &mut c.repeated) {
+        for hint in self.astray(hint).await? {
             self.inner.publish(hint).await?;
         }
-        self.inner.publish(hint).await
+        Ok(())
+    }
+
+    async fn publish_all(&self, hints: &[Hint]) -> Result<()> {
+        self.delay().await;
+        let mut sent = Vec::with_capacity(hints.len());
+        for hint in hints {
+            sent.extend(self.astray(hint).await?.cloned());
+        }
+        if sent.is_empty() { Ok(()) } else { self.inner.publish_all(&sent).await }
     }
 
     async fn consume(

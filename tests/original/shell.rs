@@ -223,6 +223,7 @@ fn g_no_source_file_starts_a_shell() {
             "pybit-backends/src/exec/tree.rs",
             // The fault harness is no part of the farm: it starts the farm's processes as an operator does.
             "pybit-chaos/src/farm/process.rs",
+            "pybit-chaos/src/faults/liar.rs",
             "pybit-chaos/src/main.rs",
         ]
     );

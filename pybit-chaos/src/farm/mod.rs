@@ -53,6 +53,8 @@ pub(crate) struct Farm {
     pub(crate) database: String,
     pub(crate) database_port: u16,
     pub(crate) broker_port: u16,
+    /// The broker's own address; empty where there is none.
+    pub(crate) broker: String,
     pub(crate) arch: String,
     /// What must never be seen anywhere.
     pub(crate) secrets: Mutex<Vec<String>>,
@@ -101,6 +103,7 @@ impl Farm {
             database: String::new(),
             database_port: 0,
             broker_port: 0,
+            broker: String::new(),
             arch,
             secrets: Mutex::default(),
             deleted: Mutex::default(),
@@ -148,6 +151,7 @@ impl Farm {
         let storage = format!("url = \"{}\"", with_port(&self.database, database.port())?);
         let hint = format!("url = \"{}\"\nname = \"{name}\"", with_port(&broker, hints.port())?);
         (self.database_line, self.hint_line) = (Some(database), Some(hints));
+        self.broker = broker;
         Ok(Ground { storage, server_hints: hint.clone(), client_hints: hint })
     }
 

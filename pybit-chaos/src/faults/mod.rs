@@ -2,6 +2,7 @@
 
 mod clock;
 mod disk;
+mod foreign;
 mod hostile;
 pub(crate) mod liar;
 mod network;
@@ -73,7 +74,7 @@ async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
         }
         Kind::PauseBroker => process::pause_service(farm.rabbitmq.as_ref(), fault).await,
         Kind::PauseDatabase => process::pause_service(farm.postgres.as_ref(), fault).await,
-        Kind::TerminateBackends => process::terminate(farm),
+        Kind::TerminateBackends => process::terminate(farm).await,
         Kind::Reset
         | Kind::Blackhole
         | Kind::HalfOpen
@@ -90,6 +91,9 @@ async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
         Kind::ClockJump => clock::jump(farm, fault).await,
         Kind::LyingTool => liar::lie(farm).await,
         Kind::LoseQueues => queues::lose(farm, fault).await,
+        Kind::Garbage if farm.rabbitmq.is_some() && fault.amount.is_multiple_of(2) => {
+            foreign::messages(farm, fault).await
+        }
         Kind::Garbage => hostile::garbage(farm, fault).await,
     }
 }

@@ -111,8 +111,11 @@ pub(super) async fn pause_service(
 }
 
 /// Ends every session that the farm has with its database.
-pub(super) fn terminate(farm: &Arc<Farm>) -> Result<String, String> {
+pub(super) async fn terminate(farm: &Arc<Farm>) -> Result<String, String> {
     let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    psql(&farm.database, sql).map(|n| format!("{} sessions", n.trim()))
+    // The database may stand still, and it is this thread that lets it go on.
+    let database = farm.database.clone();
+    let ended = tokio::task::spawn_blocking(move || psql(&database, sql)).await;
+    ended.map_err(|e| e.to_string())?.map(|n| format!("{} sessions", n.trim()))
 }

@@ -21,15 +21,21 @@ pub(crate) struct Deleted {
     pub(crate) hints: u64,
 }
 
-/// The queues of routes, with what each holds.
-async fn queues(service: &Service) -> Result<Vec<(String, u64)>, String> {
+/// All queues, with what each holds.
+pub(super) async fn all(service: &Service) -> Result<Vec<(String, u64)>, String> {
     let said = service.control(&["list_queues", "name", "messages"]).await?;
     let queue = |line: &str| {
         let (name, messages) = line.trim().rsplit_once('\t')?;
-        let route = name.ends_with("_deb");
-        Some((name.to_owned(), messages.parse().ok()?)).filter(|_| route)
+        Some((name.to_owned(), messages.parse().ok()?))
     };
     Ok(said.lines().filter_map(queue).collect())
+}
+
+/// Those of routes.
+async fn queues(service: &Service) -> Result<Vec<(String, u64)>, String> {
+    let mut queues = all(service).await?;
+    queues.retain(|(name, _)| name.ends_with("_deb"));
+    Ok(queues)
 }
 
 /// Clients stand still meanwhile, so that nobody else makes the queues again and nobody takes anything from them.

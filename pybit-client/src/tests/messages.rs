@@ -118,13 +118,16 @@ impl Transport for Wire {
 #[tokio::test]
 async fn a_hint_wakes_an_idle_slot_and_is_acknowledged_after_the_claim() {
     let farm = Farm::new(&[&["write", "bytes"]]).await;
+    // A job that no held claim brings.
+    farm.peer.with(|s| {
+        s.holds_back = true;
+        s.jobs.push_back(assignment(1, 1));
+    });
     let wire = Wire::new(&farm);
     let client = farm.start_as(farm.config(), Some(Arc::clone(&wire) as _));
     wire.routes.subscribe().wait_for(|r| !r.is_empty()).await.unwrap();
     let routes = wire.routes.borrow().clone();
     assert_eq!(routes, ["Debian.amd64.bookworm.deb", "Debian.source.bookworm.deb"]);
-    // A job that the server's long poll does not notice.
-    farm.peer.quietly(|s| s.jobs.push_back(assignment(1, 1)));
     wire.publish(&Hint::new(target().route(), None)).await.unwrap();
     assert_eq!(farm.report(1).await.0, "finish");
     // The server had answered the claim when the hint was let go: a client that dies between the two gives the hint back.

@@ -132,7 +132,7 @@ impl Farm {
             }
             let command = if now.since(job.created_at) > expiry {
                 Command::Expire
-            } else if job.not_before <= now {
+            } else if !job.is_paused(now) {
                 Command::Unblock("tried again after a pause".to_owned())
             } else {
                 continue;

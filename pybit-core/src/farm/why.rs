@@ -24,7 +24,7 @@ impl Farm {
 }
 
 fn waiting(job: &Job, ahead: u64, reasons: &[ClientReason], now: Timestamp) -> String {
-    if job.not_before > now {
+    if job.is_paused(now) {
         let seconds = job.not_before.since(now).as_secs();
         return format!(
             "It is tried again in {seconds} s, after {} infrastructure failures.",

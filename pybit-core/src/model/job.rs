@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +70,7 @@ pub struct Job {
     pub lost_by: Vec<ClientName>,
     /// The client that another is preferred to, and until when.
     pub avoid: Option<Avoid>,
-    /// Not claimed before this.
+    /// Not claimed before this, see [`Job::is_paused`].
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub not_before: Timestamp,
     /// Higher is claimed first.
@@ -95,6 +96,19 @@ pub struct Job {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub changed_at: Timestamp,
 }
+
+impl Job {
+    /// Whether `not_before` has yet to come.
+    ///
+    /// A pause that began more than [`CLOCK_STEP`] after `now` was begun by a clock that has been set back since. Nobody
+    /// knows how long it was to last, so it is over: else a clock that was two days ahead for a moment would cost two days.
+    pub fn is_paused(&self, now: Timestamp) -> bool {
+        self.not_before > now && self.changed_at <= now.plus(CLOCK_STEP)
+    }
+}
+
+/// As far as the wall clocks of a farm's servers may be apart: a minute.
+pub const CLOCK_STEP: Duration = Duration::from_mins(1);
 
 /// A client that is not offered a job again until a while has passed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

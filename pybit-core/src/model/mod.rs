@@ -17,7 +17,9 @@ mod token;
 pub use catalogue::{BlockRule, BlockSubject, Catalogue, Repository};
 pub use client::{BuildClient, Offer};
 pub use id::{JobId, RuleId, StreamId, SubmissionId, TokenId, UploadId};
-pub use job::{Attempt, Avoid, Event, Failure, FailureClass, Job, JobKind, Outcome, Produced};
+pub use job::{
+    Attempt, Avoid, CLOCK_STEP, Event, Failure, FailureClass, Job, JobKind, Outcome, Produced,
+};
 pub use name::{
     Arch, ClientName, Dist, EnvName, FileName, FormatName, PackageName, RepositoryName, Suite,
     Version,

@@ -209,6 +209,8 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// - `claim_takes_the_best`: highest priority, then highest weight, then smallest number, over all offers.
     /// - `claim_needs_an_exact_offer`: only jobs whose target equals an offer.
     /// - `claim_waits_for_not_before`: no job whose `not_before` is after `at`.
+    /// - `a_pause_begun_by_a_clock_that_was_ahead_is_over`: but for those that changed more than a minute after `at`
+    ///   ([`Job::is_paused`]).
     /// - `claim_prefers_another_client`: no job whose `avoid` names this client and ends after `at`.
     /// - `concurrent_claims_take_each_job_once`: any number of concurrent claims never get the same job.
     /// - `claim_begins_an_attempt_with_an_empty_log`: the attempt of that number names client and process, its stream is
@@ -270,7 +272,7 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// - `what_nobody_publishes_is_found`: by number; none that a repository takes.
     async fn unpublishable(&self, limit: u32) -> Result<Vec<Job>>;
 
-    /// Routes that have a `Waiting` job whose `not_before` has come.
+    /// Routes that have a `Waiting` job whose `not_before` has come. Claims find the others that may be claimed.
     ///
     /// - `due_routes_come_once_each`: however many jobs wait there; none whose jobs all wait for a later time.
     async fn due_routes(&self, at: Timestamp) -> Result<Vec<Route>>;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use pybit_core::clock::Timestamp;
-use pybit_core::model::{Job, JobId, JobStatus, Target};
+use pybit_core::model::{CLOCK_STEP, Job, JobId, JobStatus, Target};
 use pybit_core::storage::Claim;
 use pybit_core::{Error, ErrorKind, Result, trial};
 
@@ -95,6 +95,7 @@ async fn candidate<D: Dialect>(
         .text(offer.env.as_str())
         .at(at)
         .text(claim.client.as_str())
+        .at(at.plus(CLOCK_STEP))
         .first(connection, |c| Ok((c.int("priority")?, c.int("weight")?, Reverse(c.int("id")?))))
         .await
 }

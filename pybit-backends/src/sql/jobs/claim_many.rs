@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pybit_core::Result;
 use pybit_core::clock::Timestamp;
-use pybit_core::model::{Avoid, Job, JobId, JobStatus, Target};
+use pybit_core::model::{Avoid, CLOCK_STEP, Job, JobId, JobStatus, Target};
 use pybit_core::storage::Claim;
 use serde_json::{Value, json};
 
@@ -110,7 +110,8 @@ struct Candidates {
 
 struct Candidate {
     rank: (i64, i64, Reverse<JobId>),
-    not_before: Timestamp,
+    /// `not_before` and `changed_at`.
+    pause: (Timestamp, Timestamp),
     avoid: Option<Avoid>,
 }
 
@@ -121,6 +122,7 @@ async fn candidates<D: Dialect>(
     most: usize,
 ) -> Result<Candidates> {
     let latest = asks.iter().map(|(_, at)| *at).max().unwrap_or(Timestamp::from_micros(0));
+    let earliest = asks.iter().map(|(_, at)| *at).min().unwrap_or(latest);
     let best_first = Call::<D>::new(&sql::JOBS_PEEK)
         .text(target.dist.as_str())
         .text(target.suite.as_str())
@@ -129,9 +131,11 @@ async fn candidates<D: Dialect>(
         .text(target.env.as_str())
         .at(latest)
         .int(i64::try_from(most).unwrap_or(i64::MAX))
+        .at(earliest.plus(CLOCK_STEP))
         .all(connection, |c| {
             let rank = (c.int("priority")?, c.int("weight")?, Reverse(JobId(c.int("id")?)));
-            Ok(Candidate { rank, not_before: c.at("not_before")?, avoid: rows::avoid(c)? })
+            let pause = (c.at("not_before")?, c.at("changed_at")?);
+            Ok(Candidate { rank, pause, avoid: rows::avoid(c)? })
         })
         .await?;
     let all = best_first.len() < most;
@@ -156,7 +160,7 @@ fn choose(
     for offered in claim.offers.iter().filter_map(|target| waiting.get(target)) {
         let mut free = offered.best_first.iter().filter(|c| {
             let avoids = is_avoided(c.avoid.as_ref(), claim, *at);
-            !gone.contains(&c.rank.2.0) && c.not_before <= *at && !avoids
+            !gone.contains(&c.rank.2.0) && !is_paused(c.pause, *at) && !avoids
         });
         match free.next() {
             Some(first) => best = best.max(Some(first.rank)),
@@ -168,6 +172,11 @@ fn choose(
         Some((_, _, Reverse(id))) => Choice::Job(id),
         None => Choice::Nothing,
     }
+}
+
+/// As [`Job::is_paused`].
+fn is_paused((not_before, changed_at): (Timestamp, Timestamp), at: Timestamp) -> bool {
+    not_before > at && changed_at <= at.plus(CLOCK_STEP)
 }
 
 fn is_avoided(avoid: Option<&Avoid>, claim: &Claim, at: Timestamp) -> bool {
@@ -187,7 +196,7 @@ async fn hold<D: Dialect>(
 
 fn is_for(job: &Job, (claim, at): &Ask) -> bool {
     job.status == JobStatus::Waiting
-        && job.not_before <= *at
+        && !job.is_paused(*at)
         && claim.offers.contains(&job.target)
         && !is_avoided(job.avoid.as_ref(), claim, *at)
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Pool, Postgres};
 
-use crate::sql::statements;
+use crate::sql::{Engine, statements};
 
 /// The keys beside the URL.
 #[derive(Debug, Clone, Deserialize)]
@@ -94,12 +94,20 @@ impl PostgresOptions {
 
     /// Connections to the server, made as they are needed. One that lay idle is tried before it is used: the server may
     /// have been started anew.
+    #[expect(clippy::disallowed_methods, reason = "a pool wants the driver's own error")]
     pub(super) fn pool(&self, connect: PgConnectOptions) -> Pool<Postgres> {
         const IDLE: Duration = Duration::from_millis(250);
         PgPoolOptions::new()
             .max_connections(self.max_connections.saturating_add(1))
             .acquire_timeout(self.acquire_timeout())
             .test_before_acquire(false)
+            .after_connect(|connection, _| {
+                let durable = statements::POSTGRES_DURABLE.text(Engine::Postgres);
+                Box::pin(async move {
+                    sqlx::query(durable).execute(connection).await?;
+                    Ok(())
+                })
+            })
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
                     if meta.idle_for > IDLE {

@@ -59,12 +59,13 @@ pub(in crate::sql) static JOB_LOCK: Statement = Statement::split(
     concat!("SELECT ", job_columns!(), " FROM job WHERE id = $1 FOR NO KEY UPDATE"),
 );
 
+// `$6` is now, `$8` so late that only a clock that was ahead wrote it (`Job::is_paused`).
 macro_rules! candidate {
     ($lock:literal) => {
         concat!(
             "SELECT id, priority, weight FROM job
              WHERE status = 'Waiting' AND dist = $1 AND suite = $2 AND arch = $3 AND format = $4
-               AND env = $5 AND not_before <= $6
+               AND env = $5 AND (not_before <= $6 OR changed_at > $8)
                AND (avoid_client IS NULL OR avoid_client <> $7 OR avoid_until <= $6)
              ORDER BY priority DESC, weight DESC, id LIMIT 1",
             $lock
@@ -73,12 +74,12 @@ macro_rules! candidate {
 }
 
 /// The best job of one offer as it looks now.
-pub(in crate::sql) static JOB_PEEK: Statement = Statement::shared("job_peek", 7, candidate!(""));
+pub(in crate::sql) static JOB_PEEK: Statement = Statement::shared("job_peek", 8, candidate!(""));
 
 /// The best job of one offer, held until the transaction ends. A job that another transaction holds is passed over.
 pub(in crate::sql) static JOB_CANDIDATE: Statement = Statement::split(
     "job_candidate",
-    7,
+    8,
     candidate!(""),
     candidate!(" FOR NO KEY UPDATE SKIP LOCKED"),
 );

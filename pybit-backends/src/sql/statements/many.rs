@@ -300,13 +300,14 @@ macro_rules! claims_known {
 /// Which of the claims were asked before.
 pub(in crate::sql) static CLAIMS_KNOWN: Statement = by_rows!("claims_known", 1, claims_known);
 
-/// The best `$7` jobs of one target as they look now, those that some client is passed over for among them.
+/// The best `$7` jobs of one target as they look now, those that some client is passed over for among them. What
+/// changed after `$8` is not paused (`Job::is_paused`).
 pub(in crate::sql) static JOBS_PEEK: Statement = Statement::shared(
     "jobs_peek",
-    7,
-    "SELECT id, priority, weight, not_before, avoid_client, avoid_until FROM job
+    8,
+    "SELECT id, priority, weight, not_before, changed_at, avoid_client, avoid_until FROM job
      WHERE status = 'Waiting' AND dist = $1 AND suite = $2 AND arch = $3 AND format = $4
-       AND env = $5 AND not_before <= $6
+       AND env = $5 AND (not_before <= $6 OR changed_at > $8)
      ORDER BY priority DESC, weight DESC, id LIMIT $7",
 );
 

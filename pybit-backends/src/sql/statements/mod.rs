@@ -67,6 +67,15 @@ pub(super) static POSTGRES_SERVER: Statement = Statement::shared(
             current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby",
 );
 
+/// A commit that is answered must be on the disk, whatever the database's own default; stronger ones stay.
+#[cfg(feature = "postgres")]
+pub(super) static POSTGRES_DURABLE: Statement = Statement::shared(
+    "postgres_durable",
+    0,
+    "SELECT set_config('synchronous_commit', 'on', false)
+     WHERE current_setting('synchronous_commit') = 'off'",
+);
+
 /// Every statement that all engines run; tests prepare each against a real database.
 pub static ALL: &[&Statement] = &[
     &SCHEMA_VERSION,

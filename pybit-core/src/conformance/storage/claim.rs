@@ -7,7 +7,7 @@ use crate::conformance::support::{
     submit_and_take, submit_one, take, target, together,
 };
 use crate::model::{Avoid, Job, JobStatus, Outcome, StreamRole};
-use crate::storage::{Claim, PlannedJob};
+use crate::storage::{Advance, Claim, PlannedJob};
 
 use JobStatus::{Building, Cancelling, Waiting};
 
@@ -76,6 +76,18 @@ pub(super) async fn claim_waits_for_not_before(s: Store) {
     assert_eq!(other.package.as_str(), "lower", "a pause does not hold up the queue");
     assert_eq!(claims(&s, &claim("c", &offers), 49).await, None);
     assert_eq!(claims(&s, &claim("c", &offers), 50).await.map(|j| j.id), Some(job.id));
+}
+
+pub(super) async fn a_pause_begun_by_a_clock_that_was_ahead_is_over(s: Store) {
+    let job = submit_and_take(&s, "first", planned("hello", "1")).await;
+    let mut back = ending(&job, Waiting, Outcome::Refused);
+    back.after.not_before = at(8000);
+    let done = s.advance(&back, at(7200)).await.expect("a legal change");
+    assert!(matches!(done, Advance::Done(..)));
+    // Two servers are never quite of one time.
+    assert_eq!(claims(&s, &claim("c", &[target("amd64")]), 7140).await, None);
+    let taken = claims(&s, &claim("c", &[target("amd64")]), 7139).await;
+    assert_eq!(taken.map(|j| j.id), Some(job.id));
 }
 
 pub(super) async fn claim_prefers_another_client(s: Store) {

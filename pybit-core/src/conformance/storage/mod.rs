@@ -57,6 +57,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         claim_takes_the_best,
         claim_needs_an_exact_offer,
         claim_waits_for_not_before,
+        a_pause_begun_by_a_clock_that_was_ahead_is_over,
         claim_prefers_another_client,
         concurrent_claims_take_each_job_once,
         claim_begins_an_attempt_with_an_empty_log,

@@ -18,7 +18,7 @@ impl State {
             let avoids = |a: &crate::model::Avoid| a.client == claim.client && a.until > at;
             job.status == JobStatus::Waiting
                 && claim.offers.contains(&job.target)
-                && job.not_before <= at
+                && !job.is_paused(at)
                 && !job.avoid.as_ref().is_some_and(avoids)
         };
         let jobs = self.jobs.values().map(|row| &row.job);
