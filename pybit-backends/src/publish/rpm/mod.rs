@@ -229,6 +229,10 @@ impl Publisher for Createrepo {
 }
 
 /// An index as `createrepo_c` writes it, from any bytes.
+///
+/// # Panics
+///
+/// Where what it took breaks a promise: that is what it is for.
 #[cfg(feature = "fuzz")]
 pub fn fuzz_primary(bytes: &[u8]) {
     if let Ok(index) = index::packages(std::path::Path::new("primary.xml"), bytes) {
