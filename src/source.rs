@@ -1,16 +1,16 @@
-//! Sources that lie on this machine: a `.dsc` with its files, a directory with `debian/`.
+//! Sources that lie on this machine: a `.dsc` with its files, a `.src.rpm`, a directory with `debian/` or a spec file.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use pybit_backends::deb::DebFormat;
 use pybit_client::{Api, Destination, Retry};
-use pybit_core::format::PackageFormat;
 use pybit_core::model::{FileName, FileSpec, Source};
 use pybit_core::protocol::Manifest;
 use pybit_core::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
+
+use crate::roles::formats;
 
 /// Files to send, and the one among them that the submission names.
 #[derive(Debug)]
@@ -40,6 +40,9 @@ pub fn local(words: &str) -> Result<Option<Local>> {
     if path.is_dir() {
         return directory(path).map(Some);
     }
+    if path.is_file() && words.ends_with(SOURCE_RPM) {
+        return source_rpm(path).map(Some);
+    }
     let elsewhere = ["git+", "svn+", "apt:"].iter().any(|p| words.starts_with(p));
     if path.is_file() || (path.extension().is_some_and(|e| e == "dsc") && !elsewhere) {
         return description(path).map(Some);
@@ -48,8 +51,8 @@ pub fn local(words: &str) -> Result<Option<Local>> {
         return Ok(None);
     }
     let message = format!(
-        "there is no file or directory {words}; a source is a .dsc file, a directory with debian/, git+URL[#ref], svn+URL[@REVISION] or \
-         apt:NAME[=VERSION]"
+        "there is no file or directory {words}; a source is a .dsc or .src.rpm file, a directory with debian/ or a spec file, \
+         git+URL[#ref], svn+URL[@REVISION] or apt:NAME[=VERSION]"
     );
     Err(Error::not_found(message).with_code("invalid_source"))
 }
@@ -74,11 +77,14 @@ fn name_of(path: &Path) -> Result<FileName> {
 /// A source description and the files beside it, each checked against it before anything is sent.
 fn description(path: &Path) -> Result<Local> {
     let main = name_of(path)?;
-    let format = DebFormat::new();
-    if !format.is_source_description(&main) {
-        let message = format!("{} is neither a .dsc nor a directory with debian/", path.display());
-        return Err(refuse("invalid_source", message));
-    }
+    let format = formats().into_iter().find(|format| format.is_source_description(&main));
+    let format = format.ok_or_else(|| {
+        let message = format!(
+            "{} is neither a .dsc nor a .src.rpm, nor a directory with debian/ or a spec file",
+            path.display()
+        );
+        refuse("invalid_source", message)
+    })?;
     let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
     let source = format
         .read_source(&bytes)
@@ -135,14 +141,47 @@ const LEFT_OUT: [&str; 7] = [".git", ".svn", ".hg", ".bzr", "CVS", "_darcs", ".p
 /// A source tree, packed with the upstream tarballs that lie beside it.
 fn directory(path: &Path) -> Result<Local> {
     let tree = std::fs::canonicalize(path).map_err(|e| unreadable(path, &e))?;
-    if !tree.join("debian/control").is_file() {
-        let message =
-            format!("{} has no debian/control: it is not a Debian source tree", path.display());
+    if !tree.join("debian/control").is_file() && !has_spec(&tree) {
+        let message = format!(
+            "{} has no debian/control and no spec file: it is neither a Debian nor an RPM source tree",
+            path.display()
+        );
         return Err(refuse("invalid_source", message));
     }
     let packed = tempfile::tempdir().map_err(|e| unreadable(&std::env::temp_dir(), &e))?;
     let file = packed.path().join(format!("{}.tar.zst", label(&tree)));
     pack(&tree, &file).map_err(|e| unreadable(&tree, &e))?;
+    let spec = digest(&file)?;
+    Ok(Local { main: spec.name.clone(), files: vec![(spec, file)], _packed: Some(packed) })
+}
+
+/// Where a tree's spec file may lie.
+const SPEC_DIRS: [&str; 4] = ["", "SPECS", "rpm", "packaging"];
+
+/// How a source RPM's name ends.
+const SOURCE_RPM: &str = ".src.rpm";
+
+fn has_spec(tree: &Path) -> bool {
+    let specs = |dir: &&str| {
+        let entries = std::fs::read_dir(tree.join(dir)).into_iter().flatten().flatten();
+        entries.into_iter().any(|e| e.path().extension().is_some_and(|e| e == "spec"))
+    };
+    SPEC_DIRS.iter().any(specs)
+}
+
+/// A source RPM, sent as a tree that holds nothing else: it is read and described where it is built.
+fn source_rpm(path: &Path) -> Result<Local> {
+    let name = name_of(path)?;
+    let packed = tempfile::tempdir().map_err(|e| unreadable(&std::env::temp_dir(), &e))?;
+    let stem = name.as_str().strip_suffix(SOURCE_RPM).unwrap_or_default();
+    let file = packed.path().join(format!("{stem}.tar.zst"));
+    let pack = || -> std::io::Result<()> {
+        let mut archive = tar::Builder::new(zstd::Encoder::new(File::create(&file)?, 0)?);
+        archive.mode(tar::HeaderMode::Deterministic);
+        archive.append_path_with_name(path, Path::new("tree").join(name.as_str()))?;
+        archive.into_inner()?.finish()?.sync_all()
+    };
+    pack().map_err(|e| unreadable(path, &e))?;
     let spec = digest(&file)?;
     Ok(Local { main: spec.name.clone(), files: vec![(spec, file)], _packed: Some(packed) })
 }

@@ -28,3 +28,5 @@ mod isolated;
 mod keys;
 #[path = "e2e/publish.rs"]
 mod publish;
+#[path = "e2e/rpm.rs"]
+mod rpm;

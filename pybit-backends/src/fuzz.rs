@@ -12,21 +12,30 @@ use pybit_core::transport::Hint;
 use pybit_core::version::VersionOrder;
 
 use crate::deb::{DebFormat, DebVersions, read_changes};
+pub use crate::publish::fuzz_primary;
 use crate::python::PythonVersions;
 #[cfg(feature = "rabbitmq")]
 pub use crate::rabbitmq::fuzz_command;
-use crate::rpm::RpmVersions;
+use crate::rpm::{RpmFormat, RpmVersions};
 #[cfg(feature = "zeromq")]
 pub use crate::zeromq::fuzz_frame;
 
 /// A `.dsc`: what is taken has plain file names and architectures that can be expanded or refused.
 pub fn dsc(bytes: &[u8]) {
-    let format = DebFormat::new();
+    source(&DebFormat::new(), bytes, &["amd64", "arm64"]);
+}
+
+/// A `.srpm-info`: what holds for a `.dsc`.
+pub fn srpm_info(bytes: &[u8]) {
+    source(&RpmFormat::new(), bytes, &["x86_64", "aarch64", "noarch"]);
+}
+
+fn source(format: &dyn PackageFormat, bytes: &[u8], served: &[&str]) {
     let Ok(source) = format.read_source(bytes) else { return };
     for file in &source.files {
         assert!(!file.name.as_str().contains('/') && !file.name.as_str().starts_with('.'));
     }
-    let served: Vec<Arch> = ["amd64", "arm64"].iter().filter_map(|a| a.parse().ok()).collect();
+    let served: Vec<Arch> = served.iter().filter_map(|a| a.parse().ok()).collect();
     // A refusal is an answer, too.
     let _ = format.expand(&source.arches, &served);
 }
@@ -76,14 +85,17 @@ fn versions(order: &dyn VersionOrder, bytes: &[u8]) {
 pub fn relation(bytes: &[u8]) {
     let (Ok(name), Ok(version)) = ("libc6".parse(), "2.36-9".parse()) else { return };
     let package = Produced { name, version, arch: "amd64".to_owned() };
-    DebFormat::new().satisfies(&String::from_utf8_lossy(bytes), &package);
+    let relation = String::from_utf8_lossy(bytes);
+    DebFormat::new().satisfies(&relation, &package);
+    RpmFormat::new().satisfies(&relation, &package);
 }
 
 /// The end of a failed build's log.
 pub fn log(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    for phase in ["prepare", "build", "install-deps"] {
+    for phase in ["prepare", "build", "install-deps", "dependencies"] {
         let _ = DebFormat::new().classify(phase, Exit::Code(2), &text);
+        let _ = RpmFormat::new().classify(phase, Exit::Code(2), &text);
     }
 }
 

@@ -1,6 +1,10 @@
 //! The backends behind pybit's traits.
 
+mod artifact;
+mod build_log;
+mod build_repository;
 pub mod deb;
+mod description;
 pub mod env;
 pub mod exec;
 #[cfg(any(feature = "rabbitmq", feature = "zeromq"))]

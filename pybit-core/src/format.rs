@@ -55,8 +55,11 @@ pub struct Step {
 /// Where a step runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Inside the build environment.
+    /// Inside the build environment, as the build user.
     Inside,
+    /// Inside, as the environment's own root: installs what a build needs, and runs nothing that the package's authors wrote. On `host`
+    /// it is the build user, too.
+    Root,
     /// On the machine, as the build user: for tools such as `sbuild` that make the environment themselves.
     Machine,
 }

@@ -123,6 +123,8 @@ const CLIENT_TOOLS: [(&str, &str); 9] = [
 /// How long a transport gets to connect.
 const TRANSPORT: Duration = Duration::from_secs(3);
 const WATCH_TOOLS: [(&str, &str); 2] = [("reprepro", "reprepro"), ("gpg", "gnupg")];
+/// Where an RPM repository is configured.
+const RPM_WATCH_TOOLS: [(&str, &str); 2] = [("createrepo_c", "createrepo-c"), ("rpmsign", "rpm")];
 
 pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let config = place.load()?;
@@ -170,8 +172,18 @@ fn checks(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<Check> {
     }
     if wanted(Role::Watch) {
         checks.extend(WATCH_TOOLS.map(|tool| program(Role::Watch, tool)));
+        if publishes_rpm(config) {
+            checks.extend(RPM_WATCH_TOOLS.map(|tool| program(Role::Watch, tool)));
+        }
     }
     checks
+}
+
+/// Whether an RPM repository is configured: by a suite, or for the watcher.
+fn publishes_rpm(config: &Config) -> bool {
+    let suites = config.suites.iter().filter(|s| s.repository.is_some()).map(|s| &s.format);
+    let watched = config.watch.readable().into_iter().flat_map(|w| &w.repositories);
+    suites.chain(watched.map(|r| &r.format)).any(|format| format.as_str() == "rpm")
 }
 
 /// Whether the directory, or the one that it will be made in, can be written to.

@@ -4,9 +4,7 @@ use std::cmp::Ordering;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::ExitCode;
 
-use pybit_backends::deb::DebVersions;
-use pybit_backends::python::PythonVersions;
-use pybit_backends::rpm::RpmVersions;
+use pybit::roles::version_order;
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
 
@@ -38,7 +36,7 @@ pub(super) struct Args {
 const LONGEST_LINE: u64 = 2 * 65_536;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let order = order(&args.format)?;
+    let order = version_order(&args.format)?;
     if let (Some(a), Some(b)) = (&args.a, &args.b) {
         output::line(sign(order.compare(a, b)?));
         return Ok(ExitCode::SUCCESS);
@@ -54,16 +52,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         other => other,
     };
     written.map(|()| ExitCode::SUCCESS).map_err(Error::from)
-}
-
-fn order(format: &str) -> Result<&'static dyn VersionOrder> {
-    match format {
-        "deb" => Ok(&DebVersions),
-        "python" => Ok(&PythonVersions),
-        "rpm" => Ok(&RpmVersions),
-        _ => Err(Error::invalid("this program orders versions of the formats deb, python and rpm")
-            .with_code("unknown_format")),
-    }
 }
 
 fn sign(order: Ordering) -> &'static str {
@@ -133,7 +121,7 @@ mod tests {
 
     fn answer(input: &[u8]) -> (String, std::result::Result<(), String>) {
         let mut out = Vec::new();
-        let ended = pairs(&DebVersions, &mut &input[..], &mut out);
+        let ended = pairs(version_order("deb").unwrap(), &mut &input[..], &mut out);
         (String::from_utf8(out).unwrap(), ended.map_err(|s| Error::from(s).to_string()))
     }
 

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pybit_backends::deb::DebFormat;
 use pybit_backends::env::{BuildUser, HostEnvironment, SbuildConfig, SbuildEnvironment};
 use pybit_backends::exec::{Exec, Supervisor, supervise};
 use pybit_backends::source::{
@@ -14,6 +13,8 @@ use pybit_backends::source::{
 use pybit_client::{ClientConfig, Shutdown, Toolbox};
 use pybit_core::Result;
 use pybit_core::transport::Transport;
+
+use super::formats::{formats, root_packages};
 
 /// The hidden verb of the `pybit` command that every build and every publisher's tool runs under.
 pub const SUPERVISE: &str = "supervise";
@@ -29,13 +30,15 @@ pub fn supervised() -> Option<ExitCode> {
     asked.then(|| supervise::main(args))
 }
 
-/// What this machine can build with: Debian packages from git, svn, apt and uploads, in isolated roots and on the host.
+/// What this machine can build with: packages of every known format from git, svn, apt and uploads, in isolated roots and on the
+/// host.
 pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     let user = config.build_user.as_deref().map(BuildUser::find).transpose()?;
     let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, user);
     let sbuild = SbuildConfig {
         max_age: Duration::from_secs(u64::from(config.sbuild.max_age_days) * 86_400),
         mirror: config.sbuild.mirror.clone(),
+        packages: root_packages(),
         ..SbuildConfig::new(config.work_dir.join("roots"))
     };
     let allow_hosts: Vec<AllowedHost> =
@@ -44,7 +47,7 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     let git = GitConfig { allow_file, allow_hosts: hosts, ..GitConfig::default() };
     let svn = SvnConfig { allow_file, allow_hosts, ..SvnConfig::default() };
     Ok(Toolbox {
-        formats: vec![Arc::new(DebFormat::new())],
+        formats: formats(),
         fetchers: vec![
             Arc::new(GitFetcher::new(git, exec.clone())),
             Arc::new(SvnFetcher::new(svn, exec.clone())),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pybit_backends::deb::{DebFormat, DebUploads};
+use pybit_backends::deb::DebUploads;
 use pybit_backends::exec::{Exec, Supervisor};
 #[cfg(feature = "postgres")]
 use pybit_backends::sql::PostgresFactory;
@@ -13,7 +13,6 @@ use pybit_backends::sql::PostgresFactory;
 use pybit_backends::sql::SqliteFactory;
 use pybit_client::Secret;
 use pybit_core::clock::SystemClock;
-use pybit_core::format::PackageFormat;
 use pybit_core::memory::MemoryStorageFactory;
 use pybit_core::model::Grant;
 use pybit_core::settings::{Registry, Settings};
@@ -27,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::builder::SUPERVISE;
 use super::transport::server_transport;
-use super::{Backends, DataDir};
+use super::{Backends, DataDir, formats};
 use crate::config::Config;
 
 /// The storages that this program knows, by URL scheme.
@@ -54,8 +53,13 @@ pub async fn open_farm(config: &Config, dir: &DataDir, backends: &Backends) -> R
     let storage = backends.storages.open(&storage).await?;
     let transport = server_transport(config, backends, storage.as_ref()).await?;
     pybit_web::seed(storage.as_ref(), &config.suites).await?;
-    let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
-    Ok(Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), config.policy.clone()))
+    Ok(Farm::with_policy(
+        storage,
+        transport,
+        formats(),
+        Arc::new(SystemClock),
+        config.policy.clone(),
+    ))
 }
 
 /// Failures of a database that may be there in a moment, by their codes; any other is the configuration's.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use pybit_backends::deb::{DebUploads, DebVersions};
 use pybit_backends::exec::{Exec, Supervisor};
-use pybit_backends::publish::{MachineTools, Reprepro, RepreproConfig};
+use pybit_backends::publish::{
+    Createrepo, CreaterepoConfig, MachineTools, Reprepro, RepreproConfig,
+};
+use pybit_backends::rpm::RpmVersions;
 use pybit_core::clock::SystemClock;
 use pybit_core::publish::Publisher;
 use pybit_core::upload::UploadReader;
@@ -23,22 +26,26 @@ pub fn publishers(config: &WatchConfig) -> Result<Publishers> {
 }
 
 fn publisher(repository: &RepositoryConfig, exec: Exec) -> Result<Arc<dyn Publisher>> {
-    if repository.format.as_str() != "deb" {
-        let message = format!(
-            "no publisher makes repositories of the format {}; known is deb",
-            repository.format
-        );
-        return Err(Error::new(ErrorKind::Unsupported, message).with_code("unknown_format"));
+    let (tools, clock) = (Arc::new(MachineTools::new(exec)), Arc::new(SystemClock));
+    let RepositoryConfig { root, dist, suite, arches, keep_snapshots, .. } = repository.clone();
+    match repository.format.as_str() {
+        "deb" => {
+            let config = RepreproConfig::new(root, dist, suite, arches);
+            let config = RepreproConfig { keep_snapshots, ..config };
+            Ok(Arc::new(Reprepro::new(config, tools, Arc::new(DebVersions), clock)?))
+        }
+        "rpm" => {
+            let config = CreaterepoConfig::new(root, dist, suite, arches);
+            let config = CreaterepoConfig { keep_snapshots, ..config };
+            Ok(Arc::new(Createrepo::new(config, tools, Arc::new(RpmVersions), clock)?))
+        }
+        other => {
+            let message = format!(
+                "no publisher makes repositories of the format {other}; known are deb and rpm"
+            );
+            Err(Error::new(ErrorKind::Unsupported, message).with_code("unknown_format"))
+        }
     }
-    let (dist, suite) = (repository.dist.clone(), repository.suite.clone());
-    let mut config = RepreproConfig::new(&repository.root, dist, suite, repository.arches.clone());
-    config.keep_snapshots = repository.keep_snapshots;
-    Ok(Arc::new(Reprepro::new(
-        config,
-        Arc::new(MachineTools::new(exec)),
-        Arc::new(DebVersions),
-        Arc::new(SystemClock),
-    )?))
 }
 
 /// Runs the watcher until `shutdown`.

@@ -3,9 +3,10 @@
 use pybit_core::Result;
 use pybit_core::model::{FileSpec, PackageName, Suite, Version};
 
-use super::control::{Kind, Paragraph};
+use super::arch;
 use super::dsc::{package_name, version};
-use super::{arch, files};
+use crate::description::files;
+use crate::description::{Kind, Paragraph};
 
 const CHANGES: Kind = Kind { name: ".changes", code: "invalid_changes" };
 

@@ -7,8 +7,8 @@
 use pybit_core::format::{Exit, Verdict};
 use pybit_core::model::{Failure, FailureClass};
 
-use super::log::{machine_trouble, telling_line};
 use super::unmet;
+use crate::build_log::{machine_trouble, telling_line};
 
 /// What a failed step means. `phase` is the step's, as [`steps`](super::steps) names them.
 pub(super) fn classify(phase: &str, exit: Exit, log_tail: &str) -> Verdict {

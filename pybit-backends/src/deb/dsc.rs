@@ -6,9 +6,10 @@ use pybit_core::model::{PackageName, Version};
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, model::FileSpec};
 
-use super::control::{Kind, Paragraph};
+use super::arch;
 use super::versions::{DebVersions, Parts, without_epoch};
-use super::{arch, files};
+use crate::description::files;
+use crate::description::{Kind, Paragraph};
 
 const DSC: Kind = Kind { name: ".dsc", code: "invalid_dsc" };
 

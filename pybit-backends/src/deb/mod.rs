@@ -5,21 +5,18 @@
 //! |---|---|
 //! | how versions order | `versions.rs` |
 //! | which architectures a wildcard means | `arch.rs` |
-//! | what a `.dsc` or `.changes` may say | `control.rs`, `files.rs`, `dsc.rs`, `changes.rs` |
+//! | what a `.dsc` or `.changes` may say | `../description/`, `dsc.rs`, `changes.rs` |
 //! | who has signed an upload | `signature.rs`, `signed.rs` |
 //! | which commands a build runs | `steps.rs` |
-//! | what is taken from a build | `collect.rs`, `produced.rs` |
-//! | what a failure means | `classify.rs`, `log.rs`, `unmet.rs` |
+//! | what is taken from a build | `../artifact.rs`, `collect.rs`, `produced.rs` |
+//! | what a failure means | `classify.rs`, `../build_log.rs`, `unmet.rs` |
 
 mod arch;
 mod arch_table;
 mod changes;
 mod classify;
 mod collect;
-mod control;
 mod dsc;
-mod files;
-mod log;
 mod produced;
 mod relation;
 mod signature;

@@ -6,9 +6,9 @@ use pybit_core::Result;
 use pybit_core::model::Produced;
 
 use super::changes::Changes;
-use super::collect::refused;
 use super::dsc::{package_name, version};
 use super::versions::without_epoch;
+use crate::artifact::refused;
 
 /// Where `describe.pl` writes.
 pub(super) const FILE: &str = "packages.control";

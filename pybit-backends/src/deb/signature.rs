@@ -7,7 +7,7 @@ use pybit_core::format::Exit;
 use pybit_core::upload::Signer;
 use pybit_core::{Error, ErrorKind, Result};
 
-use super::control::{LARGEST, SIGNED};
+use crate::description::{LARGEST, SIGNED};
 use crate::exec::{Cmd, Exec, one_line};
 
 /// How long one signature may take; a second is long.

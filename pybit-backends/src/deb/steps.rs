@@ -6,6 +6,8 @@ use std::path::Path;
 use pybit_core::format::{BuildContext, BuildRepository, Place, Step, Surroundings};
 use pybit_core::{Error, Result};
 
+use crate::build_repository::checked_url;
+
 /// Makes the upstream tarball that `dpkg-source` needs and a version control tree does not have.
 const MAKE_ORIG: &str = include_str!("make-orig.pl");
 
@@ -129,15 +131,7 @@ fn variables() -> BTreeMap<String, String> {
 
 /// A line of `sources.list(5)`, which a URL could add words or options to.
 fn sources_line(repository: &BuildRepository) -> Result<String> {
-    let url = &repository.url;
-    let scheme_ok = ["https://", "http://", "file:/"].iter().any(|s| url.starts_with(s));
-    if !scheme_ok || !url.bytes().all(|b| b.is_ascii_graphic() && !b"[]#'\"\\".contains(&b)) {
-        return Err(Error::invalid(
-            "a build repository's URL is refused: it must start with https://, http:// or file:/ and hold no blanks, \
-             quotes or brackets",
-        )
-        .with_code("invalid_repository"));
-    }
+    let url = checked_url(repository)?;
     Ok(format!("deb {url} {} main", repository.suite))
 }
 

@@ -1,6 +1,6 @@
 //! What a repository is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pybit_core::model::{Arch, Dist, Suite};
@@ -16,6 +16,18 @@ pub enum KeyChoice {
     Generate,
     /// The key with this fingerprint, which somebody has imported into `gnupg/` below the root.
     Fingerprint(String),
+}
+
+impl KeyChoice {
+    /// Refuses what is no fingerprint.
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            Self::Fingerprint(f) if f.len() != 40 || !f.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                refuse("a signing key is named by its 40 hexadecimal digits")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One apt repository of one suite.
@@ -60,28 +72,12 @@ impl RepreproConfig {
 
     /// Refuses what cannot be a repository, and makes the root absolute.
     pub(super) fn checked(mut self) -> Result<Self> {
-        let refuse = |why: String| Err(Error::invalid(why).with_code("invalid_repository"));
-        self.arches.retain(|a| !a.is_source());
-        self.arches.sort();
-        self.arches.dedup();
-        if self.arches.is_empty() {
-            return refuse(
-                "a repository needs at least one architecture besides \"source\"".into(),
-            );
-        }
-        if let Some(all) = self.arches.iter().find(|a| ["all", "any"].contains(&a.as_str())) {
-            return refuse(format!("\"{all}\" is not an architecture that a repository serves"));
-        }
+        self.arches = checked_arches(self.arches, &["all", "any"])?;
         if self.keep_snapshots == 0 {
-            return refuse("a repository must keep at least 1 snapshot".into());
+            return refuse("a repository must keep at least 1 snapshot");
         }
-        if let KeyChoice::Fingerprint(fingerprint) = &self.key
-            && (fingerprint.len() != 40 || !fingerprint.bytes().all(|b| b.is_ascii_hexdigit()))
-        {
-            return refuse("a signing key is named by its 40 hexadecimal digits".into());
-        }
-        self.root =
-            std::path::absolute(&self.root).map_err(|e| super::error::io("find", &self.root, e))?;
+        self.key.check()?;
+        self.root = checked_root(&self.root)?;
         Ok(self)
     }
 
@@ -98,6 +94,28 @@ impl RepreproConfig {
             arches = arches.join(" "),
         )
     }
+}
+
+pub(super) fn refuse<T>(why: impl Into<String>) -> Result<T> {
+    Err(Error::invalid(why).with_code("invalid_repository"))
+}
+
+/// The architectures that a repository serves, each once; refuses the words that stand for several.
+pub(super) fn checked_arches(mut arches: Vec<Arch>, words: &[&str]) -> Result<Vec<Arch>> {
+    arches.retain(|a| !a.is_source());
+    arches.sort();
+    arches.dedup();
+    if arches.is_empty() {
+        return refuse("a repository needs at least one architecture besides \"source\"");
+    }
+    if let Some(word) = arches.iter().find(|a| words.contains(&a.as_str())) {
+        return refuse(format!("\"{word}\" is not an architecture that a repository serves"));
+    }
+    Ok(arches)
+}
+
+pub(super) fn checked_root(root: &Path) -> Result<PathBuf> {
+    std::path::absolute(root).map_err(|e| super::error::io("find", root, e))
 }
 
 #[cfg(test)]

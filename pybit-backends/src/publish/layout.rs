@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use pybit_core::trial::{self, Mutation};
 use pybit_core::{Error, Result};
 use tempfile::TempDir;
 
@@ -13,38 +14,45 @@ use super::{error, files};
 
 /// Says in a repository's root that it is one, and of which layout.
 const MARKER: &str = "pybit-repository";
-const LAYOUT: &str = "apt 1\n";
+
+/// Which kind of repository, and which layout of it, as the marker says it.
+pub(super) const APT: &str = "apt 1\n";
+pub(super) const RPM: &str = "rpm 1\n";
 
 /// A repository's root.
 #[derive(Debug, Clone)]
-pub(super) struct Layout(PathBuf);
+pub(super) struct Layout {
+    root: PathBuf,
+    kind: &'static str,
+}
 
 impl Layout {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self(root)
+    /// The repository of a kind, [`APT`] or [`RPM`], at `root`.
+    pub(super) fn new(root: PathBuf, kind: &'static str) -> Self {
+        Self { root, kind }
     }
 
     pub(super) fn gnupg(&self) -> PathBuf {
-        self.0.join("gnupg")
+        self.root.join("gnupg")
     }
 
     pub(super) fn public_key(&self) -> PathBuf {
-        self.0.join("public.asc")
+        self.root.join("public.asc")
     }
 
     /// What readers see of state `n`.
     pub(super) fn snapshot(&self, n: u64) -> PathBuf {
-        self.0.join("snapshots").join(name(n))
+        self.root.join("snapshots").join(name(n))
     }
 
-    /// What reprepro and pybit know of state `n`.
+    /// What the tools and pybit know of state `n`.
     pub(super) fn state(&self, n: u64) -> PathBuf {
-        self.0.join("states").join(name(n))
+        self.root.join("states").join(name(n))
     }
 
     /// Makes the root a repository of ours; refuses one that is something else.
     pub(super) fn claim(&self) -> Result<()> {
-        let (root, marker) = (&self.0, self.0.join(MARKER));
+        let (root, marker) = (&self.root, self.root.join(MARKER));
         let refuse = |what: &str| {
             let message = format!(
                 "{} {what}: give the repository an empty directory of its own",
@@ -57,12 +65,12 @@ impl Layout {
         }
         files::directory(root)?;
         match files::text(&marker)?.as_deref() {
-            Some(LAYOUT) => {}
+            Some(kind) if kind == self.kind => {}
             Some(_) => return refuse("holds a repository that this program does not know"),
             None if self.holds_anything()? => return refuse("holds files that are not pybit's"),
             None => {
                 let draft = root.join(format!("{MARKER}.new"));
-                files::write(&draft, LAYOUT)?;
+                files::write(&draft, self.kind)?;
                 files::rename(&draft, &marker)?;
             }
         }
@@ -74,13 +82,13 @@ impl Layout {
 
     fn holds_anything(&self) -> Result<bool> {
         let draft = format!("{MARKER}.new");
-        let names = entries(&self.0)?;
+        let names = entries(&self.root)?;
         Ok(names.iter().any(|n| *n != draft))
     }
 
     /// Waits until no other publication into this repository is under way, in this process or another.
     pub(super) fn lock(&self) -> Result<File> {
-        let path = self.0.join("lock");
+        let path = self.root.join("lock");
         let lock = || {
             let file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
             file.lock()?;
@@ -91,7 +99,7 @@ impl Layout {
 
     /// The state that readers see; `None` before the first.
     pub(super) fn current(&self) -> Result<Option<u64>> {
-        let path = self.0.join("current");
+        let path = self.root.join("current");
         let mut seen = None;
         loop {
             let target = match fs::read_link(&path) {
@@ -125,12 +133,12 @@ impl Layout {
     }
 
     fn numbers(&self, part: &str) -> Result<BTreeSet<u64>> {
-        Ok(entries(&self.0.join(part))?.iter().filter_map(|n| number(n)).collect())
+        Ok(entries(&self.root.join(part))?.iter().filter_map(|n| number(n)).collect())
     }
 
     /// A place to work in, on the repository's own file system.
     pub(super) fn workplace(&self) -> Result<TempDir> {
-        let work = self.0.join("work");
+        let work = self.root.join("work");
         tempfile::tempdir_in(&work).map_err(|e| error::io("create", &work, e))
     }
 
@@ -138,7 +146,7 @@ impl Layout {
     ///
     /// A tool whose starter was killed may still write there: what cannot be removed now goes the next time.
     pub(super) fn discard_work(&self) -> Result<()> {
-        let work = self.0.join("work");
+        let work = self.root.join("work");
         for name in entries(&work)? {
             if let Err(e) = files::remove_tree(&work.join(name)) {
                 tracing::debug!(error = %e, "an abandoned publication stays for now");
@@ -148,8 +156,8 @@ impl Layout {
     }
 
     /// Takes what readers see away, as a tool does that replaces it in place: only a test build does.
-    pub(super) fn turn_away(&self) -> Result<()> {
-        let link = self.0.join("current");
+    fn turn_away(&self) -> Result<()> {
+        let link = self.root.join("current");
         match fs::remove_file(&link) {
             // The first state has none before it.
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(error::io("remove", &link, e)),
@@ -159,7 +167,7 @@ impl Layout {
 
     /// Turns readers to state `n` by one rename, and makes that durable.
     pub(super) fn turn_to(&self, n: u64) -> Result<()> {
-        let (link, draft) = (self.0.join("current"), self.0.join("current.new"));
+        let (link, draft) = (self.root.join("current"), self.root.join("current.new"));
         match fs::remove_file(&draft) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(error::io("remove", &draft, e));
@@ -169,7 +177,28 @@ impl Layout {
         symlink(Path::new("snapshots").join(name(n)), &draft)
             .map_err(|e| error::io("create", &draft, e))?;
         files::rename(&draft, &link)?;
-        files::flush(&self.0)
+        files::flush(&self.root)
+    }
+
+    /// Makes a finished copy, `site` and `state`, state `number`, durable, and turns readers to it.
+    pub(super) fn commit(&self, site: &Path, state: &Path, number: u64) -> Result<()> {
+        if trial::is_broken(Mutation::PublishInPlace) {
+            self.turn_away()?;
+        }
+        files::rename(state, &self.state(number))?;
+        trial::crash_point("publisher_state_before_snapshot");
+        files::rename(site, &self.snapshot(number))?;
+        files::flush_all(&self.snapshot(number))?;
+        trial::crash_point("publisher_snapshot_before_swap");
+        self.turn_to(number)
+    }
+
+    /// Prunes after a commit: what cannot be removed now goes with a later one.
+    pub(super) fn tidy(&self, keep: usize, current: u64) {
+        trial::crash_point("publisher_swap_before_prune");
+        if let Err(e) = self.prune(keep, current) {
+            tracing::warn!(error = %e, "old snapshots stay for now");
+        }
     }
 
     /// Removes all but the newest `keep` states and the current one, and halves of states that were never finished.
@@ -187,6 +216,11 @@ impl Layout {
         }
         files::remove_tree(bin.path())
     }
+}
+
+/// Nothing can be published yet.
+pub(super) fn unprepared() -> Error {
+    Error::not_found("the repository has not been prepared yet").with_op("publish")
 }
 
 /// The name of state `n`: `000042`.
@@ -213,7 +247,7 @@ mod tests {
 
     fn layout() -> (TempDir, Layout) {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path().join("repository"));
+        let layout = Layout::new(dir.path().join("repository"), APT);
         (dir, layout)
     }
 
@@ -225,15 +259,15 @@ mod tests {
     #[test]
     fn a_directory_that_holds_something_else_is_refused() {
         let (_dir, layout) = layout();
-        fs::create_dir(&layout.0).unwrap();
-        fs::write(layout.0.join("letter.txt"), "x").unwrap();
+        fs::create_dir(&layout.root).unwrap();
+        fs::write(layout.root.join("letter.txt"), "x").unwrap();
         let error = layout.claim().unwrap_err();
         assert_eq!(error.code(), "foreign_repository");
         assert!(error.message().contains("empty directory"), "{error}");
-        fs::remove_file(layout.0.join("letter.txt")).unwrap();
+        fs::remove_file(layout.root.join("letter.txt")).unwrap();
         layout.claim().unwrap();
         layout.claim().unwrap();
-        fs::write(layout.0.join(MARKER), "apt 99\n").unwrap();
+        fs::write(layout.root.join(MARKER), "apt 99\n").unwrap();
         assert_eq!(layout.claim().unwrap_err().code(), "foreign_repository");
     }
 

@@ -1,17 +1,18 @@
-//! Repositories that users install from: [`Reprepro`] makes apt repositories with `reprepro` and `gpg`.
+//! Repositories that users install from: [`Reprepro`] makes apt repositories with `reprepro` and `gpg`, [`Createrepo`] RPM repositories
+//! with `createrepo_c`, `rpmsign` and `gpg`.
 //!
 //! Below a repository's root:
 //!
 //! | path | what |
 //! |---|---|
 //! | `current` | symbolic link to the snapshot that readers see; changed by one `rename` |
-//! | `snapshots/000042/` | one state, complete and never changed again: `dists/`, `pool/`, `pybit.asc`; pool files are hard links |
-//! | `states/000042/` | what reprepro knows in that state: `conf/`, `db/`; and which files it keeps, and why: `memory.json` |
+//! | `snapshots/000042/` | one state, complete and never changed again: `dists/` and `pool/`, or `repodata/` and `Packages/`, and `pybit.asc`; packages are hard links |
+//! | `states/000042/` | what reprepro knows in that state: `conf/`, `db/`, or `about`; and which files it keeps, and why: `memory.json` |
 //! | `work/` | publications under way; whatever a killed one leaves here is thrown away |
 //! | `gnupg/`, `public.asc` | the signing key and its public half |
 //! | `lock` | held (`flock`) by the one publication at a time |
 //!
-//! A publication works on a copy of the current state. reprepro adds to the copy, the copy is read back and compared
+//! A publication works on a copy of the current state. The tool adds to the copy, the copy is read back and compared
 //! with what it must hold, then it is indexed, signed, flushed, and `current` is turned to it. Until then nothing that a
 //! reader sees has changed, so there is nothing to roll back: a failed or killed publication leaves a directory in
 //! `work/`, with its stale `db/lockfile` and its torn database, and both are deleted.
@@ -21,15 +22,21 @@ mod error;
 mod files;
 mod index;
 mod judge;
+mod key;
 mod layout;
 mod memory;
 mod release;
 mod reprepro;
+mod rpm;
 mod set;
 mod signing;
 mod tool;
 mod transaction;
+mod turn;
 
 pub use config::{KeyChoice, RepreproConfig};
 pub use reprepro::Reprepro;
+#[cfg(feature = "fuzz")]
+pub use rpm::fuzz_primary;
+pub use rpm::{Createrepo, CreaterepoConfig};
 pub use tool::{Done, MachineTools, Tool};

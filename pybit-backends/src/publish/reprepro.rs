@@ -1,7 +1,6 @@
 //! [`Reprepro`]: an apt repository.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,17 +9,17 @@ use pybit_core::clock::Clock;
 use pybit_core::model::PackageName;
 use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
 use pybit_core::version::VersionOrder;
-use pybit_core::{Error, Result, trial};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use pybit_core::{Error, Result};
 
 use super::config::RepreproConfig;
 use super::index::{self, Index};
 use super::judge::{self, Expected, Plan};
+use super::key::RepositoryKey;
 use super::layout::{self, Layout};
 use super::set::{self, Item, OrRefused, Refusal};
-use super::signing::Gpg;
 use super::tool::Tool;
 use super::transaction::Transaction;
+use super::turn::{Turn, Turns};
 use super::{error, files};
 
 /// An apt repository that `reprepro` keeps and `gpg` signs; readers are pointed at `ROOT/current`.
@@ -31,30 +30,7 @@ pub struct Reprepro {
     tool: Arc<dyn Tool>,
     order: Arc<dyn VersionOrder>,
     clock: Arc<dyn Clock>,
-    turn: Arc<Mutex<()>>,
-}
-
-/// The one publication at a time: of this process, then of the machine.
-#[derive(Debug, Clone)]
-struct Turn {
-    _held: Arc<(OwnedMutexGuard<()>, File)>,
-}
-
-impl Turn {
-    /// Runs blocking work that holds the turn to its own end: a caller that gives up does not let the next one in
-    /// while its commit is under way.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let turn = self.clone();
-        files::blocking(move || {
-            let done = work();
-            drop(turn);
-            done
-        })
-        .await
-    }
+    turn: Turns,
 }
 
 impl Reprepro {
@@ -66,8 +42,8 @@ impl Reprepro {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let config = config.checked()?;
-        let layout = Layout::new(config.root.clone());
-        Ok(Self { config, layout, tool, order, clock, turn: Arc::default() })
+        let layout = Layout::new(config.root.clone(), layout::APT);
+        Ok(Self { config, layout, tool, order, clock, turn: Turns::default() })
     }
 
     /// What readers are pointed at: `ROOT/current`, a link that leads to another directory after each publication.
@@ -76,21 +52,25 @@ impl Reprepro {
     }
 
     async fn turn(&self) -> Result<Turn> {
-        let here = Arc::clone(&self.turn).lock_owned().await;
-        let layout = self.layout.clone();
-        files::blocking(move || {
-            let machine = layout.lock()?;
-            layout.discard_work()?;
-            Ok(Turn { _held: Arc::new((here, machine)) })
-        })
-        .await
+        self.turn.take(&self.layout).await
+    }
+
+    /// Which key signs.
+    fn key(&self) -> RepositoryKey<'_> {
+        RepositoryKey {
+            tool: &*self.tool,
+            layout: &self.layout,
+            choice: &self.config.key,
+            owner: format!("{} {} repository", self.config.dist, self.config.codename),
+            algorithm: "ed25519",
+        }
     }
 
     /// The current state and its index.
     async fn current(&self) -> Result<(u64, Index)> {
         let (layout, codename) = (self.layout.clone(), self.config.codename.clone());
         let read = move || loop {
-            let n = layout.current()?.ok_or_else(unprepared)?;
+            let n = layout.current()?.ok_or_else(layout::unprepared)?;
             match index::read(&layout.snapshot(n), codename.as_str()) {
                 // Pruned while it was read: there is a newer one.
                 Err(_) if layout.current()? != Some(n) => {}
@@ -114,7 +94,7 @@ impl Reprepro {
         added: Vec<Item>,
     ) -> Result<OrRefused<String>> {
         transaction.export(&*self.tool).await?;
-        let (key, fingerprint, gpg) = self.open_key().await?;
+        let (key, fingerprint, gpg) = self.key().open().await?;
         let (layout, now) = (self.layout.clone(), self.clock.now());
         let sealed = turn
             .blocking(move || {
@@ -140,46 +120,10 @@ impl Reprepro {
         let (layout, keep) = (self.layout.clone(), self.config.keep_snapshots);
         turn.blocking(move || {
             transaction.commit(number)?;
-            trial::crash_point("publisher_swap_before_prune");
-            if let Err(e) = layout.prune(keep, number) {
-                tracing::warn!(error = %e, "old snapshots stay for now");
-            }
+            layout.tidy(keep, number);
             Ok(Ok(layout::name(number)))
         })
         .await
-    }
-
-    /// The armoured public key, its fingerprint, and gpg ready to sign.
-    async fn open_key(&self) -> Result<(String, String, Gpg<'_>)> {
-        let gpg = Gpg::open(&*self.tool, &self.layout.gnupg())?;
-        let public = self.layout.public_key();
-        let given = public.exists().then_some(public.as_path());
-        let owner = format!("{} {} repository", self.config.dist, self.config.codename);
-        let opened = async {
-            let fingerprint = gpg.key(&self.config.key, given, &owner).await?;
-            Ok::<_, Error>((gpg.export(&fingerprint).await?, fingerprint))
-        };
-        match opened.await {
-            Ok((key, fingerprint)) => Ok((key, fingerprint, gpg)),
-            Err(e) => {
-                gpg.close()?;
-                Err(e)
-            }
-        }
-    }
-
-    /// Makes `public.asc` the key that signs.
-    async fn prepare_key(&self) -> Result<String> {
-        let (key, _, gpg) = self.open_key().await?;
-        gpg.close()?;
-        let public = self.layout.public_key();
-        if files::text(&public)?.as_deref() != Some(&key) {
-            let draft = public.with_extension("new");
-            files::write(&draft, &key)?;
-            files::flush(&draft)?;
-            files::rename(&draft, &public)?;
-        }
-        Ok(key)
     }
 
     /// Whether the current state is what the configuration and the key make.
@@ -240,10 +184,6 @@ impl Reprepro {
     }
 }
 
-fn unprepared() -> Error {
-    Error::not_found("the repository has not been prepared yet").with_op("publish")
-}
-
 #[async_trait]
 impl Publisher for Reprepro {
     async fn prepare(&self) -> Result<()> {
@@ -251,7 +191,7 @@ impl Publisher for Reprepro {
         files::blocking(move || layout.claim()).await?;
         let turn = self.turn().await?;
         let current = self.layout.current()?;
-        let key = self.prepare_key().await?;
+        let key = self.key().prepare().await?;
         match current {
             Some(n) if self.is_up_to_date(n, &key)? => {
                 self.layout.prune(self.config.keep_snapshots, n)
@@ -304,6 +244,6 @@ impl Publisher for Reprepro {
     }
 
     async fn public_key(&self) -> Result<String> {
-        files::text(&self.layout.public_key())?.ok_or_else(unprepared)
+        files::text(&self.layout.public_key())?.ok_or_else(layout::unprepared)
     }
 }

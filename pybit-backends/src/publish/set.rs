@@ -46,7 +46,7 @@ pub(super) fn take_over(set: &PublishSet, dir: &Path) -> Result<OrRefused<Vec<Fi
     let mut taken: BTreeMap<String, FileSpec> = BTreeMap::new();
     for (spec, path) in set.files.iter().chain(&set.source_files) {
         let name = spec.name.as_str();
-        if has_ending(name, &["changes", "buildinfo"]) {
+        if has_ending(name, DESCRIPTIONS) {
             continue;
         }
         if let Some(other) = taken.get(name) {
@@ -66,7 +66,10 @@ pub(super) fn take_over(set: &PublishSet, dir: &Path) -> Result<OrRefused<Vec<Fi
     Ok(Ok(taken.into_values().collect()))
 }
 
-fn has_ending(name: &str, endings: &[&str]) -> bool {
+/// What describes a build and is no part of a repository.
+const DESCRIPTIONS: &[&str] = &["changes", "buildinfo", "srpm-info", "rpms-info"];
+
+pub(super) fn has_ending(name: &str, endings: &[&str]) -> bool {
     name.rsplit_once('.').is_some_and(|(_, e)| endings.contains(&e))
 }
 

@@ -76,6 +76,7 @@ impl<'a> Gpg<'a> {
         choice: &KeyChoice,
         public: Option<&Path>,
         owner: &str,
+        algorithm: &str,
     ) -> Result<String> {
         let there = self.fingerprints().await?;
         match choice {
@@ -96,15 +97,15 @@ impl<'a> Gpg<'a> {
                     self.keys.display(),
                     public.display()
                 ))),
-                (None, None) => self.generate(owner).await,
+                (None, None) => self.generate(owner, algorithm).await,
             },
         }
     }
 
-    async fn generate(&self, owner: &str) -> Result<String> {
+    async fn generate(&self, owner: &str, algorithm: &str) -> Result<String> {
         self.gpg(
             "make a signing key",
-            &["--quick-generate-key", owner, "ed25519", "sign", "never"],
+            &["--quick-generate-key", owner, algorithm, "sign", "never"],
         )
         .await?;
         let (ring, draft) = (self.home.path().join(RING), self.keys.join("pubring.new"));
@@ -131,16 +132,52 @@ impl<'a> Gpg<'a> {
 
     /// Writes `InRelease` and `Release.gpg` beside `Release` in `dist`.
     pub(super) async fn sign(&self, fingerprint: &str, dist: &Path) -> Result<()> {
-        let path = |name: &str| dist.join(name).display().to_string();
-        let (release, inline, detached) = (path("Release"), path("InRelease"), path("Release.gpg"));
+        let release = dist.join("Release");
+        self.sign_file(fingerprint, "--clearsign", &release, &dist.join("InRelease")).await?;
+        self.sign_file(fingerprint, "--detach-sign", &release, &dist.join("Release.gpg")).await
+    }
+
+    /// Writes the armoured signature of a file to another; `how` is gpg's option for it.
+    pub(super) async fn sign_file(
+        &self,
+        fingerprint: &str,
+        how: &str,
+        file: &Path,
+        to: &Path,
+    ) -> Result<()> {
+        let (file, written) = (file.display().to_string(), to.display().to_string());
         let by = ["--local-user", fingerprint, "--digest-algo", "SHA512", "--armor"];
-        for (how, to) in [("--clearsign", &inline), ("--detach-sign", &detached)] {
-            let mut args = by.to_vec();
-            args.extend(["--output", to, how, &release]);
-            let done = self.gpg("sign the index", &args).await?;
-            let signed = files::text(Path::new(to))?.unwrap_or_default();
-            if !signed.ends_with("-----END PGP SIGNATURE-----\n") {
-                return Err(error::tool("gpg", "sign the index in full", &done));
+        let args = [&by[..], &["--output", &written, how, &file]].concat();
+        let done = self.gpg("sign the index", &args).await?;
+        let signed = files::text(to)?.unwrap_or_default();
+        if signed.ends_with("-----END PGP SIGNATURE-----\n") {
+            return Ok(());
+        }
+        Err(error::tool("gpg", "sign the index in full", &done))
+    }
+
+    /// Puts a signature into each of these RPM packages, in place of one that is there (`rpmsign(8)`).
+    pub(super) async fn sign_packages(
+        &self,
+        fingerprint: &str,
+        packages: &[PathBuf],
+    ) -> Result<()> {
+        let home =
+            BTreeMap::from([("GNUPGHOME".to_owned(), self.home.path().display().to_string())]);
+        let define = |macro_and_value: &str| ["--define".to_owned(), macro_and_value.to_owned()];
+        let unattended = "--batch --no-tty --pinentry-mode loopback --trust-model always";
+        let mut fixed = vec!["rpmsign".to_owned(), "--addsign".to_owned()];
+        // rpm looks for gpg2, which is not everywhere, and by its path only.
+        fixed.extend(define("__gpg /usr/bin/gpg"));
+        fixed.extend(define(&format!("_gpg_name {fingerprint}")));
+        fixed.extend(define("_gpg_digest_algo sha512"));
+        fixed.extend(define(&format!("_gpg_sign_cmd_extra_args {unattended}")));
+        for some in packages.chunks(100) {
+            let mut argv = fixed.clone();
+            argv.extend(some.iter().map(|p| p.display().to_string()));
+            let done = self.tool.run(&argv, self.home.path(), &home).await?;
+            if done.code != 0 {
+                return Err(error::tool("rpmsign", "sign the packages", &done));
             }
         }
         Ok(())

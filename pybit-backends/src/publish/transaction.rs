@@ -226,15 +226,7 @@ impl Transaction {
 
     /// Makes the copy state `number`, durable, and turns readers to it; blocking.
     pub(super) fn commit(self, number: u64) -> Result<()> {
-        if trial::is_broken(Mutation::PublishInPlace) {
-            self.layout.turn_away()?;
-        }
-        files::rename(&self.state(), &self.layout.state(number))?;
-        trial::crash_point("publisher_state_before_snapshot");
-        files::rename(&self.site(), &self.layout.snapshot(number))?;
-        files::flush_all(&self.layout.snapshot(number))?;
-        trial::crash_point("publisher_snapshot_before_swap");
-        self.layout.turn_to(number)
+        self.layout.commit(&self.site(), &self.state(), number)
     }
 }
 

@@ -1,4 +1,4 @@
-//! apt repositories, made with the real tools and read with the real apt.
+//! Repositories, made with the real tools and read with the real apt and dnf.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -6,5 +6,6 @@ mod fixture;
 mod lifecycle;
 mod reader;
 mod refusal;
+mod rpm;
 mod survival;
 mod tools;

@@ -80,7 +80,7 @@ impl Work {
         let limits = self.entry().assignment.limits;
         let start = Instant::now();
         for step in &steps {
-            self.say(&format!("{}: {}", step.phase, step.argv.join(" "))).await;
+            self.say(&format!("{}: {}", step.phase, shown(&step.argv))).await;
             let exit = self.run_step(environment.as_ref(), step, &limits, start.elapsed()).await?;
             if exit != Exit::Code(0) {
                 self.say(&format!("{} ended: {exit:?}", step.phase)).await;
@@ -191,6 +191,12 @@ impl Work {
         let name = self.entry().assignment.job.target.format.clone();
         self.shop.toolbox.format(&name)
     }
+}
+
+/// A command for the log's reader: scripts of pybit's own are not repeated in every log.
+fn shown(argv: &[String]) -> String {
+    let word = |word: &String| if word.contains('\n') { "…".to_owned() } else { word.clone() };
+    argv.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes each repository's key to a file that the build can read.

@@ -9,6 +9,7 @@ mod prepared;
 mod roots;
 mod trash;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pybit_core::build::{BuildEnvironment, LogSink, Prepared};
 use pybit_core::clock::{Clock, SystemClock};
-use pybit_core::model::Target;
+use pybit_core::model::{FormatName, Target};
 use pybit_core::{Error, ErrorKind, Result};
 
 use super::BuildUser;
@@ -37,15 +38,15 @@ pub struct SbuildConfig {
     /// The archives as lines of `sources.list(5)`, for whatever suite is built; where left out, those that the machine's
     /// apt is configured with.
     pub mirror: Option<Vec<String>>,
-    /// Packages that every root holds besides the build-essential ones.
-    pub packages: Vec<String>,
+    /// Packages that the roots of a format hold besides the build-essential ones; such a format has roots of its own.
+    pub packages: BTreeMap<FormatName, Vec<String>>,
 }
 
 impl SbuildConfig {
     /// Roots of the machine's own archives, renewed every week.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         let week = Duration::from_hours(7 * 24);
-        Self { cache_dir: cache_dir.into(), max_age: week, mirror: None, packages: vec![] }
+        Self { cache_dir: cache_dir.into(), max_age: week, mirror: None, packages: BTreeMap::new() }
     }
 }
 
@@ -81,7 +82,7 @@ impl SbuildEnvironment {
 
     async fn arch(&self, target: &Target) -> Result<String> {
         if !target.arch.is_source() {
-            return Ok(target.arch.to_string());
+            return Ok(debian_arch(target.arch.as_str()).to_owned());
         }
         let cmd = Cmd::new(["dpkg", "--print-architecture"], Path::new("/"));
         Ok(self.exec.check(&cmd, 100).await?.trim().to_owned())
@@ -110,6 +111,18 @@ impl BuildEnvironment for SbuildEnvironment {
         let root = SbuildRoot::new(self.exec.clone(), namespace, tarball, work, trash);
         root.make_scratch().await?;
         Ok(Box::new(root))
+    }
+}
+
+/// What Debian calls an architecture that rpm has another name for.
+fn debian_arch(arch: &str) -> &str {
+    match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "i386" | "i586" | "i686" => "i386",
+        "armv7hl" => "armhf",
+        "ppc64le" => "ppc64el",
+        other => other,
     }
 }
 

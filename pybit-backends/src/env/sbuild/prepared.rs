@@ -100,7 +100,7 @@ impl SbuildRoot {
             work: self.work.clone(),
             cwd: step.cwd.clone(),
             network: step.network,
-            id: INSIDE,
+            id: if step.place == Place::Root { 0 } else { INSIDE },
         };
         let argv = self.helper(entry.to_args(&step.argv))?;
         let mut more = vec!["--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts"];
@@ -151,7 +151,7 @@ impl Prepared for SbuildRoot {
 
     async fn run(&self, step: &Step, limits: &StepLimits, log: &dyn LogSink) -> Result<Exit> {
         let mut unpacked = self.unpacked.lock().await;
-        if step.place == Place::Inside && !*unpacked {
+        if step.place != Place::Machine && !*unpacked {
             *unpacked = self.unpack(log).await?;
             if !*unpacked {
                 return Ok(Exit::Stopped);
@@ -159,7 +159,7 @@ impl Prepared for SbuildRoot {
         }
         let cmd = self.command(step, limits)?;
         let exit = self.exec.run_until(&cmd, log, &self.stop).await?;
-        if step.place == Place::Inside && exit == Exit::Code(FAILED.into()) {
+        if step.place != Place::Machine && exit == Exit::Code(FAILED.into()) {
             let message = "the build environment cannot be entered; the log's end says why";
             return Err(Error::new(ErrorKind::Unavailable, message).with_code("root_failed"));
         }

@@ -49,7 +49,10 @@ impl Roots {
         let cache = &self.config.cache_dir;
         std::fs::create_dir_all(cache).map_err(|e| disk("make", cache, e))?;
         reachable(cache)?;
-        let name = format!("{}-{}-{arch}", target.dist, target.suite);
+        let mut name = format!("{}-{}-{arch}", target.dist, target.suite);
+        if self.config.packages.contains_key(&target.format) {
+            name = format!("{name}-{}", target.format);
+        }
         let root = Root {
             target,
             arch,
@@ -126,8 +129,8 @@ impl Roots {
             format!("--architectures={}", root.arch),
             format!("--aptopt={}", options.display()),
         ];
-        if !self.config.packages.is_empty() {
-            argv.push(format!("--include={}", self.config.packages.join(",")));
+        if let Some(packages) = self.config.packages.get(&root.target.format) {
+            argv.push(format!("--include={}", packages.join(",")));
         }
         argv.extend([root.target.suite.to_string(), new.display().to_string()]);
         argv.extend(sources);

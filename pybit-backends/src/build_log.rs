@@ -35,7 +35,7 @@ const MIRROR: [(&str, &str); 12] = [
 /// A sentence about the trouble that a machine or mirror had; `None` where the log shows none.
 ///
 /// `own_code` says that the package's own code has run: then only the machine's own words count, and only near the end.
-pub(super) fn machine_trouble(log: &str, own_code: bool) -> Option<String> {
+pub(crate) fn machine_trouble(log: &str, own_code: bool) -> Option<String> {
     let log = if own_code { last_part(log) } else { log };
     let known = MACHINE.iter().chain(MIRROR.iter().filter(|_| !own_code));
     let found = |line: &str| known.clone().find(|(sign, _)| line.contains(sign)).map(|(_, s)| *s);
@@ -44,7 +44,7 @@ pub(super) fn machine_trouble(log: &str, own_code: bool) -> Option<String> {
 }
 
 /// The line that says most about a failure: the last error that is not the echo of another.
-pub(super) fn telling_line(log: &str) -> Option<String> {
+pub(crate) fn telling_line(log: &str) -> Option<String> {
     let echo = |line: &str| {
         ["dpkg-buildpackage: error:", "make", "E: ", "dh_auto_", "ninja: "]
             .iter()

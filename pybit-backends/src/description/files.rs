@@ -3,18 +3,18 @@
 use pybit_core::Result;
 use pybit_core::model::{FileName, FileSpec};
 
-use super::control::Paragraph;
+use super::Paragraph;
 
 /// The most files that a description may list.
 const MOST: usize = 10_000;
 
 /// A line of `Files`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(crate) struct Listed {
     /// Name, size and the SHA-256 that `Checksums-Sha256` gives.
-    pub(super) spec: FileSpec,
+    pub(crate) spec: FileSpec,
     /// What stands between size and name: nothing in a `.dsc`, section and priority in a `.changes`.
-    pub(super) extra: Vec<String>,
+    pub(crate) extra: Vec<String>,
 }
 
 struct Line<'a> {
@@ -27,7 +27,7 @@ struct Line<'a> {
 /// Reads all lists and checks that they name the same files with the same sizes, each once, each with a SHA-256.
 ///
 /// `extra` is the number of words between size and name in `Files`.
-pub(super) fn read(paragraph: &Paragraph, extra: usize) -> Result<Vec<Listed>> {
+pub(crate) fn read(paragraph: &Paragraph, extra: usize) -> Result<Vec<Listed>> {
     let files = read_list(paragraph, "Files", 32, extra)?;
     let sha256 = read_list(paragraph, "Checksums-Sha256", 64, 0)?;
     same_files(paragraph, &files, &sha256)?;
@@ -35,6 +35,12 @@ pub(super) fn read(paragraph: &Paragraph, extra: usize) -> Result<Vec<Listed>> {
         same_files(paragraph, &files, &read_list(paragraph, "Checksums-Sha1", 40, 0)?)?;
     }
     files.iter().zip(&sha256).map(|(file, sum)| listed(paragraph, file, sum)).collect()
+}
+
+/// Reads `Checksums-Sha256` where it is the only list.
+pub(crate) fn checksums(paragraph: &Paragraph) -> Result<Vec<FileSpec>> {
+    let sums = read_list(paragraph, "Checksums-Sha256", 64, 0)?;
+    sums.iter().map(|sum| Ok(listed(paragraph, sum, sum)?.spec)).collect()
 }
 
 fn listed(paragraph: &Paragraph, file: &Line<'_>, sum: &Line<'_>) -> Result<Listed> {

@@ -1,10 +1,12 @@
-//! One deb822 paragraph from foreign bytes: the form of `.dsc` and `.changes` (Debian Policy 5.1).
+//! One deb822 paragraph from foreign bytes: the form of `.dsc` and `.changes` (Debian Policy 5.1), and of pybit's own descriptions.
+
+pub(crate) mod files;
 
 use deb822_fast::Deb822;
 use pybit_core::{Error, Result};
 
 /// The largest description that is read; the largest of Debian's own has some 200 KiB.
-pub(super) const LARGEST: usize = 1 << 20;
+pub(crate) const LARGEST: usize = 1 << 20;
 
 /// The first line of a text with an inline signature.
 pub(super) const SIGNED: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
@@ -13,16 +15,16 @@ const END: &str = "-----END PGP SIGNATURE-----";
 
 /// Which description is read, for messages and codes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kind {
+pub(crate) struct Kind {
     /// `.dsc`.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// The code of its refusals.
-    pub(super) code: &'static str,
+    pub(crate) code: &'static str,
 }
 
 impl Kind {
     /// Refuses the description for a reason that ends the sentence "the .dsc is refused: …".
-    pub(super) fn refuse(self, why: impl AsRef<str>) -> Error {
+    pub(crate) fn refuse(self, why: impl AsRef<str>) -> Error {
         Error::invalid(format!("the {} is refused: {}", self.name, why.as_ref()))
             .with_code(self.code)
     }
@@ -30,7 +32,7 @@ impl Kind {
 
 /// A paragraph whose fields each occur once.
 #[derive(Debug)]
-pub(super) struct Paragraph {
+pub(crate) struct Paragraph {
     kind: Kind,
     fields: deb822_fast::Paragraph,
 }
@@ -40,7 +42,7 @@ impl Paragraph {
     ///
     /// Stricter than dpkg where readers differ from one another: comments, blank lines inside, carriage returns and
     /// anything outside an inline signature are refused, so that every tool sees the same fields.
-    pub(super) fn read(kind: Kind, bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn read(kind: Kind, bytes: &[u8]) -> Result<Self> {
         if bytes.len() > LARGEST {
             return Err(kind.refuse("it is larger than 1 MiB"));
         }
@@ -63,18 +65,18 @@ impl Paragraph {
     }
 
     /// A field's value; continuation lines are separated by newlines.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.fields.get(name)
     }
 
     /// The value of a field that must be there.
-    pub(super) fn require(&self, name: &str) -> Result<&str> {
+    pub(crate) fn require(&self, name: &str) -> Result<&str> {
         let value = self.get(name).map(str::trim).filter(|v| !v.is_empty());
         value.ok_or_else(|| self.kind.refuse(format!("it has no field {name}")))
     }
 
     /// Refuses this description.
-    pub(super) fn refuse(&self, why: impl AsRef<str>) -> Error {
+    pub(crate) fn refuse(&self, why: impl AsRef<str>) -> Error {
         self.kind.refuse(why)
     }
 

@@ -1,0 +1,246 @@
+//! [`Createrepo`]: an RPM repository.
+
+mod config;
+mod index;
+mod judge;
+mod package;
+mod transaction;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pybit_core::clock::Clock;
+use pybit_core::model::PackageName;
+use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
+use pybit_core::version::VersionOrder;
+use pybit_core::{Error, Result};
+
+pub use config::CreaterepoConfig;
+
+use super::key::RepositoryKey;
+use super::layout::{self, Layout};
+use super::set::{self, OrRefused, Refusal};
+use super::tool::Tool;
+use super::turn::{Turn, Turns};
+use super::{error, files};
+use index::Index;
+use package::Item;
+use transaction::{ABOUT, Transaction};
+
+/// An RPM repository that `createrepo_c` indexes, and whose index and packages `gpg` signs; readers are pointed at `ROOT/current`.
+///
+/// A package is known by what is in it: its signature is the repository's own, in place of any that it came with.
+#[derive(Debug)]
+pub struct Createrepo {
+    config: CreaterepoConfig,
+    layout: Layout,
+    tool: Arc<dyn Tool>,
+    order: Arc<dyn VersionOrder>,
+    clock: Arc<dyn Clock>,
+    turns: Turns,
+}
+
+impl Createrepo {
+    /// The repository that `config` describes; `order` is rpm's. Touches nothing before it is prepared.
+    pub fn new(
+        config: CreaterepoConfig,
+        tool: Arc<dyn Tool>,
+        order: Arc<dyn VersionOrder>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let config = config.checked()?;
+        let layout = Layout::new(config.root.clone(), layout::RPM);
+        Ok(Self { config, layout, tool, order, clock, turns: Turns::default() })
+    }
+
+    /// What readers are pointed at: `ROOT/current`, a link that leads to another directory after each publication.
+    pub fn site(&self) -> PathBuf {
+        self.config.root.join("current")
+    }
+
+    fn key(&self) -> RepositoryKey<'_> {
+        RepositoryKey {
+            tool: &*self.tool,
+            layout: &self.layout,
+            choice: &self.config.key,
+            owner: format!("{} {} repository", self.config.dist, self.config.suite),
+            algorithm: "rsa4096",
+        }
+    }
+
+    /// The current state and its index.
+    async fn current(&self) -> Result<(u64, Index)> {
+        let layout = self.layout.clone();
+        let read = move || loop {
+            let n = layout.current()?.ok_or_else(layout::unprepared)?;
+            match index::read(&layout.snapshot(n)) {
+                // Pruned while it was read: there is a newer one.
+                Err(_) if layout.current()? != Some(n) => {}
+                read => return Ok((n, read?.0)),
+            }
+        };
+        files::blocking(read).await
+    }
+
+    /// Makes, verifies, signs and commits a state of what stays and what comes; its name.
+    async fn change(&self, turn: &Turn, keep: Index, add: Vec<Item>) -> Result<OrRefused<String>> {
+        let (layout, config) = (self.layout.clone(), self.config.clone());
+        let begin = move || Transaction::begin(&layout, &config, keep, add);
+        let transaction = turn.blocking(begin).await?;
+        let (key, fingerprint, gpg) = self.key().open().await?;
+        let made = async {
+            transaction.sign_packages(&gpg, &fingerprint).await?;
+            transaction.export(&*self.tool).await?;
+            transaction.sign_index(&gpg, &fingerprint).await
+        };
+        let made = made.await;
+        gpg.close()?;
+        made?;
+        transaction.check_signatures(&*self.tool, &key).await?;
+        let (layout, now, keep) =
+            (self.layout.clone(), self.clock.now(), self.config.keep_snapshots);
+        turn.blocking(move || {
+            let own = match transaction.verify()? {
+                Ok(own) => own,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let number = layout.next()?;
+            transaction.seal(own, &key, number, now)?;
+            transaction.commit(number)?;
+            layout.tidy(keep, number);
+            Ok(Ok(layout::name(number)))
+        })
+        .await
+    }
+
+    /// The first state, or one that follows a changed configuration or key.
+    async fn renew(&self, turn: &Turn, current: Option<u64>, key: &str) -> Result<()> {
+        let mut keep = Index::new();
+        let mut add = Vec::new();
+        let place = self.layout.workplace()?;
+        if let Some(n) = current {
+            self.check_place(n)?;
+            keep = self.current().await?.1;
+            keep.retain(|slot, _| judge::serves(&self.config.arches, &slot.arch));
+            if self.given_key(n)?.as_deref() != Some(key) {
+                let (layout, dir) = (self.layout.clone(), place.path().to_owned());
+                let all = std::mem::take(&mut keep);
+                let copy = move || Transaction::renew_items(&layout, &all, &dir);
+                add = turn.blocking(copy).await?;
+            }
+        }
+        self.change(turn, keep, add).await?.map_err(|r| error::corrupt(r.0))?;
+        Ok(())
+    }
+
+    fn about(&self, state: u64) -> Result<String> {
+        Ok(files::text(&self.layout.state(state).join(ABOUT))?.unwrap_or_default())
+    }
+
+    fn given_key(&self, state: u64) -> Result<Option<String>> {
+        files::text(&self.layout.snapshot(state).join("pybit.asc"))
+    }
+
+    /// Refuses a root that another suite has.
+    fn check_place(&self, state: u64) -> Result<()> {
+        let place = self.config.place();
+        if self.about(state)?.lines().any(|l| l == place) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "{} holds a repository of another suite than {}: give each suite a directory of its own",
+            self.config.root.display(),
+            self.config.suite
+        ))
+        .with_code("foreign_repository"))
+    }
+}
+
+#[async_trait]
+impl Publisher for Createrepo {
+    async fn prepare(&self) -> Result<()> {
+        let layout = self.layout.clone();
+        files::blocking(move || layout.claim()).await?;
+        let turn = self.turns.take(&self.layout).await?;
+        let current = self.layout.current()?;
+        let key = self.key().prepare().await?;
+        match current {
+            Some(n)
+                if self.about(n)? == self.config.about()
+                    && self.given_key(n)?.as_deref() == Some(&key) =>
+            {
+                self.layout.prune(self.config.keep_snapshots, n)
+            }
+            _ => self.renew(&turn, current, &key).await,
+        }
+    }
+
+    async fn publish(&self, set: &PublishSet) -> Result<Publication> {
+        let turn = self.turns.take(&self.layout).await?;
+        let (state, index) = self.current().await?;
+        let place = self.layout.workplace()?;
+        let refused = |r: Refusal| Ok(Publication::Rejected(r.0));
+        let (copy, dir) = (set.clone(), place.path().to_owned());
+        let taken = match turn.blocking(move || set::take_over(&copy, &dir)).await? {
+            Ok(taken) => taken,
+            Err(refusal) => return refused(refusal),
+        };
+        let items = match package::read(set, &taken, place.path(), &*self.tool).await? {
+            Ok(items) => items,
+            Err(refusal) => return refused(refusal),
+        };
+        let (snapshot, arches) = (self.layout.snapshot(state), self.config.arches.clone());
+        let order = Arc::clone(&self.order);
+        let judge = move || {
+            let body = |entry: &index::Entry| package::body(&snapshot.join(&entry.path));
+            judge::judge(&index, items, &arches, &*order, &body)
+        };
+        let plan = match turn.blocking(judge).await? {
+            Ok(plan) => plan,
+            Err(refusal) => return refused(refusal),
+        };
+        if plan.add.is_empty() {
+            return Ok(Publication::Published(layout::name(state)));
+        }
+        let published = self.change(&turn, plan.keep, plan.add).await?;
+        published.map_or_else(refused, |name| Ok(Publication::Published(name)))
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>> {
+        Ok(index::listed(&self.current().await?.1))
+    }
+
+    async fn remove(&self, package: &PackageName) -> Result<bool> {
+        let turn = self.turns.take(&self.layout).await?;
+        let (_, mut index) = self.current().await?;
+        let before = index.len();
+        index.retain(|_, entry| source_name(&entry.source) != Some(package.as_str()));
+        if index.len() == before {
+            return Ok(false);
+        }
+        let done = self.change(&turn, index, Vec::new()).await?;
+        done.map_err(|r| error::corrupt(r.0)).map(|_| true)
+    }
+
+    async fn public_key(&self) -> Result<String> {
+        files::text(&self.layout.public_key())?.ok_or_else(layout::unprepared)
+    }
+}
+
+/// An index as `createrepo_c` writes it, from any bytes.
+///
+/// # Panics
+///
+/// Where what it took breaks a promise: that is what it is for.
+#[cfg(feature = "fuzz")]
+pub fn fuzz_primary(bytes: &[u8]) {
+    if let Ok(index) = index::packages(std::path::Path::new("primary.xml"), bytes) {
+        assert_eq!(index::listed(&index).len(), index.len());
+    }
+}
+
+/// The name in `NAME-VERSION-RELEASE.src.rpm`.
+fn source_name(file: &str) -> Option<&str> {
+    file.rsplitn(3, '-').nth(2)
+}
