@@ -255,6 +255,14 @@ fn rpm_packages_are_built_on_the_machine_from_a_tree_that_is_its_own_upstream() 
         names,
         ["pybit-tree-3.1-2.src.rpm".to_owned(), format!("pybit-tree-3.1-2.{here}.rpm")]
     );
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/packages/pybit-greeting");
+    let words =
+        ["submit", example.to_str().unwrap(), "--suite", "bookworm", "--format", "rpm", "--json"];
+    let example = farm.json(&words)["submission"]["id"].to_string();
+    let example = both.wait_binary(&example, "Done");
+    let produced = example["job"]["produced"].to_string();
+    assert!(produced.contains("pybit-greeting-doc"), "{example}");
+
     let blocked = both.wait_binary(&blocked, "Blocked");
     assert_eq!(blocked["job"]["unmet"][0], "pybit-alpha-devel >= 1.0", "{blocked}");
 
