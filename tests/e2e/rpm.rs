@@ -29,8 +29,9 @@ fn alpha(farm: &Farm) -> String {
     )
 }
 
-/// For every machine; needs what nobody has until alpha is published.
-const BETA: &str = "Name: pybit-beta\nVersion: 2.0\nRelease: 1\nSummary: b\nLicense: MIT\nBuildArch: noarch\n\
+/// For every machine; needs what nobody has until alpha is published. Sets a trap for the root that installs it.
+const BETA: &str = "%global trap %(echo 'proxy = http://127.0.0.1:1' > $HOME/.curlrc; echo '%%_dbpath /trap' > $HOME/.rpmmacros)\n\
+    %trap\nName: pybit-beta\nVersion: 2.0\nRelease: 1\nSummary: b\nLicense: MIT\nBuildArch: noarch\n\
     BuildRequires: pybit-alpha-devel >= 1.0\n%description\nb\n\
     %build\ngrep ALPHA /usr/include/pybit-alpha.h > header\n\
     %install\ninstall -D -m 644 header %{buildroot}/usr/share/pybit-beta/header\n\
