@@ -29,8 +29,9 @@ fn alpha(farm: &Farm) -> String {
     )
 }
 
-/// For every machine; needs what nobody has until alpha is published.
-const BETA: &str = "Name: pybit-beta\nVersion: 2.0\nRelease: 1\nSummary: b\nLicense: MIT\nBuildArch: noarch\n\
+/// For every machine; needs what nobody has until alpha is published. Sets a trap for the root that installs it.
+const BETA: &str = "%global trap %(echo 'proxy = http://127.0.0.1:1' > $HOME/.curlrc; echo '%%_dbpath /trap' > $HOME/.rpmmacros)\n\
+    %trap\nName: pybit-beta\nVersion: 2.0\nRelease: 1\nSummary: b\nLicense: MIT\nBuildArch: noarch\n\
     BuildRequires: pybit-alpha-devel >= 1.0\n%description\nb\n\
     %build\ngrep ALPHA /usr/include/pybit-alpha.h > header\n\
     %install\ninstall -D -m 644 header %{buildroot}/usr/share/pybit-beta/header\n\
@@ -255,6 +256,14 @@ fn rpm_packages_are_built_on_the_machine_from_a_tree_that_is_its_own_upstream() 
         names,
         ["pybit-tree-3.1-2.src.rpm".to_owned(), format!("pybit-tree-3.1-2.{here}.rpm")]
     );
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/packages/pybit-greeting");
+    let words =
+        ["submit", example.to_str().unwrap(), "--suite", "bookworm", "--format", "rpm", "--json"];
+    let example = farm.json(&words)["submission"]["id"].to_string();
+    let example = both.wait_binary(&example, "Done");
+    let produced = example["job"]["produced"].to_string();
+    assert!(produced.contains("pybit-greeting-doc"), "{example}");
+
     let blocked = both.wait_binary(&blocked, "Blocked");
     assert_eq!(blocked["job"]["unmet"][0], "pybit-alpha-devel >= 1.0", "{blocked}");
 

@@ -73,7 +73,10 @@ fn dependencies(context: &BuildContext, srpm: &str) -> Result<Vec<Step>> {
     for repository in &context.repositories {
         install.extend([text(&repository.key)?, checked_url(repository)?]);
     }
-    let install = Step { place: Place::Root, network: true, ..step(context, "install", &install) };
+    let mut install =
+        Step { place: Place::Root, network: true, ..step(context, "install", &install) };
+    // In the build's own directory the spec file could have left an .rpmmacros or a .curlrc for the root.
+    install.vars.insert("HOME".to_owned(), "/root".to_owned());
     Ok(vec![
         step(context, "requires", &["perl", "-e", DEPENDENCIES, "--", "list", srpm]),
         install,
