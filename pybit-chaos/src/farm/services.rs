@@ -81,7 +81,7 @@ impl Service {
             );
         }
         argv.push("/usr/lib/rabbitmq/bin/rabbitmqctl".to_owned());
-        argv.extend(["--quiet", "--no-table-headers", "-p", &vhost].map(str::to_owned));
+        argv.extend(["--quiet", "-p", &vhost].map(str::to_owned));
         argv.extend(words.iter().map(|w| (*w).to_owned()));
         let mut control = command(&argv);
         control.current_dir(self.room.join(self.name)).env_clear().envs(self.env.iter().cloned());

@@ -23,7 +23,7 @@ pub(crate) struct Deleted {
 
 /// All queues, with what each holds.
 pub(super) async fn all(service: &Service) -> Result<Vec<(String, u64)>, String> {
-    let said = service.control(&["list_queues", "name", "messages"]).await?;
+    let said = service.control(&["list_queues", "--no-table-headers", "name", "messages"]).await?;
     let queue = |line: &str| {
         let (name, messages) = line.trim().rsplit_once('\t')?;
         Some((name.to_owned(), messages.parse().ok()?))
