@@ -185,10 +185,15 @@ fn g_no_source_file_starts_a_shell() {
         let code: Vec<_> =
             text.lines().filter(|l| !l.trim_start().starts_with(['/', '#'])).collect();
         if file.extension().is_some_and(|e| e == "pl") {
-            // system LIST and open with a list start no shell (perlfunc); a string, backquotes and qx do.
+            // system LIST, and system and exec with the program in a block, start no shell (perlfunc); a string, backquotes
+            // and qx do.
             for line in code {
-                let list = line.starts_with("system(@") || !line.contains("system");
-                let plain = !["`", "qx", "exec", "popen"].iter().any(|w| line.contains(w));
+                let words = line.trim_start();
+                let list = words.starts_with("system(@")
+                    || words.starts_with("system {")
+                    || !line.contains("system");
+                let block = words.starts_with("exec {") || !line.contains("exec");
+                let plain = block && !["`", "qx", "popen"].iter().any(|w| line.contains(w));
                 assert!(list && plain, "{name}: {line}");
             }
             continue;

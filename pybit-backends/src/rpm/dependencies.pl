@@ -13,7 +13,7 @@ my @defines = map { ('--define', $_) } "_topdir $here/$what", "_tmppath $here", 
 my $pid = open(my $tool, '-|') // die "error: no process can be started: $!\n";
 if (!$pid) {
     open STDERR, '>&', \*STDOUT or die "error: $!\n";
-    exec 'rpmbuild', '-rd', '--nobuild', @defines, $srpm or die "error: rpmbuild cannot be started: $!\n";
+    exec {'rpmbuild'} 'rpmbuild', '-rd', '--nobuild', @defines, $srpm or die "error: rpmbuild cannot be started: $!\n";
 }
 my @missing;
 while (my $line = <$tool>) {
@@ -27,7 +27,7 @@ sub quiet {
     my $pid = open(my $from, '-|') // return;
     if (!$pid) {
         open STDERR, '>', '/dev/null';
-        exec @_ or exit 127;
+        exec {$_[0]} @_ or exit 127;
     }
     my @said = <$from>;
     return close $from ? join('', @said) || ' ' : undef;
