@@ -17,8 +17,9 @@ const ABORTED: i32 = 6;
 
 /// The farm, its three processes, and the one of them that is to end.
 pub(crate) struct Stage {
-    pub(crate) farm: Farm,
+    /// Before the farm: what they said is shown while its directory is there.
     roles: [(&'static str, Option<Role>); 3],
+    pub(crate) farm: Farm,
     client_extra: String,
     round: u32,
     /// The role that was told to end, until it has.
