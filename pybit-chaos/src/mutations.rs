@@ -77,7 +77,7 @@ const TRIALS: [Trial; 11] = [
     Trial {
         rule: Mutation::ExpireByWallClock,
         backends: SQLITE,
-        words: "--jobs 100 --faults 8 --window-secs 30 --only clock_jump",
+        words: "--jobs 200 --faults 24 --window-secs 45 --only clock_jump",
         counts: &["I16"],
     },
     Trial {
@@ -102,7 +102,7 @@ const TRIALS: [Trial; 11] = [
     Trial {
         rule: Mutation::FinishWhileCancelling,
         backends: SQLITE,
-        words: "--jobs 80 --faults 20 --window-secs 20 --story cancelled --only pause_client,delay",
+        words: "--jobs 240 --faults 40 --window-secs 40 --story cancelled --only pause_client,delay",
         counts: &[],
     },
     Trial {
