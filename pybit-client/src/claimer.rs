@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pybit_core::ErrorKind;
 use pybit_core::protocol::{Assignment, ClaimReply, ClaimRequest, Held, RefuseRequest};
+use pybit_core::storage::Claim;
 use pybit_core::trial;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
@@ -138,7 +139,8 @@ async fn next_assignment(client: &Client) -> Option<(Assignment, String)> {
 }
 
 /// Asks for one job, always under the same name. A claim that was given up, for a hint or because its answer was lost, may
-/// still be held by the server: whatever it brings is then brought by the next one too, and no job is lost with it.
+/// still be held by the server: whatever it brings is then brought by the next one too, and no job is lost with it. Only
+/// when the server says that the name is used up is there another.
 struct Asker<'a> {
     client: &'a Client,
     claim_id: String,
@@ -172,6 +174,12 @@ impl<'a> Asker<'a> {
                     return Asked::Again(Duration::ZERO);
                 }
                 Asked::Again(self.empty.next_wait())
+            }
+            // The server gave it a job, its answer was lost, and the job went elsewhere meanwhile.
+            Err(e) if e.code == Claim::OVER => {
+                tracing::info!("{e}");
+                self.claim_id = unique();
+                Asked::Again(Duration::ZERO)
             }
             Err(e) => {
                 tracing::warn!("no job can be claimed: {e}");

@@ -1,7 +1,7 @@
 //! A server for tests that keeps the API's contract and breaks it on demand: it loses answers after it has acted on them,
 //! is away, and expects other offsets.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use pybit_core::protocol::{
     Assignment, ClaimReply, ClaimRequest, FileState, HeartbeatReply, HeartbeatRequest, LeaseTimes,
     Length, Manifest, Verdict,
 };
+use pybit_core::storage::Claim;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -51,6 +52,8 @@ pub(crate) struct State {
     pub(crate) claims: BTreeMap<String, Assignment>,
     /// The next so many claims are answered, and the answers are lost.
     pub(crate) lost_claims: u32,
+    /// Jobs that went elsewhere after they were claimed.
+    pub(crate) elsewhere: BTreeSet<i64>,
     /// A claim that may be held is given nothing: only one that wants its answer at once is.
     pub(crate) holds_back: bool,
     pub(crate) faults: VecDeque<Fault>,
@@ -193,6 +196,10 @@ impl Shared {
                     s.claim(&request.claim_id)
                 }
             });
+            let job = assignment.as_ref().map(|a| a.job.id.0);
+            if !lost && job.is_some_and(|job| self.with_quietly(|s| s.elsewhere.contains(&job))) {
+                return refuse(409, Claim::OVER, None);
+            }
             if lost {
                 return lost_answer();
             }

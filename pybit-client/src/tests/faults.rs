@@ -96,6 +96,20 @@ async fn a_claim_whose_answer_is_lost_brings_the_same_job_again() {
 }
 
 #[tokio::test]
+async fn a_claim_whose_job_went_elsewhere_is_followed_by_another() {
+    let farm = Farm::new(&[&["write", "bytes"]]).await;
+    farm.peer.with(|s| {
+        s.jobs.extend([assignment(1, 1), assignment(2, 1)]);
+        s.lost_claims = 1;
+        s.elsewhere.insert(1);
+    });
+    let client = farm.start();
+    assert_eq!(farm.report(2).await.0, "finish");
+    assert_eq!(farm.bench.made.borrow().0, 1, "the other job is not this client's");
+    client.end(Shutdown::Fast).await;
+}
+
+#[tokio::test]
 async fn every_job_is_reported_once_through_a_storm_of_faults() {
     let farm = Farm::new(&[&["write", "bytes"]]).await;
     let storm = [Fault::Away, Fault::LostAnswer, Fault::Forgot, Fault::None, Fault::Away];

@@ -14,7 +14,8 @@ use crate::storage::ClientReport;
 pub struct ClaimRequest {
     /// Who asks, and what it builds.
     pub client: ClientReport,
-    /// Unique for each claim, 8 to 64 characters: asking again with it returns the same job.
+    /// Unique for each claim, 8 to 64 characters: asking again with it returns the same job, and 409 with the code
+    /// `claim_over` once the job is not held by that claim any more; the next one needs a new id.
     pub claim_id: String,
     /// How long the server may hold the answer until there is a job, in milliseconds; at most 30 000.
     #[serde(default)]

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::Changes;
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{
     Attempt, ClientName, Dist, Event, Failure, FormatName, Job, JobFilter, JobId, JobKind,
     NewSubmission, Outcome, PackageName, Page, Route, StatusCounts, Submission, SubmissionId,
@@ -73,6 +73,19 @@ pub struct Claim {
     pub claim_id: String,
     /// What it can build, source targets among it.
     pub offers: Vec<Target>,
+}
+
+impl Claim {
+    /// The stable code of a claim whose job went elsewhere before its client heard of it.
+    pub const OVER: &str = "claim_over";
+
+    /// What a claim is told whose job is not held by its attempt any more: it never brings anything again.
+    pub fn over(job: JobId) -> Error {
+        let message = format!(
+            "this claim brought job {job}, which it does not hold any more; claim under a new id"
+        );
+        Error::conflict(message).with_code(Self::OVER)
+    }
 }
 
 /// One status change, decided; takes effect if nobody was faster.
@@ -216,7 +229,9 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// - `claim_begins_an_attempt_with_an_empty_log`: the attempt of that number names client and process, its stream is
     ///   called `log`; row version and lease epoch go one up.
     /// - `same_claim_id_returns_the_same_job`: asking again returns the same job while that attempt is the newest and
-    ///   the job is held; `None` after. Another client's equal id never returns it.
+    ///   the job is held, and fails with [`Claim::over`] after: to wait under this id would be to wait forever. Another
+    ///   client's equal id never returns it.
+    /// - `a_claim_asked_many_times_at_once_takes_one_job`: each time it is answered with that job.
     async fn claim(&self, claim: &Claim, at: Timestamp) -> Result<Option<Job>>;
 
     /// Applies one decided change by compare-and-set.

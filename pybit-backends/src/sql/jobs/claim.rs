@@ -19,9 +19,10 @@ pub(super) async fn claim<D: Dialect>(
 ) -> Result<Option<Job>> {
     let mut transaction = store.begin().await?;
     let connection = &mut *transaction;
-    if let Some((job, number)) = asked_before::<D>(connection, claim).await? {
-        let job = Call::<D>::new(&sql::JOB_BY_ID).int(job.0).first(connection, rows::job).await?;
-        return Ok(job.filter(|j| j.attempt == number && j.status.is_held()));
+    if let Some((id, number)) = asked_before::<D>(connection, claim).await? {
+        let job = Call::<D>::new(&sql::JOB_BY_ID).int(id.0).first(connection, rows::job).await?;
+        let held = job.filter(|j| j.attempt == number && j.status.is_held());
+        return held.map(Some).ok_or_else(|| Claim::over(id));
     }
     let Some(best) = best_of::<D>(connection, claim, at).await? else {
         return Ok(None);

@@ -1,5 +1,5 @@
 //! Claims that come at the same time, in one transaction; where there is no job for any of them, in none. One that was
-//! asked before goes alone, as does one whose job somebody else takes at that moment.
+//! asked before goes alone, as does one that is asked twice at once and one whose job somebody else takes at that moment.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,7 @@ use pybit_core::storage::Claim;
 use serde_json::{Value, json};
 
 use super::many::{self, Notes};
+use super::taking::Pairs;
 use super::{claim, rows};
 use crate::sql::call::{json as text, storable};
 use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
@@ -33,14 +34,14 @@ pub(super) async fn claim<D: Dialect>(
     asks: &[Ask],
 ) -> Result<Vec<Option<Option<Job>>>> {
     let mut answers: Vec<Option<Option<Job>>> = asks.iter().map(|_| None).collect();
+    // Seen as waiting or as unknown, they may be anywhere by the time of the choice.
+    let others = store.taking.now();
     let mut reader = store.reader().await?;
     let taken = fresh::<D>(&mut reader, asks).await?;
     let mut waiting = BTreeMap::new();
-    // Seen as waiting, they may be anywhere by the time of the choice.
-    let others = store.taking.now();
     for target in taken.iter().flat_map(|n| &asks[*n].0.offers) {
         if !waiting.contains_key(target) {
-            let most = taken.len() + others.len() + SPARE;
+            let most = taken.len() + others.jobs.len() + SPARE;
             let found = candidates::<D>(&mut reader, target, asks, most).await?;
             waiting.insert(target, found);
         }
@@ -48,18 +49,24 @@ pub(super) async fn claim<D: Dialect>(
     drop(reader);
     let mut chosen = BTreeMap::new();
     let _until_the_end = store.taking.take(|taking| {
-        let mut gone: BTreeSet<JobId> = others.union(taking).copied().collect();
+        let mut gone: BTreeSet<JobId> = others.jobs.union(&taking.jobs).copied().collect();
+        let mut pairs = Pairs::default();
         for n in taken.iter().copied() {
+            let claim = &asks[n].0;
+            if others.has(claim) || taking.has(claim) {
+                continue;
+            }
             match choose(&asks[n], &waiting, &gone) {
                 Choice::Job(id) => {
                     gone.insert(id);
+                    pairs.add(id, claim);
                     chosen.insert(id, n);
                 }
                 Choice::Nothing => answers[n] = Some(None),
                 Choice::Unclear => {}
             }
         }
-        chosen.keys().copied().collect()
+        pairs
     });
     if chosen.is_empty() {
         return Ok(answers);

@@ -106,6 +106,7 @@ impl<D: Dialect> JobStore for SqlStore<D> {
         {
             return claimed;
         }
+        self.taking.ended(claim).await;
         self.again(|| claim::claim(self, claim, at)).await
     }
 

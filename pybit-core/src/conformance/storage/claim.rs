@@ -6,6 +6,7 @@ use crate::conformance::support::{
     Store, apply, at, attempt_of, change, claim, ending, name, now, planned, planned_in,
     submit_and_take, submit_one, take, target, together,
 };
+use crate::error::ErrorKind;
 use crate::model::{Avoid, Job, JobStatus, Outcome, StreamRole};
 use crate::storage::{Advance, Claim, PlannedJob};
 
@@ -173,7 +174,7 @@ pub(super) async fn same_claim_id_returns_the_same_job(s: Store) {
         assert_ne!(got.id, job.id, "another client's equal id never returns it");
     }
     let lost = apply(&s, ending(&job, Waiting, Outcome::Lost)).await;
-    assert_eq!(claims(&s, &asked, 3).await, None, "the job is not held any more");
+    is_over(&s, &asked, "the job is not held any more").await;
     let resumed = crate::storage::Change { reopen_attempt: true, ..change(&lost, Building) };
     let resumed = apply(&s, resumed).await;
     assert_eq!(claims(&s, &asked, 4).await, Some(resumed.clone()), "it is held again");
@@ -186,5 +187,38 @@ pub(super) async fn same_claim_id_returns_the_same_job(s: Store) {
     apply(&s, ending(&first, Waiting, Outcome::Refused)).await;
     let second = take(&s, "d", target("arm64")).await;
     assert_eq!((second.id, second.attempt), (first.id, 2));
-    assert_eq!(claims(&s, &twice, 6).await, None, "a newer attempt has it");
+    is_over(&s, &twice, "a newer attempt has it").await;
+}
+
+async fn is_over(s: &Store, claim: &Claim, why: &str) {
+    let refused = s.claim(claim, at(6)).await.expect_err(why);
+    assert_eq!((refused.kind(), refused.code()), (ErrorKind::Conflict, Claim::OVER), "{why}");
+}
+
+pub(super) async fn a_claim_asked_many_times_at_once_takes_one_job(s: Store) {
+    for round in 0..10 {
+        // In every second round there is another job, which is not for it.
+        submit_one(&s, planned(&format!("one{round}"), "1")).await;
+        let other = round % 2 == 1;
+        if other {
+            submit_one(&s, planned(&format!("two{round}"), "1")).await;
+        }
+        let asked = claim("c", &[target("amd64")]);
+        let told = together(8, |_| {
+            let (s, asked) = (Store::clone(&s), asked.clone());
+            async move {
+                loop {
+                    match s.claim(&asked, at(1)).await {
+                        Ok(job) => return job.map(|job| job.id),
+                        Err(e) if e.is_retryable() => {}
+                        Err(e) => panic!("a claim failed: {e:?}"),
+                    }
+                }
+            }
+        })
+        .await;
+        assert!(told[0].is_some() && told.iter().all(|job| *job == told[0]), "{told:?}");
+        let rest = claims(&s, &claim("c", &[target("amd64")]), 1).await;
+        assert_eq!(rest.is_some(), other, "one claim takes one job");
+    }
 }

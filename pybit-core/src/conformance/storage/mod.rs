@@ -62,6 +62,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         concurrent_claims_take_each_job_once,
         claim_begins_an_attempt_with_an_empty_log,
         same_claim_id_returns_the_same_job,
+        a_claim_asked_many_times_at_once_takes_one_job,
     }
     advance {
         change_on_an_old_row_is_stale,

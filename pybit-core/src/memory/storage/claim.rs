@@ -12,7 +12,7 @@ impl State {
     pub(super) fn claim(&mut self, claim: &Claim, at: Timestamp) -> Result<Option<Job>> {
         if let Some((row, number)) = self.asked_before(claim) {
             let holds = row.job.attempt == number && row.job.status.is_held();
-            return Ok(holds.then(|| row.job.clone()));
+            return if holds { Ok(Some(row.job.clone())) } else { Err(Claim::over(row.job.id)) };
         }
         let claimable = |job: &&Job| {
             let avoids = |a: &crate::model::Avoid| a.client == claim.client && a.until > at;
