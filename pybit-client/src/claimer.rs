@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pybit_core::ErrorKind;
 use pybit_core::protocol::{Assignment, ClaimReply, ClaimRequest, Held, RefuseRequest};
-use pybit_core::storage::Claim;
+use pybit_core::storage::{Claim, ClientReport};
 use pybit_core::trial;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
@@ -180,6 +180,10 @@ impl<'a> Asker<'a> {
                 tracing::info!("{e}");
                 self.claim_id = unique();
                 Asked::Again(Duration::ZERO)
+            }
+            Err(e) if e.code == ClientReport::REPLACED => {
+                self.client.replaced.cancel();
+                Asked::Again(patience(e.kind))
             }
             Err(e) => {
                 tracing::warn!("no job can be claimed: {e}");

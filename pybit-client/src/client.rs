@@ -53,6 +53,8 @@ pub(crate) struct Client {
     pub(crate) closing: CancellationToken,
     /// Jobs that are not built are given back.
     pub(crate) leaving: CancellationToken,
+    /// Another process runs under this name.
+    pub(crate) replaced: CancellationToken,
     /// Slots that wait for a job.
     pub(crate) idle: watch::Sender<u32>,
     pub(crate) wakes: Wakes,
@@ -63,6 +65,7 @@ pub(crate) struct Client {
 /// - Jobs that an earlier process left in `work_dir` go on first: built results are sent, the others are reported and
 ///   cleaned.
 /// - A server that is away is waited for; only one that refuses the token ends it, `Unauthenticated` or `Denied`.
+/// - Replaced by another process of its name it gives its jobs back and takes no others; `Conflict` at its end.
 /// - `Conflict` while another process uses the same `work_dir`; `Invalid` or `Unsupported` for a configuration that
 ///   cannot work.
 pub async fn run(
@@ -98,8 +101,18 @@ pub(crate) async fn live(
         jobs.spawn(claimer::slot(Arc::clone(&client)));
     }
     tracing::info!(name = %client.report.name, url = %client.shop.api.url(), "the build client is up");
+    tokio::pin!(shutdown);
     let how = tokio::select! {
-        how = shutdown => how,
+        how = &mut shutdown => how,
+        () = client.replaced.cancelled() => {
+            let replaced = client.report.replaced();
+            tracing::error!("{replaced}; this one gives its jobs back and takes no others until it is started again");
+            client.end(Shutdown::Fast, &mut jobs).await;
+            background.shutdown().await;
+            // To end here would have a service manager start it again at once, in the way of the other one.
+            shutdown.await;
+            return Err(replaced);
+        }
         () = all_ended(&mut jobs) => return Err(Error::new(
             ErrorKind::Unavailable,
             "every slot of the build client has left something of a build behind; look at its log",
@@ -138,6 +151,7 @@ impl Client {
             beat_now: Notify::new(),
             closing: CancellationToken::new(),
             leaving: CancellationToken::new(),
+            replaced: CancellationToken::new(),
             idle: watch::Sender::new(0),
             wakes: Wakes::default(),
         })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pybit_core::protocol::{HeartbeatReply, HeartbeatRequest, Held, Verdict};
+use pybit_core::storage::ClientReport;
 use pybit_core::{Error, ErrorKind, Result};
 
 use crate::api::ApiResult;
@@ -27,7 +28,8 @@ pub(crate) async fn first(client: &Client) -> Result<()> {
     }
 }
 
-/// Reports as often as the server wants, and whenever it is asked to. Never ends.
+/// Reports as often as the server wants, and whenever it is asked to. Ends when another process has
+/// taken its place.
 pub(crate) async fn run(client: Arc<Client>) {
     let mut away = false;
     loop {
@@ -43,6 +45,7 @@ pub(crate) async fn run(client: Arc<Client>) {
                 tracing::info!("the server is back");
             }
             Ok(()) => {}
+            Err(e) if e.code == ClientReport::REPLACED => return client.replaced.cancel(),
             Err(e) if away => tracing::debug!("{e}"),
             Err(e) => {
                 away = true;

@@ -14,7 +14,7 @@ use pybit_core::protocol::{
     Assignment, ClaimReply, ClaimRequest, FileState, HeartbeatReply, HeartbeatRequest, LeaseTimes,
     Length, Manifest, Verdict,
 };
-use pybit_core::storage::Claim;
+use pybit_core::storage::{Claim, ClientReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) elsewhere: BTreeSet<i64>,
     /// A claim that may be held is given nothing: only one that wants its answer at once is.
     pub(crate) holds_back: bool,
+    /// Another process has the client's name.
+    pub(crate) replaced: bool,
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) verdicts: BTreeMap<i64, Verdict>,
     /// Heartbeats so far.
@@ -243,6 +245,9 @@ impl State {
 
     fn heartbeat(&mut self, body: &[u8]) -> Response {
         let request: HeartbeatRequest = serde_json::from_slice(body).unwrap();
+        if self.replaced {
+            return refuse(409, ClientReport::REPLACED, None);
+        }
         self.beats += 1;
         self.held = request.jobs.iter().map(|h| (h.job.0, h.attempt)).collect();
         let verdict = |job: i64| self.verdicts.get(&job).copied().unwrap_or(Verdict::Continue);

@@ -83,7 +83,7 @@ async fn remember<D: Dialect>(
     report: &ClientReport,
     at: Timestamp,
 ) -> Result<()> {
-    Call::<D>::new(&sql::CLIENT_BEAT)
+    let known = Call::<D>::new(&sql::CLIENT_BEAT)
         .text(report.name.as_str())
         .text(&report.boot)
         .text(&report.version)
@@ -92,8 +92,9 @@ async fn remember<D: Dialect>(
         .flag(false)
         .at(Timestamp::from_micros(0))
         .at(at)
-        .run_one(connection)
-        .await
+        .run(connection)
+        .await?;
+    if known == 0 { Err(report.replaced()) } else { Ok(()) }
 }
 
 /// Moves the leases of those jobs that the client holds at that attempt, by number, and returns these jobs as they are.

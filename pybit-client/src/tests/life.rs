@@ -7,9 +7,10 @@ use std::time::Duration;
 use pybit_core::ErrorKind;
 use pybit_core::model::{FileSpec, JobKind, Source};
 use pybit_core::protocol::{Input, RemoteFile, Verdict};
+use pybit_core::storage::ClientReport;
 use sha2::{Digest, Sha256};
 
-use super::{Courier, Farm, Shutdown};
+use super::{Courier, Farm, Process, Shutdown};
 use crate::samples::assignment;
 use crate::secret::Secret;
 
@@ -41,6 +42,25 @@ async fn a_job_is_built_and_its_files_and_log_are_reported_whole() {
     assert_eq!(farm.bench.alive(), 0);
     client.end(Shutdown::Fast).await;
     assert!(farm.left().is_empty());
+}
+
+#[tokio::test]
+async fn a_replaced_client_gives_its_jobs_back_and_takes_no_others() {
+    let farm = Farm::new(&[&["hang"]]).await;
+    farm.peer.with(|s| s.jobs.push_back(assignment(1, 1)));
+    let client = farm.start();
+    farm.building().await;
+    farm.peer.with(|s| s.replaced = true);
+    assert_eq!(farm.report(1).await.0, "refuse");
+    farm.let_go((1, 1)).await;
+    assert_eq!(farm.bench.alive(), 0);
+    farm.peer.with(|s| s.jobs.push_back(assignment(2, 1)));
+    let Process { task, stop } = client;
+    assert!(!task.is_finished(), "it waits to be told to end");
+    stop.send(Shutdown::Fast).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), task).await.expect("in time");
+    assert_eq!(ended.unwrap().unwrap_err().code(), ClientReport::REPLACED);
+    assert!(farm.peer.with(|s| !s.claims.values().any(|a| a.job.id.0 == 2)), "it asked for more");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{BuildClient, ClientName, Job, JobId, Offer};
 
 /// What a client says of itself with every claim and heartbeat.
@@ -22,6 +22,22 @@ pub struct ClientReport {
     pub slots: u32,
     /// What it builds, source targets among it.
     pub offers: Vec<Offer>,
+}
+
+impl ClientReport {
+    /// The stable code of what a process is told that another of the same name has replaced.
+    pub const REPLACED: &str = "client_replaced";
+
+    /// What a process is told that another of the same name has replaced: one of them is on the wrong machine, or this
+    /// is a late word of one that has ended.
+    pub fn replaced(&self) -> Error {
+        let message = format!(
+            "another process runs as the build client {} since this one started; \
+             every machine needs a client name and a token of its own",
+            self.name
+        );
+        Error::conflict(message).with_code(Self::REPLACED)
+    }
 }
 
 /// What the storage knows after a heartbeat.
@@ -43,6 +59,8 @@ pub trait ClientStore: Send + Sync + std::fmt::Debug {
     /// - `beat_moves_only_the_callers_leases`: the lease epoch of a listed job goes up exactly when the client holds it
     ///   at that attempt number; no other field of a job changes.
     /// - `beat_remembers_the_client`: the client is added or updated; draining, streak and quarantine stay.
+    /// - `a_replaced_process_is_refused`: once another `boot` of the name was recorded, those before it fail with
+    ///   [`ClientReport::replaced`] and change nothing; the newest sixteen of them are remembered at least.
     /// - `beat_answers_with_asked_and_held_jobs`: `asked` in the order of the request, `None` for an unknown one; `held`
     ///   by number, with the boot of the attempt that holds it, not of the report.
     async fn beat(

@@ -68,6 +68,7 @@ async fn best_of<D: Dialect>(
         offers.extend(seen.map(|rank| (rank, offer)));
     }
     offers.sort_by_key(|(rank, _)| Reverse(*rank));
+    let seen_any = !offers.is_empty();
     let mut best = None;
     for (seen, offer) in offers {
         if best >= Some(seen) {
@@ -75,6 +76,11 @@ async fn best_of<D: Dialect>(
         }
         let held = candidate::<D>(connection, &sql::JOB_CANDIDATE, offer, claim, at).await?;
         best = best.max(held);
+    }
+    if best.is_none() && seen_any {
+        // Whoever holds it may be about to let it go as it was: a write that was refused, for one.
+        let message = "every job that this client could have is being changed at this moment";
+        return Err(Error::new(ErrorKind::Busy, message).with_code(LOOK_AGAIN));
     }
     Ok(best.map(|(_, _, Reverse(id))| JobId(id)))
 }

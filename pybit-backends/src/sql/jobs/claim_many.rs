@@ -34,18 +34,20 @@ pub(super) async fn claim<D: Dialect>(
     asks: &[Ask],
 ) -> Result<Vec<Option<Option<Job>>>> {
     let mut answers: Vec<Option<Option<Job>>> = asks.iter().map(|_| None).collect();
-    // Seen as waiting or as unknown, they may be anywhere by the time of the choice.
+    // Seen as waiting, they may be anywhere by the time of the choice.
     let others = store.taking.now();
     let mut reader = store.reader().await?;
-    let taken = fresh::<D>(&mut reader, asks).await?;
     let mut waiting = BTreeMap::new();
-    for target in taken.iter().flat_map(|n| &asks[*n].0.offers) {
+    for target in asks.iter().flat_map(|(claim, _)| &claim.offers) {
         if !waiting.contains_key(target) {
-            let most = taken.len() + others.jobs.len() + SPARE;
+            let most = asks.len() + others.jobs.len() + SPARE;
             let found = candidates::<D>(&mut reader, target, asks, most).await?;
             waiting.insert(target, found);
         }
     }
+    // After the look at the jobs: a claim that brings one from now on, asked elsewhere, brings one that was seen here, and
+    // this claim cannot be told that there is none.
+    let taken = fresh::<D>(&mut reader, asks).await?;
     drop(reader);
     let mut chosen = BTreeMap::new();
     let _until_the_end = store.taking.take(|taking| {

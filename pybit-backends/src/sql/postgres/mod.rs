@@ -137,6 +137,11 @@ impl Dialect for Postgres {
                 "counts by statement",
                 include_str!("../../../migrations/postgres/0004_counts_by_statement.sql"),
             ),
+            (
+                5,
+                "replaced clients",
+                include_str!("../../../migrations/postgres/0005_replaced_clients.sql"),
+            ),
         ])
     }
 

@@ -125,6 +125,11 @@ impl Dialect for Sqlite {
                 "counts by statement",
                 include_str!("../../../migrations/sqlite/0004_counts_by_statement.sql"),
             ),
+            (
+                5,
+                "replaced clients",
+                include_str!("../../../migrations/sqlite/0005_replaced_clients.sql"),
+            ),
         ])
     }
 

@@ -15,15 +15,19 @@ macro_rules! client_query {
     };
 }
 
+/// Changes nothing for a process that another has replaced. The newest few dozen of these are remembered.
 pub(in crate::sql) static CLIENT_BEAT: Statement = Statement::shared(
     "client_beat",
     8,
     "INSERT INTO client (name, boot, version, slots, offers, draining, infra_streak,
-                         quarantined_until, seen_at)
-     VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)
+                         quarantined_until, seen_at, replaced)
+     VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, '')
      ON CONFLICT (name) DO UPDATE
      SET boot = excluded.boot, version = excluded.version, slots = excluded.slots,
-         offers = excluded.offers, seen_at = excluded.seen_at",
+         offers = excluded.offers, seen_at = excluded.seen_at,
+         replaced = CASE WHEN client.boot = excluded.boot THEN client.replaced
+                    ELSE substr(' ' || client.boot || ' ' || client.replaced, 1, 2000) END
+     WHERE replace(client.replaced, ' ' || excluded.boot || ' ', '') = client.replaced",
 );
 
 pub(in crate::sql) static CLIENTS: Statement =

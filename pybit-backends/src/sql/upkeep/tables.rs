@@ -85,7 +85,7 @@ pub const TABLES: &[Table] = tables! {
     }
     "stream_part" by "stream", "start_at" { Number "stream", "start_at", "length"; Text "object"; }
     "client" by "name" {
-        Text "name", "boot", "version", "offers";
+        Text "name", "boot", "version", "offers", "replaced";
         Number "slots", "infra_streak";
         Flag "draining";
         Moment "quarantined_until", "seen_at";

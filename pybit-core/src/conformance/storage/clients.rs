@@ -3,6 +3,7 @@
 use crate::conformance::support::{
     Store, apply, at, change, client, ending, now, planned, report, submit_and_take, target,
 };
+use crate::error::ErrorKind;
 use crate::model::{BuildClient, Job, JobId, JobStatus, Outcome};
 use crate::storage::{Beat, Change, ClientReport, HealthMark};
 
@@ -81,6 +82,27 @@ pub(super) async fn beat_remembers_the_client(s: Store) {
     };
     assert_eq!(after, expected, "what it says changes, what is known of it stays");
     assert_eq!(s.client(&client("c")).await.expect("an answer"), Some(after));
+}
+
+pub(super) async fn a_replaced_process_is_refused(s: Store) {
+    let job = submit_and_take(&s, "c", planned("hello", "1")).await;
+    let process = |n: usize| ClientReport { boot: format!("boot-{n:020}"), ..report("c", &[]) };
+    for n in 0..17 {
+        s.beat(&process(n), &[], at(5)).await.expect("a heartbeat of a newer process");
+        s.beat(&process(n), &[], at(5)).await.expect("and the next one");
+    }
+    let before = s.client(&client("c")).await.expect("an answer");
+    for n in 0..16 {
+        let refused = s.beat(&process(n), &[(job.id, 1)], at(6)).await.expect_err("replaced");
+        assert_eq!(
+            (refused.kind(), refused.code()),
+            (ErrorKind::Conflict, ClientReport::REPLACED),
+            "process {n}"
+        );
+    }
+    assert_eq!(s.client(&client("c")).await.expect("an answer"), before, "nothing changes");
+    assert_eq!(now(&s, &job).await.lease_epoch, job.lease_epoch, "and no lease moves");
+    s.beat(&report("other", &[]), &[], at(7)).await.expect("another client is another matter");
 }
 
 pub(super) async fn beat_answers_with_asked_and_held_jobs(s: Store) {

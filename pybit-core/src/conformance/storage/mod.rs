@@ -115,6 +115,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
     clients {
         beat_moves_only_the_callers_leases,
         beat_remembers_the_client,
+        a_replaced_process_is_refused,
         beat_answers_with_asked_and_held_jobs,
         clients_come_by_name_with_what_they_hold,
         draining_says_whether_there_is_such_a_client,

@@ -8,6 +8,9 @@ use crate::error::Result;
 use crate::model::{BuildClient, ClientName, Job, JobId};
 use crate::storage::{Beat, ClientReport, ClientStore};
 
+/// Processes of one client that were replaced.
+const REMEMBERED: usize = 16;
+
 #[async_trait]
 impl ClientStore for MemoryStorage {
     async fn beat(
@@ -16,7 +19,7 @@ impl ClientStore for MemoryStorage {
         jobs: &[(JobId, u32)],
         at: Timestamp,
     ) -> Result<Beat> {
-        self.write(|state| Ok(state.beat(report, jobs, at))).await
+        self.write(|state| state.beat(report, jobs, at)).await
     }
 
     async fn clients(&self) -> Result<Vec<BuildClient>> {
@@ -40,7 +43,13 @@ impl ClientStore for MemoryStorage {
 }
 
 impl State {
-    fn beat(&mut self, report: &ClientReport, jobs: &[(JobId, u32)], at: Timestamp) -> Beat {
+    fn beat(
+        &mut self,
+        report: &ClientReport,
+        jobs: &[(JobId, u32)],
+        at: Timestamp,
+    ) -> Result<Beat> {
+        self.replace(report)?;
         let client = self.remember(report, at);
         for (id, attempt) in jobs {
             let moves =
@@ -57,7 +66,21 @@ impl State {
             let boot = row.attempts.last().map(|a| a.attempt.boot.clone());
             (row.job.clone(), boot.unwrap_or_default())
         });
-        Beat { client: self.with_holds(&client), asked: asked.collect(), held: held.collect() }
+        Ok(Beat { client: self.with_holds(&client), asked: asked.collect(), held: held.collect() })
+    }
+
+    /// Remembers whom this process replaces, and refuses one that was replaced.
+    fn replace(&mut self, report: &ClientReport) -> Result<()> {
+        let mut replaced = self.replaced.get(&report.name).cloned().unwrap_or_default();
+        if replaced.contains(&report.boot) {
+            return Err(report.replaced());
+        }
+        if let Some(known) = self.clients.get(&report.name).filter(|c| c.boot != report.boot) {
+            replaced.insert(0, known.boot.clone());
+            replaced.truncate(REMEMBERED);
+            self.replaced.insert(report.name.clone(), replaced);
+        }
+        Ok(())
     }
 
     fn remember(&mut self, report: &ClientReport, at: Timestamp) -> BuildClient {

@@ -37,7 +37,7 @@ macro_rules! tables {
 
 tables! {
     format submissions keys jobs outbox last_outbox uploads streams parts targets repositories rules last_rule clients
-    tokens farm_id
+    replaced tokens farm_id
 }
 
 impl State {

@@ -163,6 +163,8 @@ struct State {
     rules: Table<RuleId, BlockRule>,
     last_rule: Single<i64>,
     clients: Table<ClientName, BuildClient>,
+    /// Processes that others have replaced, newest first.
+    replaced: Table<ClientName, Vec<String>>,
     tokens: Table<TokenId, TokenRow>,
     farm_id: Single<String>,
 }
