@@ -14,7 +14,7 @@ use pybit_core::protocol::{
     Assignment, ClaimReply, ClaimRequest, FileState, HeartbeatReply, HeartbeatRequest, LeaseTimes,
     Length, Manifest, Verdict,
 };
-use pybit_core::storage::{Claim, ClientReport};
+use pybit_core::storage::Claim;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -56,8 +56,6 @@ pub(crate) struct State {
     pub(crate) elsewhere: BTreeSet<i64>,
     /// A claim that may be held is given nothing: only one that wants its answer at once is.
     pub(crate) holds_back: bool,
-    /// Another process has the client's name.
-    pub(crate) replaced: bool,
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) verdicts: BTreeMap<i64, Verdict>,
     /// Heartbeats so far.
@@ -70,7 +68,7 @@ pub(crate) struct State {
     pub(crate) grown: u64,
     /// `(job, kind, report)`.
     pub(crate) reports: Vec<(i64, String, Value)>,
-    /// The code and status that every report is refused with, by kind.
+    /// The code and status that every report, or heartbeat, is refused with, by kind.
     pub(crate) refusals: BTreeMap<String, (u16, &'static str)>,
     /// What `GET` answers: the answers for a path one after the other, the last one for ever.
     pub(crate) pages: BTreeMap<String, VecDeque<Vec<u8>>>,
@@ -245,8 +243,8 @@ impl State {
 
     fn heartbeat(&mut self, body: &[u8]) -> Response {
         let request: HeartbeatRequest = serde_json::from_slice(body).unwrap();
-        if self.replaced {
-            return refuse(409, ClientReport::REPLACED, None);
+        if let Some((status, code)) = self.refusals.get("heartbeat") {
+            return refuse(*status, code, None);
         }
         self.beats += 1;
         self.held = request.jobs.iter().map(|h| (h.job.0, h.attempt)).collect();

@@ -160,6 +160,11 @@ impl Stage {
         }
         let ended = self.ended;
         self.armed = None;
+        if !ended {
+            // Work that comes later would reach the point, and nobody would start the process again.
+            self.slot(role).take().unwrap().kill();
+            self.start(role, &[]);
+        }
         for submission in submissions {
             check::submission(self, &submission);
         }

@@ -50,7 +50,9 @@ async fn a_replaced_client_gives_its_jobs_back_and_takes_no_others() {
     farm.peer.with(|s| s.jobs.push_back(assignment(1, 1)));
     let client = farm.start();
     farm.building().await;
-    farm.peer.with(|s| s.replaced = true);
+    farm.peer.with(|s| {
+        s.refusals.insert("heartbeat".to_owned(), (409, ClientReport::REPLACED));
+    });
     assert_eq!(farm.report(1).await.0, "refuse");
     farm.let_go((1, 1)).await;
     assert_eq!(farm.bench.alive(), 0);
