@@ -86,6 +86,7 @@ pub(crate) enum Kind {
     SlowDisk,
     ClockJump,
     Garbage,
+    Twin,
     // Only where a schedule is directed at them.
     Diverge,
     LyingTool,
@@ -116,6 +117,7 @@ impl Kind {
             Self::ClockJump => "F10",
             Self::Garbage => "F12",
             Self::CutUpload => "F13",
+            Self::Twin => "F15",
             Self::KillTool | Self::KillWatcher | Self::LyingTool => "F14",
         }
     }
@@ -124,7 +126,12 @@ impl Kind {
     pub(crate) fn stalls(self) -> bool {
         !matches!(
             self,
-            Self::ClockJump | Self::Garbage | Self::DropReply | Self::Duplicate | Self::CutUpload
+            Self::ClockJump
+                | Self::Garbage
+                | Self::DropReply
+                | Self::Duplicate
+                | Self::CutUpload
+                | Self::Twin
         )
     }
 
@@ -140,7 +147,7 @@ impl Kind {
             Self::KillWatcher => 7,
             Self::SocketKill => 6,
             Self::Blackhole | Self::HalfOpen | Self::Delay => 5,
-            Self::Trickle | Self::DiskFull | Self::ClockJump => 4,
+            Self::Trickle | Self::DiskFull | Self::ClockJump | Self::Twin => 4,
             Self::FsyncFails | Self::SlowDisk => 2,
             Self::TerminateBackends => 12 * u64::from(cluster),
             Self::KillDatabase | Self::PauseBroker | Self::PauseDatabase => 3 * u64::from(cluster),
@@ -162,14 +169,14 @@ impl Kind {
             Self::Blackhole | Self::HalfOpen | Self::Delay | Self::Trickle => (500, 4000),
             Self::DiskFull => (1000, 3000),
             Self::FsyncFails => (500, 2000),
-            Self::SlowDisk => (2000, 6000),
+            Self::SlowDisk | Self::Twin => (2000, 6000),
             Self::ClockJump => (3000, 9000),
             Self::LoseQueues => (5000, 8000),
             _ => (0, 1),
         }
     }
 
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::KillServer,
         Self::KillClient,
         Self::KillWatcher,
@@ -195,6 +202,7 @@ impl Kind {
         Self::SlowDisk,
         Self::ClockJump,
         Self::Garbage,
+        Self::Twin,
     ];
 }
 

@@ -219,7 +219,13 @@ impl Farm {
     }
 
     /// Writes a process's configuration and starts it; `real` ones are the command, the others this program.
-    fn add(&self, name: &str, config: &str, verb: &[&str], real: bool) -> Result<(), String> {
+    pub(crate) fn add(
+        &self,
+        name: &str,
+        config: &str,
+        verb: &[&str],
+        real: bool,
+    ) -> Result<(), String> {
         let file = self.dir.join(format!("{name}.toml"));
         std::fs::write(&file, config).map_err(|e| e.to_string())?;
         let me = std::env::current_exe().map_err(|e| e.to_string())?;

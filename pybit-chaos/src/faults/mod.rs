@@ -8,6 +8,7 @@ pub(crate) mod liar;
 mod network;
 mod process;
 pub(crate) mod queues;
+mod twin;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,6 +90,7 @@ async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
         Kind::FsyncFails => disk::trace(farm, fault, "error=EIO").await,
         Kind::SlowDisk => disk::trace(farm, fault, "delay_enter=300000").await,
         Kind::ClockJump => clock::jump(farm, fault).await,
+        Kind::Twin => twin::beside(farm, fault).await,
         Kind::LyingTool => liar::lie(farm).await,
         Kind::LoseQueues => queues::lose(farm, fault).await,
         Kind::Garbage if farm.rabbitmq.is_some() && fault.amount.is_multiple_of(2) => {
