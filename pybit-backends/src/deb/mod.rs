@@ -38,6 +38,7 @@ use pybit_core::version::VersionOrder;
 pub use changes::{Changes, ChangesFile, read_changes};
 pub use signed::DebUploads;
 pub use versions::DebVersions;
+pub(crate) use versions::upstream_part;
 
 /// The format `deb`.
 #[derive(Debug, Clone)]

@@ -82,6 +82,11 @@ pub(super) fn without_epoch(version: &str) -> &str {
     version.split_once(':').map_or(version, |(_, rest)| rest)
 }
 
+/// The upstream's part of a version with a Debian revision; `None` for every other text.
+pub(crate) fn upstream_part(version: &str) -> Option<&str> {
+    Parts::read(version).ok().filter(|p| !p.revision.is_empty()).map(|p| p.upstream)
+}
+
 fn refuse<T>(why: &str) -> Result<T> {
     Err(Error::invalid(format!("the Debian version is not valid: it {why}"))
         .with_code("invalid_version"))

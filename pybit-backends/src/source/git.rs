@@ -92,10 +92,10 @@ const CONFIGURATION: &str = "\
 
 /// One fetch under way.
 pub(super) struct Checkout<'a> {
-    exec: &'a Exec,
+    pub(super) exec: &'a Exec,
     config: &'a GitConfig,
     /// The directory of it all.
-    into: PathBuf,
+    pub(super) into: PathBuf,
     /// Where the files go.
     pub(super) tree: PathBuf,
     pub(super) log: &'a dyn LogSink,
@@ -124,8 +124,11 @@ impl SourceFetcher for GitFetcher {
             pins: Mutex::default(),
         };
         checkout.reach(url).await?;
-        checkout.prepare()?;
+        checkout.place("gitconfig", CONFIGURATION)?;
         let resolved = checkout.get(url, reference.as_deref()).await?;
+        if request.target.format.as_str() == "deb" {
+            checkout.upstream(url).await?;
+        }
         let mut dirs = vec![checkout.tree.clone()];
         if self.config.submodules {
             dirs.extend(checkout.submodules(url).await?);
@@ -145,12 +148,13 @@ pub(super) fn check_scheme(url: &str, config: &GitConfig) -> Result<()> {
 }
 
 impl Checkout<'_> {
-    /// Writes the configuration: nothing but a new file, because the build user can put links in this directory.
-    fn prepare(&self) -> Result<()> {
-        let path = self.into.join("gitconfig");
+    /// Writes a file beside the tree: nothing but a new one, because the build user can put links in this directory.
+    pub(super) fn place(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.into.join(name);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path);
-        file.and_then(|mut f| f.write_all(CONFIGURATION.as_bytes()))
-            .map_err(|e| disk("write", &path, e))
+        let written = file.and_then(|mut f| f.write_all(text.as_bytes()));
+        written.map_err(|e| disk("write", &path, e))?;
+        Ok(path)
     }
 
     /// Refuses a host that may not be reached, and remembers its addresses.
@@ -262,7 +266,7 @@ impl Checkout<'_> {
         found.then_some(()).ok_or_else(|| not_found(format!("{url} has no commit {id}")))
     }
 
-    async fn shallow_or_whole(&self, url: &str, names: &[&str]) -> Result<()> {
+    pub(super) async fn shallow_or_whole(&self, url: &str, names: &[&str]) -> Result<()> {
         let shallow = ["fetch", "--quiet", "--no-tags", "--depth=1", "--", url];
         match self.run(&self.tree, &[&shallow[..], names].concat()).await {
             Err(e) if e.code() == "no_shallow" => {}

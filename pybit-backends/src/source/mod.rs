@@ -9,6 +9,7 @@ mod submodules;
 mod svn;
 pub(crate) mod unpack;
 mod upload;
+mod upstream;
 
 pub use apt::{AptConfig, AptFetcher};
 pub use git::{GitConfig, GitFetcher};

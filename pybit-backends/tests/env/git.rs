@@ -16,13 +16,13 @@ use tokio::net::TcpListener;
 
 use crate::support::{self, MemoryLog, marked, open_dir, target, users_dir};
 
-fn allowing() -> GitConfig {
+pub(crate) fn allowing() -> GitConfig {
     let allow_hosts = vec!["127.0.0.0/8".parse().unwrap()];
     GitConfig { allow_file: true, allow_hosts, ..GitConfig::default() }
 }
 
 /// Runs git as whoever owns the test's repositories; its answer.
-fn git(dir: &Path, args: &[&str]) -> String {
+pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .args([
             "-c",
@@ -58,15 +58,15 @@ fn repository(dir: &Path, name: &str) -> PathBuf {
     place
 }
 
-fn source(url: String, reference: Option<&str>) -> Source {
+pub(crate) fn source(url: String, reference: Option<&str>) -> Source {
     Source::Git { url, reference: reference.map(str::to_owned) }
 }
 
-fn file_url(place: &Path) -> String {
+pub(crate) fn file_url(place: &Path) -> String {
     format!("file://{}", place.display())
 }
 
-async fn fetch_by(
+pub(crate) async fn fetch_by(
     config: GitConfig,
     source: &Source,
     into: &Path,
@@ -86,7 +86,7 @@ async fn fetch(source: &Source, into: &Path) -> Result<Fetched> {
     fetch_by(allowing(), source, into, &MemoryLog::default()).await
 }
 
-fn tree(fetched: &Fetched) -> &Path {
+pub(crate) fn tree(fetched: &Fetched) -> &Path {
     match &fetched.kind {
         FetchedKind::Tree(tree) => tree,
         FetchedKind::Package(_) => panic!("{fetched:?}"),

@@ -10,3 +10,4 @@ mod sbuild;
 mod support;
 mod svn;
 mod upload;
+mod upstream;
