@@ -66,6 +66,7 @@ impl Work {
         if let Err((code, _)) = self.shipper.durable(log.length).await {
             return verdict(&code);
         }
+        trial::crash_point("client_log_stored_before_report");
         let mut backoff = self.shop.waits.clone();
         loop {
             match self.send_report(&log).await {

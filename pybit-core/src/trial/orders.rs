@@ -56,6 +56,7 @@ pub(super) fn reached(name: &'static str) {
     if let Some(stall) = orders().stall.as_ref().filter(|stall| stall.point == name)
         && STALLED.fetch_add(1, Ordering::SeqCst).is_multiple_of(stall.every)
     {
+        tracing::error!(point = name, "TRIAL: stands still");
         // The thread, not the task: a process that gets no processor does not get to its timers either.
         std::thread::sleep(stall.pause);
     }

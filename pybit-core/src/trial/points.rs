@@ -2,7 +2,7 @@
 
 /// Every point at which a process can be ended, each reached at one place of the sources. They stand beside the durable
 /// steps: what is written before a point is there after a restart, what comes behind it is not.
-pub const POINTS: [&str; 44] = [
+pub const POINTS: [&str; 45] = [
     // The server, where the database changes.
     "migrate_before",
     "migrate_after",
@@ -43,6 +43,7 @@ pub const POINTS: [&str; 44] = [
     "client_journal_before_start",
     "client_step_before_journal",
     "client_uploaded_before_report",
+    "client_log_stored_before_report",
     "client_reported_before_journal",
     "client_cleaned_before_forget",
     // The watcher and its publisher.
