@@ -290,18 +290,17 @@ impl Stage {
         // With one thread, which stands still, the report comes before the heartbeat that would call it off.
         let stall = ("PYBIT_TRIAL_STALL", "client_log_stored_before_report:1500");
         self.restart_client(&[stall, ("TOKIO_WORKER_THREADS", "1")]);
-        let stalls = |farm: &Farm| {
-            let said = std::fs::read_to_string(farm.path().join("one.log")).unwrap();
-            said.matches("TRIAL: stands still").count()
-        };
-        let mut stood = stalls(&self.farm);
         let mut submissions = Vec::new();
         while !self.ended && submissions.len() < 10 {
             let name = format!("sweep-{}-{}", self.round, submissions.len());
             let submission = self.submit(&Package::new(&name, "1.0").plain());
-            // The source package's report, and the one that is meant.
-            stood += 2;
-            self.wait("the pause before the report", |farm| (stalls(farm) >= stood).then_some(()));
+            let job = self.binary(&submission, "the build", |job| job["status"] == "Building");
+            let claimed = format!("claimed job={} ", job["id"]);
+            self.wait("the pause before the report", |farm| {
+                let said = std::fs::read_to_string(farm.path().join("one.log")).unwrap();
+                let since = said.rfind(&claimed)?;
+                said[since..].contains("TRIAL: stands still").then_some(())
+            });
             self.slot("client").as_mut().unwrap().signal("STOP");
             self.binary(&submission, "the lapse", |job| job["status"] != "Building");
             self.slot("client").as_mut().unwrap().signal("CONT");
