@@ -39,6 +39,7 @@
 //! `docs/writing-a-backend.md`.
 
 pub mod config;
+pub mod farm_file;
 pub mod roles;
 pub mod source;
 

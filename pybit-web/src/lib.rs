@@ -7,6 +7,7 @@
 //! | what a route does | `api/` |
 //! | how a failure is answered | `error.rs` |
 //! | what happens to every request | `front.rs`, `operation.rs` |
+//! | what a farm serves, in a file's words | `suites.rs` |
 //! | what a webhook's delivery leads to | `hooks/` |
 //! | what an upload of `dput` leads to | `dput/` |
 //! | how bytes arrive and are read | `streams/`, `blobs.rs` |
@@ -42,13 +43,15 @@ mod router;
 mod serve;
 mod statics;
 mod streams;
+pub mod suites;
 mod tasks;
 mod tokens;
 
 pub use blobs::Blobs;
-pub use config::{SuiteConfig, WebConfig, seed};
+pub use config::WebConfig;
 pub use dput::{DputConfig, DputSuite};
-pub use hooks::{HookConfig, RuleConfig, Service};
+pub use hooks::{HookConfig, Service, check as check_hook_rules};
 pub use open_files::raise_open_files;
 pub use serve::{WebParts, serve};
+pub use suites::{SuiteConfig, seed};
 pub use tokens::{ensure_admin_token, ensure_role_token};

@@ -7,10 +7,10 @@ use pybit_core::model::{
     BlockRule, BuildClient, Catalogue, Job, NewSubmission, PackageSummary, Token, Upload,
 };
 use pybit_core::protocol::{
-    CancelMany, CancelRequest, ClaimReply, ClaimRequest, Explanation, FailRequest, FileState,
-    FinishRequest, HeartbeatReply, HeartbeatRequest, JobDetail, Length, Manifest, NewTokenReply,
-    NewTokenRequest, PlannedView, PublishedRequest, RefuseRequest, RejectedRequest, RepositoryKey,
-    StoppedRequest, SubmissionReply, UploadedSet,
+    CancelMany, CancelRequest, CatalogueReply, ClaimReply, ClaimRequest, Explanation, FailRequest,
+    FileState, FinishRequest, HeartbeatReply, HeartbeatRequest, JobDetail, Length, Manifest,
+    NewTokenReply, NewTokenRequest, PlannedView, PublishedRequest, RefuseRequest, RejectedRequest,
+    RepositoryKey, StoppedRequest, SubmissionReply, UploadedSet,
 };
 
 use crate::api::{
@@ -108,6 +108,7 @@ fn of_the_farm() -> Vec<Operation> {
         post("/api/v1/clients/{name}/drain", A::ADMIN, run!(clients::drain), "Lets a client take no more jobs").gives_nothing(),
         post("/api/v1/clients/{name}/resume", A::ADMIN, run!(clients::resume), "Lets a client take jobs again").gives_nothing(),
         get("/api/v1/catalogue", A::All, run!(catalogue::show), "What the farm serves").gives::<Catalogue>(200),
+        Operation::new("PUT", "/api/v1/catalogue", A::ADMIN, run!(catalogue::replace), "Makes this what the farm serves").query(&["dry_run"]).takes::<Catalogue>().gives::<CatalogueReply>(200),
         post("/api/v1/rules", A::ADMIN, run!(catalogue::add_rule), "Adds a block rule").takes::<catalogue::NewRule>().gives::<BlockRule>(201),
         delete("/api/v1/rules/{id}", A::ADMIN, run!(catalogue::remove_rule), "Removes a block rule"),
         get("/api/v1/tokens", A::ADMIN, run!(accounts::list), "Tokens, without their secrets").lists::<Token>(),

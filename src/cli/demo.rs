@@ -12,7 +12,7 @@ use pybit_client::{Api, Secret};
 use pybit_core::model::{JobKind, NewSubmission};
 use pybit_core::protocol::SubmissionReply;
 use pybit_core::{Error, ErrorKind, Result};
-use pybit_web::config::SuiteConfig;
+use pybit_web::SuiteConfig;
 
 use super::{follow, output};
 

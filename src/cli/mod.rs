@@ -1,5 +1,6 @@
 //! The verbs of the `pybit` command: one file each.
 
+mod apply;
 mod cancel;
 mod clients;
 mod context;
@@ -67,6 +68,8 @@ enum Verb {
     Retry(job::RetryArgs),
     Why(job::WhyArgs),
     Clients(clients::Args),
+    Apply(apply::Args),
+    Export(apply::ExportArgs),
     Token(token::Args),
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     Storage(storage::Args),
@@ -165,6 +168,8 @@ async fn talk(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Retry(args) => job::retry(&args, context).await?,
         Verb::Why(args) => job::why(&args, context).await?,
         Verb::Clients(args) => clients::run(args, context).await?,
+        Verb::Apply(args) => apply::run(&args, context).await?,
+        Verb::Export(args) => apply::export(&args, context).await?,
         Verb::Token(args) => token::run(args, context).await?,
         _ => return Err(Error::internal("this verb talks to no server")),
     }

@@ -12,7 +12,7 @@ use pybit_client::config::{ClientConfig, optional_address};
 use pybit_core::settings::Settings;
 use pybit_core::{Error, ErrorKind, Policy, Result};
 use pybit_watch::WatchConfig;
-use pybit_web::config::{SuiteConfig, WebConfig};
+use pybit_web::{SuiteConfig, WebConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

@@ -8,7 +8,7 @@ use pybit_client::{Api, Secret, Shutdown};
 use pybit_core::model::{Grant, RepositoryName, Role};
 use pybit_core::{Error, Farm, Result};
 use pybit_watch::{RepositoryConfig, WatchConfig};
-use pybit_web::config::{EnvConfig, SuiteConfig};
+use pybit_web::suites::{self, EnvConfig, SuiteConfig};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -97,12 +97,13 @@ pub async fn run(
     config.client.given()?;
     config.watch.given()?;
     let dir = server::data_dir(&config)?;
-    if config.suites.is_empty() {
-        config.suites.push(own_suite()?);
-    }
+    config.suites = suites::resolve(&config.suites)?;
     config.web.listen = listen.unwrap_or(config.web.listen);
     config.web.repositories.get_or_insert_with(|| dir.repositories());
     let farm = server::open_farm(&config, &dir, &backends).await?;
+    if config.suites.is_empty() {
+        config.suites = usual_suites(&farm).await?;
+    }
     let new_token = server::admin_token(&farm, &dir).await?;
     let tokens = Tokens::ensure(&farm, &dir).await?;
     let mut parts = JoinSet::new();
@@ -155,6 +156,19 @@ async fn first_failure(parts: &mut JoinSet<Result<()>>) -> Result<()> {
     Ok(())
 }
 
+/// What a farm serves whose configuration says nothing of it: what `pybit apply` has put into the catalogue, else this machine's
+/// own suite.
+async fn usual_suites(farm: &Farm) -> Result<Vec<SuiteConfig>> {
+    let catalogue = farm.storage().catalogue().await?;
+    let applied = suites::suites_of(&catalogue.targets, &catalogue.repositories);
+    if !applied.is_empty() {
+        return Ok(applied);
+    }
+    let own = vec![own_suite()?];
+    suites::seed(farm.storage().as_ref(), &own).await?;
+    Ok(own)
+}
+
 /// This machine's own suite and architecture, from os-release(5): what a farm serves where nothing is configured.
 fn own_suite() -> Result<SuiteConfig> {
     let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -174,12 +188,13 @@ fn own_suite() -> Result<SuiteConfig> {
     let format = "deb".parse()?;
     let arch =
         machine_arch(&format).ok_or_else(|| Error::internal("this machine has an architecture"))?;
-    let env = |name: &str, weight| Ok::<_, Error>(EnvConfig { name: name.parse()?, weight });
+    let env = |name: &str, weight| Ok::<_, Error>(EnvConfig::new(name.parse()?, weight));
     Ok(SuiteConfig {
         dist: dist.parse()?,
         repository: Some(suite.parse()?),
         name: suite.parse()?,
         format,
+        like: None,
         arches: vec![arch],
         envs: vec![env("sbuild", 10)?, env("host", 0)?],
     })

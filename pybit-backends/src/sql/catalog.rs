@@ -2,30 +2,26 @@
 
 use async_trait::async_trait;
 use pybit_core::Result;
-use pybit_core::model::{BlockRule, BlockSubject, Catalogue, Repository, RuleId, WeightedTarget};
+use pybit_core::model::{
+    BlockRule, BlockSubject, Catalogue, CatalogueChange, HookRule, Repository, RuleId, Target,
+    WeightedTarget,
+};
 use pybit_core::storage::CatalogStore;
+use sqlx::Transaction;
 
-use super::{Call, Cells, Dialect, SqlStore, commit, jobs, statements as sql};
+use super::{Call, Cells, Dialect, SqlStore, commit, jobs, statements as sql, turns};
 
 #[async_trait]
 impl<D: Dialect> CatalogStore for SqlStore<D> {
     async fn catalogue(&self) -> Result<Catalogue> {
-        self.catalogue.get(|| self.again(|| read(self))).await
+        self.catalogue.get(|| self.again(|| read_all(self))).await
     }
 
     async fn put_target(&self, target: &WeightedTarget) -> Result<()> {
         let done = self
             .again(|| async {
                 let mut transaction = self.begin().await?;
-                Call::<D>::new(&sql::TARGET_PUT)
-                    .text(target.target.dist.as_str())
-                    .text(target.target.suite.as_str())
-                    .text(target.target.arch.as_str())
-                    .text(target.target.format.as_str())
-                    .text(target.target.env.as_str())
-                    .int(target.weight)
-                    .run_one(&mut transaction)
-                    .await?;
+                put_target::<D>(&mut transaction, &target.target, target.weight).await?;
                 commit(transaction).await
             })
             .await;
@@ -38,15 +34,7 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
         let done = self
             .again(|| async {
                 let mut transaction = self.begin().await?;
-                Call::<D>::new(&sql::REPOSITORY_PUT)
-                    .text(repository.name.as_str())
-                    .text(repository.dist.as_str())
-                    .text(repository.suite.as_str())
-                    .text(repository.format.as_str())
-                    .maybe_text(repository.url.as_deref())
-                    .maybe_text(repository.public_key.as_deref())
-                    .run_one(&mut transaction)
-                    .await?;
+                put_repository::<D>(&mut transaction, repository).await?;
                 commit(transaction).await
             })
             .await;
@@ -60,12 +48,7 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
             .again(|| async {
                 new.check()?;
                 let mut transaction = self.begin().await?;
-                let added = Call::<D>::new(&sql::RULE_ADD)
-                    .text(new.subject.as_str())
-                    .text(&new.pattern)
-                    .text(&new.reason)
-                    .one(&mut transaction, rule)
-                    .await?;
+                let added = add_rule::<D>(&mut transaction, new).await?;
                 commit(transaction).await?;
                 Ok(added)
             })
@@ -89,19 +72,151 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
         self.catalogue.forget();
         done
     }
+
+    async fn replace_catalogue(
+        &self,
+        wanted: &Catalogue,
+        dry_run: bool,
+    ) -> Result<Vec<CatalogueChange>> {
+        wanted.check()?;
+        let done = self.again(|| replace(self, wanted, dry_run)).await;
+        // Whatever became of it: it may have taken effect.
+        self.catalogue.forget();
+        done
+    }
 }
 
-async fn read<D: Dialect>(store: &SqlStore<D>) -> Result<Catalogue> {
+/// Held by the one transaction that replaces the catalogue.
+const TURN: &str = "catalogue";
+
+async fn replace<D: Dialect>(
+    store: &SqlStore<D>,
+    wanted: &Catalogue,
+    dry_run: bool,
+) -> Result<Vec<CatalogueChange>> {
+    let mut transaction = store.begin().await?;
+    turns::take::<D>(&mut transaction, [TURN.to_owned()]).await?;
+    let changes = read::<D>(&mut transaction).await?.changes_to(wanted);
+    if changes.iter().any(|c| c.removes() || matches!(c, CatalogueChange::ChangeRepository { .. }))
+    {
+        let used = Call::<D>::new(&sql::TARGETS_USED)
+            .all(&mut transaction, |c| Ok((jobs::target(c)?, c.int("jobs")?)))
+            .await?;
+        wanted.check_uses(&changes, &used)?;
+    }
+    if dry_run {
+        return Ok(changes);
+    }
+    for change in &changes {
+        take_step::<D>(&mut transaction, change).await?;
+    }
+    commit(transaction).await?;
+    Ok(changes)
+}
+
+async fn take_step<D: Dialect>(
+    transaction: &mut Transaction<'static, D>,
+    change: &CatalogueChange,
+) -> Result<()> {
+    match change {
+        CatalogueChange::AddTarget { target: WeightedTarget { target, weight } }
+        | CatalogueChange::SetWeight { target, to: weight, .. } => {
+            put_target::<D>(transaction, target, *weight).await
+        }
+        CatalogueChange::RemoveTarget { target } => {
+            with_target(Call::<D>::new(&sql::TARGET_REMOVE), &target.target)
+                .run_one(transaction)
+                .await
+        }
+        CatalogueChange::AddRepository { repository }
+        | CatalogueChange::ChangeRepository { to: repository, .. } => {
+            put_repository::<D>(transaction, repository).await
+        }
+        CatalogueChange::RemoveRepository { repository } => {
+            let call = Call::<D>::new(&sql::REPOSITORY_REMOVE).text(repository.name.as_str());
+            call.run_one(transaction).await
+        }
+        CatalogueChange::AddRule { rule } => add_rule::<D>(transaction, rule).await.map(drop),
+        CatalogueChange::RemoveRule { rule } => {
+            Call::<D>::new(&sql::RULE_REMOVE).int(rule.id.0).run(transaction).await.map(drop)
+        }
+        CatalogueChange::AddHookRule { rule } => {
+            let call = Call::<D>::new(&sql::HOOK_RULE_ADD).text(&rule.hook);
+            call.text(&super::call::json(&rule.rule)?).run_one(transaction).await
+        }
+        CatalogueChange::RemoveHookRule { rule } => {
+            let there = Call::<D>::new(&sql::HOOK_RULES).all(transaction, hook_rule).await?;
+            let Some((id, _)) = there.into_iter().find(|(_, r)| r == rule) else { return Ok(()) };
+            Call::<D>::new(&sql::HOOK_RULE_REMOVE).int(id).run_one(transaction).await
+        }
+    }
+}
+
+fn with_target<D: Dialect>(call: Call<D>, target: &Target) -> Call<D> {
+    call.text(target.dist.as_str())
+        .text(target.suite.as_str())
+        .text(target.arch.as_str())
+        .text(target.format.as_str())
+        .text(target.env.as_str())
+}
+
+async fn put_target<D: Dialect>(
+    transaction: &mut Transaction<'static, D>,
+    target: &Target,
+    weight: i32,
+) -> Result<()> {
+    with_target(Call::<D>::new(&sql::TARGET_PUT), target).int(weight).run_one(transaction).await
+}
+
+async fn put_repository<D: Dialect>(
+    transaction: &mut Transaction<'static, D>,
+    repository: &Repository,
+) -> Result<()> {
+    Call::<D>::new(&sql::REPOSITORY_PUT)
+        .text(repository.name.as_str())
+        .text(repository.dist.as_str())
+        .text(repository.suite.as_str())
+        .text(repository.format.as_str())
+        .maybe_text(repository.url.as_deref())
+        .maybe_text(repository.public_key.as_deref())
+        .run_one(transaction)
+        .await
+}
+
+async fn add_rule<D: Dialect>(
+    transaction: &mut Transaction<'static, D>,
+    new: &BlockRule,
+) -> Result<BlockRule> {
+    Call::<D>::new(&sql::RULE_ADD)
+        .text(new.subject.as_str())
+        .text(&new.pattern)
+        .text(&new.reason)
+        .one(transaction, rule)
+        .await
+}
+
+async fn read_all<D: Dialect>(store: &SqlStore<D>) -> Result<Catalogue> {
     let mut snapshot = store.snapshot().await?;
+    let catalogue = read::<D>(&mut snapshot).await?;
+    commit(snapshot).await?;
+    Ok(catalogue)
+}
+
+async fn read<D: Dialect>(transaction: &mut Transaction<'static, D>) -> Result<Catalogue> {
     let targets = Call::<D>::new(&sql::TARGETS)
-        .all(&mut snapshot, |c| {
+        .all(transaction, |c| {
             Ok(WeightedTarget { target: jobs::target(c)?, weight: c.int("weight")? })
         })
         .await?;
-    let repositories = Call::<D>::new(&sql::REPOSITORIES).all(&mut snapshot, repository).await?;
-    let rules = Call::<D>::new(&sql::RULES).all(&mut snapshot, rule).await?;
-    commit(snapshot).await?;
-    Ok(Catalogue { targets, repositories, rules })
+    let repositories = Call::<D>::new(&sql::REPOSITORIES).all(transaction, repository).await?;
+    let rules = Call::<D>::new(&sql::RULES).all(transaction, rule).await?;
+    let hook_rules = Call::<D>::new(&sql::HOOK_RULES).all(transaction, hook_rule).await?;
+    let hook_rules = hook_rules.into_iter().map(|(_, rule)| rule).collect();
+    Ok(Catalogue { targets, repositories, rules, hook_rules })
+}
+
+fn hook_rule<D: Dialect>(c: &Cells<'_, D>) -> Result<(i64, HookRule)> {
+    Ok((c.int("id")?, HookRule { hook: c.text("hook")?, rule: c.json("rule")? }))
 }
 
 fn repository<D: Dialect>(c: &Cells<'_, D>) -> Result<Repository> {

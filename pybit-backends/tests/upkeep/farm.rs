@@ -10,8 +10,8 @@ use pybit_core::conformance::support::{
     target, target_in,
 };
 use pybit_core::model::{
-    BlockRule, BlockSubject, Grant, JobStatus, Outcome, Repository, Role, RuleId, StreamOwner,
-    WeightedTarget,
+    BlockRule, BlockSubject, Grant, HookRule, JobStatus, Outcome, Repository, Role, RuleId,
+    StreamOwner, WeightedTarget,
 };
 use pybit_core::settings::Settings;
 use pybit_core::storage::{NewToken, PlannedJob, SubmissionRecord};
@@ -166,6 +166,11 @@ async fn around(store: &Store) {
         public_key: Some("-----BEGIN\n\tkey-----".to_owned()),
     };
     store.put_repository(&repository).await.unwrap();
+    let mut wanted = store.catalogue().await.unwrap();
+    let pushes = serde_json::json!({"repository": "é/*", "tag": "v'1", "suite": "bookworm"});
+    let rule = serde_json::from_value(pushes).unwrap();
+    wanted.hook_rules.push(HookRule { hook: "forge".to_owned(), rule });
+    store.replace_catalogue(&wanted, false).await.unwrap();
     for pattern in ["^evil", "gone"] {
         let rule = BlockRule {
             id: RuleId(0),

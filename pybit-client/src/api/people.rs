@@ -6,8 +6,8 @@ use pybit_core::model::{
     PackageName, PackageSummary, Page, RuleId, SubmissionId, Token, TokenId, Upload, UploadId,
 };
 use pybit_core::protocol::{
-    CancelMany, CancelRequest, Explanation, FileState, JobDetail, Length, Manifest, NewTokenReply,
-    NewTokenRequest, PlannedView, SubmissionReply,
+    CancelMany, CancelRequest, CatalogueReply, Explanation, FileState, JobDetail, Length, Manifest,
+    NewTokenReply, NewTokenRequest, PlannedView, SubmissionReply,
 };
 use reqwest::{Method, RequestBuilder};
 
@@ -144,6 +144,17 @@ impl Api {
     /// What the farm serves.
     pub async fn catalogue(&self) -> ApiResult<Catalogue> {
         self.json(self.request(Method::GET, &["catalogue"])).await
+    }
+
+    /// Makes this the catalogue; a dry run only tells what would change. Addresses and keys of repositories and numbers of
+    /// rules stay as they are.
+    pub async fn replace_catalogue(
+        &self,
+        wanted: &Catalogue,
+        dry_run: bool,
+    ) -> ApiResult<CatalogueReply> {
+        let request = self.request(Method::PUT, &["catalogue"]).query(&[("dry_run", dry_run)]);
+        self.json(request.json(wanted)).await
     }
 
     /// Adds a block rule; its own number is ignored.

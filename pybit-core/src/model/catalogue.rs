@@ -4,7 +4,7 @@ use regex::RegexBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::id::RuleId;
-use super::name::{Dist, FormatName, RepositoryName, Suite};
+use super::name::{Arch, Dist, EnvName, FormatName, RepositoryName, Suite};
 use super::target::WeightedTarget;
 use crate::error::{Error, Result};
 
@@ -18,6 +18,9 @@ pub struct Catalogue {
     pub repositories: Vec<Repository>,
     /// What is refused.
     pub rules: Vec<BlockRule>,
+    /// Which pushes are built, besides those that a server's own configuration names.
+    #[serde(default)]
+    pub hook_rules: Vec<HookRule>,
 }
 
 impl Catalogue {
@@ -54,11 +57,58 @@ pub struct Repository {
     pub public_key: Option<String>,
 }
 
+/// A push that is built: what a hook of that name takes from the service that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct HookRule {
+    /// The hook, as the servers' `[[web.hooks]]` name it.
+    pub hook: String,
+    /// Which pushes, and what is built for them.
+    pub rule: PushRule,
+}
+
+/// Which pushes are built for which suite.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PushRule {
+    /// A pattern for `OWNER/NAME`; `*` stands for any text without a slash.
+    pub repository: String,
+    /// A pattern for the branch. Without this and `tag`, every branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// A pattern for the tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The suite to build for.
+    pub suite: Suite,
+    /// As in a submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dist: Option<Dist>,
+    /// As in a submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<FormatName>,
+    /// As in a submission.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arches: Vec<Arch>,
+    /// As in a submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<EnvName>,
+    /// As in a submission.
+    #[serde(default)]
+    pub priority: i32,
+    /// The address to fetch from instead of the one that the delivery names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
 /// Refuses submissions (the original's blacklist).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BlockRule {
     /// Its number; 0 for one not stored yet.
+    #[serde(default)]
     pub id: RuleId,
     /// What it looks at.
     pub subject: BlockSubject,

@@ -1,6 +1,7 @@
 //! The words of the build farm as types (`docs/` explains them for people).
 
 mod catalogue;
+mod catalogue_change;
 mod client;
 mod id;
 mod job;
@@ -14,7 +15,8 @@ mod submission;
 mod target;
 mod token;
 
-pub use catalogue::{BlockRule, BlockSubject, Catalogue, Repository};
+pub use catalogue::{BlockRule, BlockSubject, Catalogue, HookRule, PushRule, Repository};
+pub use catalogue_change::CatalogueChange;
 pub use client::{BuildClient, Offer};
 pub use id::{JobId, RuleId, StreamId, SubmissionId, TokenId, UploadId};
 pub use job::{

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::client::FileState;
-use crate::model::{Attempt, ClientName, Event, Job, PackageName, Role, Submission, Token};
+use crate::model::{
+    Attempt, CatalogueChange, ClientName, Event, Job, PackageName, Role, Submission, Token,
+};
 
 /// A submission and its jobs so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -113,6 +115,16 @@ impl std::fmt::Debug for NewTokenReply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NewTokenReply").field("token", &self.token).finish_non_exhaustive()
     }
+}
+
+/// What replacing the catalogue changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CatalogueReply {
+    /// The steps, additions first; none where it was like that already.
+    pub changes: Vec<CatalogueChange>,
+    /// Whether they were taken; a dry run takes none.
+    pub applied: bool,
 }
 
 /// Key and address of a repository, as its watcher tells them.

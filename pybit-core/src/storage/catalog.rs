@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::model::{BlockRule, Catalogue, Repository, RuleId, WeightedTarget};
+use crate::model::{BlockRule, Catalogue, CatalogueChange, Repository, RuleId, WeightedTarget};
 
 /// Targets, repositories and rules.
 #[async_trait]
@@ -26,4 +26,18 @@ pub trait CatalogStore: Send + Sync + std::fmt::Debug {
 
     /// - `removing_a_rule_says_whether_it_was_there`: the numbers of the others stay.
     async fn remove_rule(&self, id: RuleId) -> Result<bool>;
+
+    /// Makes this the catalogue, and returns the steps that it took ([`Catalogue::changes_to`]); a dry run takes none of them.
+    ///
+    /// - `a_catalogue_is_replaced_whole`: all that is wanted is there afterwards and nothing else; the same once more takes no step.
+    ///   What watchers have told of a repository stays, and so do the numbers of rules that stay.
+    /// - `a_catalogue_that_no_farm_can_serve_is_refused`: as [`Catalogue::check`] has it; nothing changes.
+    /// - `what_unfinished_jobs_need_is_not_removed`: `Conflict`, code `in_use` ([`Catalogue::check_uses`]), and nothing changes; when
+    ///   the jobs have ended it is removed.
+    /// - `a_dry_run_changes_nothing`: it says and refuses what the other would.
+    async fn replace_catalogue(
+        &self,
+        wanted: &Catalogue,
+        dry_run: bool,
+    ) -> Result<Vec<CatalogueChange>>;
 }

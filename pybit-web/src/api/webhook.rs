@@ -50,11 +50,12 @@ async fn submit(call: &Call, hook: &Hook, push: &Push, digest: &str) -> ApiResul
         name: format!("hook {}", hook.name),
         grant: Grant { role: Role::Submit, client: None },
     };
-    let wanted = hook.wanted(push);
+    let catalogue = call.state.farm.storage().catalogue().await?;
+    let wanted = hook.wanted(push, &catalogue.hook_rules)?;
     let mut reply = HookReply::default();
     let mut repeated = 0;
-    for (place, request) in &wanted {
-        let key = format!("hook:{place}:{digest}");
+    for (mark, request) in &wanted {
+        let key = format!("hook:{mark}:{digest}");
         let recorded = call.state.farm.submit(&who, request.clone(), Some(&key), None).await?;
         repeated += usize::from(recorded.repeated);
         reply.submissions.push(recorded.submission.id);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pybit_core::model::{Arch, Dist, EnvName, FormatName, Suite};
+use pybit_core::model::PushRule;
 use pybit_core::{Error, Result};
 use serde::Deserialize;
 
@@ -32,42 +32,9 @@ pub struct HookConfig {
     pub service: Service,
     /// The file with the secret that the service was given too; nobody but the server's user may read it.
     pub secret_file: PathBuf,
-    /// What is built; each rule that matches a push is a submission.
-    pub rules: Vec<RuleConfig>,
-}
-
-/// Which pushes are built for which suite.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuleConfig {
-    /// A pattern for `OWNER/NAME`; `*` stands for any text without a slash.
-    pub repository: String,
-    /// A pattern for the branch. Without this and `tag`, every branch.
+    /// What is built; each rule that matches a push is a submission. The catalogue's rules for this hook come besides.
     #[serde(default)]
-    pub branch: Option<String>,
-    /// A pattern for the tag.
-    #[serde(default)]
-    pub tag: Option<String>,
-    /// The suite to build for.
-    pub suite: Suite,
-    /// As in a submission.
-    #[serde(default)]
-    pub dist: Option<Dist>,
-    /// As in a submission.
-    #[serde(default)]
-    pub format: Option<FormatName>,
-    /// As in a submission.
-    #[serde(default)]
-    pub arches: Vec<Arch>,
-    /// As in a submission.
-    #[serde(default)]
-    pub env: Option<EnvName>,
-    /// As in a submission.
-    #[serde(default)]
-    pub priority: i32,
-    /// The address to fetch from instead of the one that the delivery names.
-    #[serde(default)]
-    pub url: Option<String>,
+    pub rules: Vec<PushRule>,
 }
 
 /// A secret that could be guessed is none.
@@ -105,14 +72,11 @@ pub(super) fn check_names(configs: &[HookConfig]) -> Result<()> {
         if configs[..place].iter().any(|c| c.name == *name) {
             return Err(refuse(name, "it is there twice"));
         }
-        if config.rules.is_empty() {
-            return Err(refuse(name, "it has no rules, so it would build nothing"));
-        }
     }
     Ok(())
 }
 
 pub(super) fn refuse(hook: &str, why: &str) -> Error {
-    Error::invalid(format!("the hook \"{hook}\" in the configuration is refused: {why}"))
+    Error::invalid(format!("the hook \"{hook}\" is refused: {why}"))
         .with_code("invalid_configuration")
 }

@@ -14,12 +14,14 @@ mod push;
 mod rules;
 mod signature;
 
-pub use config::{HookConfig, RuleConfig, Service};
+pub use config::{HookConfig, Service};
 pub(crate) use push::Push;
+pub use rules::check;
 pub(crate) use signature::{Delivery, SignatureError};
 
-use pybit_core::Result;
-use pybit_core::model::NewSubmission;
+use pybit_core::model::{HookRule, NewSubmission};
+use pybit_core::{Error, Result};
+use sha2::{Digest, Sha256};
 
 use rules::Rule;
 
@@ -93,9 +95,26 @@ impl Hook {
         push::is_push(self.service, event)
     }
 
-    /// What is to be built for a push, with the rule's place.
-    pub(crate) fn wanted(&self, push: &Push) -> Vec<(usize, NewSubmission)> {
+    /// What is to be built for a push by the hook's own rules and by those of the catalogue, each with the rule's mark: the same as
+    /// long as the rule is.
+    pub(crate) fn wanted(
+        &self,
+        push: &Push,
+        catalogue: &[HookRule],
+    ) -> Result<Vec<(String, NewSubmission)>> {
         let matching = self.rules.iter().enumerate().filter(|(_, rule)| rule.matches(push));
-        matching.map(|(place, rule)| (place, rule.submission(push))).collect()
+        let mut wanted: Vec<_> =
+            matching.map(|(place, rule)| (place.to_string(), rule.submission(push))).collect();
+        for HookRule { rule, .. } in catalogue.iter().filter(|r| r.hook == self.name) {
+            let opened = Rule::open(&self.name, rule)?;
+            if opened.matches(push) {
+                let text = serde_json::to_string(rule).map_err(|e| {
+                    Error::internal("a rule cannot be written as JSON").with_source(e)
+                })?;
+                let mark = hex::encode(&Sha256::digest(text)[..8]);
+                wanted.push((mark, opened.submission(push)));
+            }
+        }
+        Ok(wanted)
     }
 }

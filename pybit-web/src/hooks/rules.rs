@@ -1,10 +1,10 @@
 //! Which pushes are built, and as what.
 
 use glob::{MatchOptions, Pattern};
-use pybit_core::model::{NewSubmission, Source};
+use pybit_core::model::{HookRule, NewSubmission, PushRule, Source};
 use pybit_core::{Error, Result};
 
-use super::config::{RuleConfig, refuse};
+use super::config::refuse;
 use super::push::{Push, Ref};
 
 /// A rule with its patterns read.
@@ -12,13 +12,18 @@ use super::push::{Push, Ref};
 pub(super) struct Rule {
     repository: Pattern,
     to: To,
-    config: RuleConfig,
+    config: PushRule,
 }
 
 #[derive(Debug)]
 enum To {
     Branch(Pattern),
     Tag(Pattern),
+}
+
+/// Refuses, `Invalid`, rules of the catalogue whose patterns are none.
+pub fn check(rules: &[HookRule]) -> Result<()> {
+    rules.iter().try_for_each(|r| Rule::open(&r.hook, &r.rule).map(drop))
 }
 
 /// As `gitignore` has it: capitals count, and `*` does not reach over a slash.
@@ -30,7 +35,7 @@ const OPTIONS: MatchOptions = MatchOptions {
 
 impl Rule {
     /// Refuses, `Invalid`, a pattern that is none, and a rule for branches and tags at once.
-    pub(super) fn open(hook: &str, config: &RuleConfig) -> Result<Self> {
+    pub(super) fn open(hook: &str, config: &PushRule) -> Result<Self> {
         let pattern = |text: &str| {
             let bad = |e: glob::PatternError| -> Error {
                 refuse(hook, &format!("the pattern \"{text}\": {}", e.msg))

@@ -92,6 +92,29 @@ async fn a_push_becomes_a_submission_for_each_rule_that_matches() {
 }
 
 #[tokio::test]
+async fn the_catalogue_has_rules_for_hooks_too() {
+    let server = server().await;
+    let mut catalogue = server.get("/api/v1/catalogue").await.json();
+    let rule = json!({"repository": "joe/*", "branch": "release/*", "suite": "trixie"});
+    catalogue["hook_rules"] = json!([{"hook": "hub", "rule": rule}, {"hook": "lab", "rule": rule}]);
+    let put = async |body: &Value, token: &str| {
+        let request = server.request("PUT", "/api/v1/catalogue").body(body.to_string());
+        let request = request.header("content-type", "application/json").bearer_auth(token);
+        server.send(request).await
+    };
+    assert_eq!(put(&catalogue, &server.submit).await.status, 403);
+    let answer = put(&catalogue, &server.admin).await;
+    assert_eq!((answer.status, answer.json()["changes"].as_array().unwrap().len()), (200, 2));
+    let body = push("refs/heads/release/1").to_string();
+    let answer = hub(&server, "push", &body).await.json();
+    assert_eq!(answer["submissions"].as_array().unwrap().len(), 1, "{answer}");
+    assert_eq!(hub(&server, "push", &body).await.code(), "replayed");
+    catalogue["hook_rules"][0]["rule"]["branch"] = json!("***");
+    let refused = put(&catalogue, &server.admin).await;
+    assert_eq!((refused.status, refused.code().as_str()), (422, "invalid_configuration"));
+}
+
+#[tokio::test]
 async fn an_unsigned_wrongly_signed_or_replayed_delivery_is_refused_and_nothing_recorded() {
     let server = server().await;
     let body = push("refs/heads/debian/main").to_string();

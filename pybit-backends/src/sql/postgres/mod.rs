@@ -142,6 +142,7 @@ impl Dialect for Postgres {
                 "replaced clients",
                 include_str!("../../../migrations/postgres/0005_replaced_clients.sql"),
             ),
+            (6, "hook rules", include_str!("../../../migrations/postgres/0006_hook_rules.sql")),
         ])
     }
 

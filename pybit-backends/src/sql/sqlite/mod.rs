@@ -130,6 +130,7 @@ impl Dialect for Sqlite {
                 "replaced clients",
                 include_str!("../../../migrations/sqlite/0005_replaced_clients.sql"),
             ),
+            (6, "hook rules", include_str!("../../../migrations/sqlite/0006_hook_rules.sql")),
         ])
     }
 

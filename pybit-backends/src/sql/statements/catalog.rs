@@ -48,3 +48,31 @@ pub(in crate::sql) static RULE_ADD: Statement = Statement::shared(
 
 pub(in crate::sql) static RULE_REMOVE: Statement =
     Statement::shared("rule_remove", 1, "DELETE FROM block_rule WHERE id = $1");
+
+pub(in crate::sql) static HOOK_RULES: Statement =
+    Statement::shared("hook_rules", 0, "SELECT id, hook, rule FROM hook_rule ORDER BY id");
+
+pub(in crate::sql) static HOOK_RULE_ADD: Statement =
+    Statement::shared("hook_rule_add", 2, "INSERT INTO hook_rule (hook, rule) VALUES ($1, $2)");
+
+pub(in crate::sql) static HOOK_RULE_REMOVE: Statement =
+    Statement::shared("hook_rule_remove", 1, "DELETE FROM hook_rule WHERE id = $1");
+
+pub(in crate::sql) static TARGET_REMOVE: Statement = Statement::shared(
+    "target_remove",
+    5,
+    "DELETE FROM target
+     WHERE dist = $1 AND suite = $2 AND arch = $3 AND format = $4 AND env = $5",
+);
+
+pub(in crate::sql) static REPOSITORY_REMOVE: Statement =
+    Statement::shared("repository_remove", 1, "DELETE FROM repository WHERE name = $1");
+
+/// The targets of unfinished jobs, and how many.
+pub(in crate::sql) static TARGETS_USED: Statement = Statement::shared(
+    "targets_used",
+    0,
+    "SELECT dist, suite, arch, format, env, count(*) AS jobs FROM job
+     WHERE status IN ('Waiting', 'Blocked', 'Building', 'Cancelling', 'Uploaded')
+     GROUP BY dist, suite, arch, format, env",
+);

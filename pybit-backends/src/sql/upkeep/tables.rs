@@ -96,6 +96,7 @@ pub const TABLES: &[Table] = tables! {
     }
     "repository" by "name" { Text "name", "dist", "suite", "format", "url", "public_key"; }
     "block_rule" by "id" { Number "id"; Text "subject", "pattern", "reason"; }
+    "hook_rule" by "id" { Number "id"; Text "hook", "rule"; }
     "token" by "id" {
         Number "id";
         Text "name", "sha256", "role", "client";

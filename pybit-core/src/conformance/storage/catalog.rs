@@ -1,8 +1,13 @@
 //! What the farm serves.
 
-use crate::conformance::support::{Store, name, refusal, target};
+use crate::conformance::support::{
+    Store, apply, change, name, planned, refusal, submit_one, target,
+};
 use crate::error::ErrorKind;
-use crate::model::{BlockRule, BlockSubject, Catalogue, Repository, RuleId, WeightedTarget};
+use crate::model::{
+    BlockRule, BlockSubject, Catalogue, CatalogueChange, HookRule, JobStatus, PushRule, Repository,
+    RuleId, WeightedTarget,
+};
 
 async fn catalogue(s: &Store) -> Catalogue {
     s.catalogue().await.expect("an answer")
@@ -89,4 +94,116 @@ pub(super) async fn removing_a_rule_says_whether_it_was_there(s: Store) {
     assert!(!s.remove_rule(first.id).await.expect("an answer"), "it is gone");
     assert!(!s.remove_rule(RuleId(7_000_000)).await.expect("an answer"));
     assert_eq!(catalogue(&s).await.rules, [second]);
+}
+
+fn wanted() -> Catalogue {
+    let weighted = |arch, weight| WeightedTarget { target: target(arch), weight };
+    Catalogue {
+        targets: vec![weighted("amd64", 10), weighted("arm64", 5)],
+        repositories: vec![Repository {
+            name: name("bookworm"),
+            dist: name("Debian"),
+            suite: name("bookworm"),
+            format: name("deb"),
+            url: None,
+            public_key: None,
+        }],
+        rules: vec![rule("a"), rule("b")],
+        hook_rules: vec![hook_rule("debian/*"), hook_rule("main")],
+    }
+}
+
+fn hook_rule(branch: &str) -> HookRule {
+    HookRule {
+        hook: "forge".to_owned(),
+        rule: PushRule {
+            repository: "team/*".to_owned(),
+            branch: Some(branch.to_owned()),
+            tag: None,
+            suite: name("bookworm"),
+            dist: Some(name("Debian")),
+            format: None,
+            arches: vec![name("amd64"), name("arm64")],
+            env: None,
+            priority: -3,
+            url: Some("https://git.example.org/x.git".to_owned()),
+        },
+    }
+}
+
+/// In an order that does not depend on the storage, without numbers.
+fn sorted(mut catalogue: Catalogue) -> Catalogue {
+    catalogue.targets.sort_by(|a, b| a.target.cmp(&b.target));
+    catalogue.repositories.sort_by(|a, b| a.name.cmp(&b.name));
+    catalogue.rules.sort_by(|a, b| a.pattern.cmp(&b.pattern));
+    catalogue.rules.iter_mut().for_each(|r| r.id = RuleId(0));
+    catalogue.hook_rules.sort();
+    catalogue
+}
+
+pub(super) async fn a_catalogue_is_replaced_whole(s: Store) {
+    let first = wanted();
+    let changes = s.replace_catalogue(&first, false).await.expect("replaced");
+    assert_eq!(changes.len(), 7, "{changes:?}");
+    assert_eq!(sorted(catalogue(&s).await), sorted(first.clone()));
+    let kept = catalogue(&s).await.rules.into_iter().find(|r| r.pattern == "b").expect("there");
+    let told = Repository { url: Some("http://x".to_owned()), ..first.repositories[0].clone() };
+    s.put_repository(&told).await.expect("put");
+    assert_eq!(s.replace_catalogue(&first, false).await.expect("replaced"), [], "nothing to do");
+
+    let mut second = first.clone();
+    second.targets.remove(1);
+    second.targets[0].weight = 11;
+    second.rules = vec![rule("c"), rule("b")];
+    second.hook_rules.remove(0);
+    second.hook_rules.push(hook_rule("upstream"));
+    let changes = s.replace_catalogue(&second, false).await.expect("replaced");
+    assert_eq!(changes.len(), 6, "{changes:?}");
+    let now = catalogue(&s).await;
+    assert_eq!(now.repositories, [told], "what the watcher has told stays");
+    assert!(now.rules.contains(&kept), "a rule that stays keeps its number");
+    let plain = Catalogue { repositories: second.repositories.clone(), ..now };
+    assert_eq!(sorted(plain), sorted(second));
+
+    let changes = s.replace_catalogue(&Catalogue::default(), false).await.expect("replaced");
+    assert_eq!(changes.len(), 6, "{changes:?}");
+    assert!(changes.iter().all(CatalogueChange::removes));
+    assert_eq!(catalogue(&s).await, Catalogue::default());
+}
+
+pub(super) async fn a_catalogue_that_no_farm_can_serve_is_refused(s: Store) {
+    let good = wanted();
+    s.replace_catalogue(&good, false).await.expect("replaced");
+    let mut twice = Catalogue { targets: good.targets[..1].to_vec(), ..good.clone() };
+    twice.targets.push(good.targets[0].clone());
+    refusal(s.replace_catalogue(&twice, false).await, ErrorKind::Invalid, "invalid_catalogue");
+    let mut bad = good.clone();
+    bad.rules.push(rule("("));
+    refusal(s.replace_catalogue(&bad, false).await, ErrorKind::Invalid, "invalid_pattern");
+    assert_eq!(sorted(catalogue(&s).await), sorted(good));
+}
+
+pub(super) async fn what_unfinished_jobs_need_is_not_removed(s: Store) {
+    s.replace_catalogue(&wanted(), false).await.expect("replaced");
+    let job = submit_one(&s, planned("pkg", "1.0")).await;
+    for kept in [
+        Catalogue { targets: wanted().targets[1..].to_vec(), ..wanted() },
+        Catalogue { repositories: Vec::new(), ..wanted() },
+    ] {
+        for dry_run in [true, false] {
+            let refused = s.replace_catalogue(&kept, dry_run).await;
+            refusal(refused, ErrorKind::Conflict, "in_use");
+        }
+        assert_eq!(sorted(catalogue(&s).await), sorted(wanted()));
+    }
+    apply(&s, change(&job, JobStatus::Cancelled)).await;
+    let none = s.replace_catalogue(&Catalogue::default(), false).await.expect("nobody needs it");
+    assert_eq!(none.len(), 7);
+}
+
+pub(super) async fn a_dry_run_changes_nothing(s: Store) {
+    let planned = s.replace_catalogue(&wanted(), true).await.expect("planned");
+    assert_eq!(catalogue(&s).await, Catalogue::default());
+    let done = s.replace_catalogue(&wanted(), false).await.expect("replaced");
+    assert_eq!(planned, done);
 }

@@ -111,6 +111,10 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         an_absent_address_and_key_leave_the_stored_ones,
         a_rule_that_does_not_compile_is_refused,
         removing_a_rule_says_whether_it_was_there,
+        a_catalogue_is_replaced_whole,
+        a_catalogue_that_no_farm_can_serve_is_refused,
+        what_unfinished_jobs_need_is_not_removed,
+        a_dry_run_changes_nothing,
     }
     clients {
         beat_moves_only_the_callers_leases,

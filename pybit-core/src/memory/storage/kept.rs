@@ -36,8 +36,8 @@ macro_rules! tables {
 }
 
 tables! {
-    format submissions keys jobs outbox last_outbox uploads streams parts targets repositories rules last_rule clients
-    replaced tokens farm_id
+    format submissions keys jobs outbox last_outbox uploads streams parts targets repositories rules last_rule hook_rules
+    last_hook_rule clients replaced tokens farm_id
 }
 
 impl State {

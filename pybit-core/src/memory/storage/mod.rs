@@ -1,6 +1,6 @@
 //! The farm's state as plain tables behind one lock.
 //!
-//! Nothing is ever removed but sent hints, rules and parts, so numbers are counted from the length of their table where
+//! Nothing is ever removed but sent hints, parts and what the catalogue holds, so numbers are counted from the length of their table where
 //! they can be.
 
 mod accounts;
@@ -26,9 +26,9 @@ use super::Rows;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::{
-    Attempt, BlockRule, BuildClient, ClientName, Event, Job, JobId, JobStatus, Part, Repository,
-    RepositoryName, RuleId, Stream, StreamId, Submission, SubmissionId, Target, Token, TokenId,
-    Upload, UploadId,
+    Attempt, BlockRule, BuildClient, ClientName, Event, HookRule, Job, JobId, JobStatus, Part,
+    Repository, RepositoryName, RuleId, Stream, StreamId, Submission, SubmissionId, Target, Token,
+    TokenId, Upload, UploadId,
 };
 use crate::storage::{Changes, OutboxRow};
 use table::{Single, Table};
@@ -162,6 +162,8 @@ struct State {
     repositories: Table<RepositoryName, Repository>,
     rules: Table<RuleId, BlockRule>,
     last_rule: Single<i64>,
+    hook_rules: Table<i64, HookRule>,
+    last_hook_rule: Single<i64>,
     clients: Table<ClientName, BuildClient>,
     /// Processes that others have replaced, newest first.
     replaced: Table<ClientName, Vec<String>>,
