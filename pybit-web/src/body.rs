@@ -11,6 +11,8 @@ use crate::json;
 
 /// The longest JSON body, in bytes.
 pub(crate) const JSON: usize = 1 << 20;
+/// The longest JSON body with a list of submissions, in bytes.
+pub(crate) const LIST: usize = 32 << 20;
 /// The longest form, in bytes.
 const FORM: usize = 64 << 10;
 /// The longest piece of a file, in bytes.
@@ -23,11 +25,19 @@ const DRAINED: usize = 1 << 30;
 
 /// Reads a JSON body strictly; 415 where it is not declared as JSON.
 pub(crate) async fn json<T: DeserializeOwned>(request: &mut Request) -> ApiResult<T> {
+    json_up_to(request, JSON).await
+}
+
+/// The same of at most `most` bytes.
+pub(crate) async fn json_up_to<T: DeserializeOwned>(
+    request: &mut Request,
+    most: usize,
+) -> ApiResult<T> {
     if !is(request.headers(), "application/json") {
         let message = "the body must be JSON and say so: Content-Type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", message));
     }
-    let bytes = bytes(request, JSON).await?;
+    let bytes = bytes(request, most).await?;
     json::read(&bytes)
 }
 

@@ -101,6 +101,11 @@ impl Call {
         body::json(&mut self.request).await
     }
 
+    /// A long JSON body, of at most `most` bytes.
+    pub(crate) async fn json_up_to<T: DeserializeOwned>(&mut self, most: usize) -> ApiResult<T> {
+        body::json_up_to(&mut self.request, most).await
+    }
+
     /// The JSON body, or the default where there is none.
     pub(crate) async fn json_or_default<T: DeserializeOwned + Default>(&mut self) -> ApiResult<T> {
         if body::is_absent(self.request.headers()) { Ok(T::default()) } else { self.json().await }

@@ -53,6 +53,16 @@ impl ApiError {
         error
     }
 
+    /// The stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Whether asking otherwise would be answered otherwise: the server has not failed.
+    pub(crate) fn is_the_callers(&self) -> bool {
+        self.status.is_client_error()
+    }
+
     /// The sentence for people.
     pub(crate) fn message(&self) -> &str {
         &self.message

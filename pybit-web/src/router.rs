@@ -7,14 +7,14 @@ use pybit_core::model::{
     BlockRule, BuildClient, Catalogue, Job, NewSubmission, PackageSummary, Token, Upload,
 };
 use pybit_core::protocol::{
-    CancelMany, CancelRequest, CatalogueReply, ClaimReply, ClaimRequest, Explanation, FailRequest,
-    FileState, FinishRequest, HeartbeatReply, HeartbeatRequest, JobDetail, Length, Manifest,
-    NewTokenReply, NewTokenRequest, PlannedView, PublishedRequest, RefuseRequest, RejectedRequest,
-    RepositoryKey, StoppedRequest, SubmissionReply, UploadedSet,
+    BatchReply, BatchRequest, CancelMany, CancelRequest, CatalogueReply, ClaimReply, ClaimRequest,
+    Explanation, FailRequest, FileState, FinishRequest, HeartbeatReply, HeartbeatRequest,
+    JobDetail, Length, Manifest, NewTokenReply, NewTokenRequest, PlannedView, PublishedRequest,
+    RefuseRequest, RejectedRequest, RepositoryKey, StoppedRequest, SubmissionReply, UploadedSet,
 };
 
 use crate::api::{
-    accounts, builder, catalogue, clients, dput, farm, files, jobs, logs, packages, reports,
+    accounts, batch, builder, catalogue, clients, dput, farm, files, jobs, logs, packages, reports,
     submissions, uploads, vcshook, watcher, webhook,
 };
 use crate::app::AppState;
@@ -72,7 +72,8 @@ fn of_sources() -> Vec<Operation> {
         get("/api/v1/uploads/{id}", A::SUBMIT, run!(uploads::state), "How far an upload's files have arrived").lists::<FileState>(),
         patch("/api/v1/uploads/{id}/files/{name}", A::SUBMIT, run!(uploads::append), "Appends to a file").query(&["offset!"]),
         get("/api/v1/uploads/{id}/files/{name}", A::FETCH, run!(files::of_upload), "A complete file").gives_raw("application/octet-stream"),
-        post("/api/v1/submissions", A::SUBMIT, run!(submissions::submit), "Asks for builds").takes::<NewSubmission>().gives::<SubmissionReply>(201),
+        post("/api/v1/submissions", A::SUBMIT, run!(submissions::submit), "Asks for builds").query(&["confirmed"]).takes::<NewSubmission>().gives::<SubmissionReply>(201),
+        post("/api/v1/submissions/batch", A::SUBMIT, run!(batch::submit), "Asks for many builds").takes::<BatchRequest>().gives::<BatchReply>(200),
         post("/api/v1/submissions/plan", A::SUBMIT, run!(submissions::plan), "What a submission would become").takes::<NewSubmission>().lists::<PlannedView>(),
         post("/job/vcshook", A::HOOK, run!(vcshook::submit), "Asks for builds as the original's hooks do").takes_form().gives::<SubmissionReply>(200),
         post("/hooks/{name}", A::Signed, run!(webhook::receive), "A push, told by GitHub, GitLab, Gitea or Forgejo").takes_json().gives::<webhook::HookReply>(200),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pybit::config::Config;
 use pybit_client::{Api, ApiResult, Backoff, Retry, Secret};
-use pybit_core::{Error, Result};
+use pybit_core::{Error, ErrorKind, Result};
 use url::{Host, Url};
 
 /// Where the command finds its server: in this order flags, environment, configuration, data directory.
@@ -142,6 +142,18 @@ fn is_loopback(url: &str) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// The text of a file that is given as an argument; `-` is standard input.
+pub(crate) fn read_text(file: &Path) -> Result<String> {
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    text.map_err(|e| {
+        Error::new(ErrorKind::Unavailable, format!("cannot read {}: {e}", file.display()))
+    })
 }
 
 /// A key for a request that this command may have to send again.

@@ -104,6 +104,9 @@ pub(super) async fn why(args: &WhyArgs, context: &Context) -> Result<()> {
         let jobs = if ahead == 1 { "job is" } else { "jobs are" };
         output::line(format!("  {ahead} {jobs} claimed before it for the same target"));
     }
+    if !why.order.is_empty() {
+        output::line(format!("  {}", output::tame(&why.order)));
+    }
     for client in &why.clients {
         let mark = if client.eligible { "can" } else { "cannot" };
         output::line(format!("  {} {mark}: {}", client.client, output::tame(&client.reason)));

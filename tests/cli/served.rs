@@ -37,6 +37,38 @@ fn a_submission_is_planned_recorded_listed_explained_and_cancelled() {
 }
 
 #[test]
+fn a_batch_names_its_submissions_and_says_which_lines_are_refused() {
+    let farm = Farm::new("");
+    let _web = farm.web();
+    let file = farm.path().join("batch.txt");
+    let lines_of_it = "# nightly\napt:hello\n\napt:jq=1.6-2 priority=5 arch=amd64\napt:sl suite=nowhere\n\
+                       apt:cowsay colour=blue\n{\"source\": {\"method\": \"apt\", \"package\": \"sl\"}, \"suite\": \"bookworm\"}\n";
+    let arch = crate::support::machine_arch();
+    std::fs::write(&file, lines_of_it.replace("amd64", &arch)).unwrap();
+    let file = file.to_str().unwrap();
+    let output = farm.run(&["submit", "--batch", file, "--suite", "bookworm"]);
+    assert_eq!(output.status.code(), Some(1), "two lines are refused");
+    assert_eq!(lines(&output.stdout), ["1", "2", "3"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("batch.txt, line 5: ") && said.contains("nowhere"), "{said}");
+    assert!(said.contains("batch.txt, line 6: ") && said.contains("colour=blue"), "{said}");
+    assert!(said.contains("3 submitted, 2 refused"), "{said}");
+    let jobs = farm.json(&["jobs", "--json"]);
+    assert_eq!(jobs[1]["priority"], 5, "{jobs}");
+    let why = farm.run(&["why", &jobs[1]["id"].to_string()]);
+    assert!(
+        String::from_utf8_lossy(&why.stdout)
+            .contains("Priority 5, then weight 1 of Debian/bookworm source deb in host")
+    );
+    let numbers = farm.path().join("numbers");
+    std::fs::write(&numbers, "1\n3\n").unwrap();
+    let from = ["cancel", "--submissions-from", numbers.to_str().unwrap(), "--json"];
+    assert_eq!(farm.json(&from).as_array().unwrap().len(), 2);
+    let left = farm.json(&["jobs", "--status", "waiting", "--json"]);
+    assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
+}
+
+#[test]
 fn waiting_for_a_submission_that_is_cancelled_fails() {
     let farm = Farm::new("");
     let _web = farm.web();

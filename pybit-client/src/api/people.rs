@@ -6,8 +6,8 @@ use pybit_core::model::{
     PackageName, PackageSummary, Page, RuleId, SubmissionId, Token, TokenId, Upload, UploadId,
 };
 use pybit_core::protocol::{
-    CancelMany, CancelRequest, CatalogueReply, Explanation, FileState, JobDetail, Length, Manifest,
-    NewTokenReply, NewTokenRequest, PlannedView, SubmissionReply,
+    BatchReply, BatchRequest, CancelMany, CancelRequest, CatalogueReply, Explanation, FileState,
+    JobDetail, Length, Manifest, NewTokenReply, NewTokenRequest, PlannedView, SubmissionReply,
 };
 use reqwest::{Method, RequestBuilder};
 
@@ -67,6 +67,26 @@ impl Api {
         self.json(keyed(self.request(Method::POST, &["submissions"]).json(submission), key)).await
     }
 
+    /// The same, however many jobs it becomes.
+    pub async fn submit_confirmed(
+        &self,
+        submission: &NewSubmission,
+        key: Option<&str>,
+    ) -> ApiResult<SubmissionReply> {
+        let request = self.request(Method::POST, &["submissions"]).query(&[("confirmed", true)]);
+        self.json(keyed(request.json(submission), key)).await
+    }
+
+    /// Submits many at once; each is recorded or refused by itself. With a key asking again returns the first answer.
+    pub async fn submit_batch(
+        &self,
+        batch: &BatchRequest,
+        key: Option<&str>,
+    ) -> ApiResult<BatchReply> {
+        let request = self.request(Method::POST, &["submissions", "batch"]).timeout(super::SILENCE);
+        self.json(keyed(request.json(batch), key)).await
+    }
+
     /// What a submission would become; nothing is recorded.
     pub async fn plan(&self, submission: &NewSubmission) -> ApiResult<Vec<PlannedView>> {
         self.json(self.request(Method::POST, &["submissions", "plan"]).json(submission)).await
@@ -103,7 +123,8 @@ impl Api {
 
     /// Cancels a package's unfinished jobs, or all.
     pub async fn cancel_many(&self, which: &CancelMany) -> ApiResult<Vec<Job>> {
-        self.json(self.request(Method::POST, &["jobs", "cancel"]).json(which)).await
+        let request = self.request(Method::POST, &["jobs", "cancel"]).timeout(super::SILENCE);
+        self.json(request.json(which)).await
     }
 
     /// Why a job is where it is.

@@ -39,6 +39,10 @@ pub struct Policy {
     pub rehint_ms: u64,
     /// Jobs that one submission may become.
     pub max_jobs: u32,
+    /// Jobs that one request may become without its sender saying that so many are meant.
+    pub confirm_jobs: u32,
+    /// Submissions that one batch may hold.
+    pub batch_lines: u32,
     /// Seconds that a build may take.
     pub build_wall_secs: u64,
     /// Seconds that a build may say nothing.
@@ -68,6 +72,8 @@ impl Default for Policy {
             poison_after: 3,
             rehint_ms: 15_000,
             max_jobs: 200,
+            confirm_jobs: 500,
+            batch_lines: 50_000,
             build_wall_secs: 8 * 3600,
             build_silent_secs: 3600,
             log_bytes: 64 << 20,

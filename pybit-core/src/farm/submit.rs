@@ -46,6 +46,25 @@ impl Farm {
         Ok(planned)
     }
 
+    /// The most jobs that a request can become: one for its source, and one for each architecture that it may be built for. Refused
+    /// as [`plan::scope`] refuses.
+    pub async fn most_jobs(&self, request: &NewSubmission) -> Result<usize> {
+        let catalogue = self.inner.storage.catalogue().await?;
+        Ok(1 + plan::scope(&catalogue, request)?.targets.len())
+    }
+
+    /// Refuses, `Conflict`, code `needs_confirmation`, what may become more jobs than anybody is taken to mean who does not say so.
+    pub fn check_confirmed(&self, jobs: usize, confirmed: bool) -> Result<()> {
+        let limit = self.inner.policy.confirm_jobs;
+        if confirmed || jobs <= limit as usize {
+            return Ok(());
+        }
+        Err(Error::conflict(format!(
+            "this may become {jobs} jobs; more than {limit} need a confirmation (--yes)"
+        ))
+        .with_code("needs_confirmation"))
+    }
+
     async fn planned(
         &self,
         who: &Principal,

@@ -3,7 +3,7 @@
 use super::Farm;
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::model::{BuildClient, Job, JobId, JobStatus};
+use crate::model::{BuildClient, Catalogue, Job, JobId, JobStatus, WeightedTarget};
 use crate::protocol::{ClientReason, Explanation};
 
 impl Farm {
@@ -11,7 +11,9 @@ impl Farm {
     pub async fn why(&self, id: JobId) -> Result<Explanation> {
         let job = self.job(id).await?;
         if job.status != JobStatus::Waiting {
-            return Ok(Explanation { summary: summary(&job), ahead: None, clients: Vec::new() });
+            let order = order(&job, &self.inner.storage.catalogue().await?);
+            let summary = summary(&job);
+            return Ok(Explanation { summary, ahead: None, order, clients: Vec::new() });
         }
         let now = self.inner.clock.now();
         let ahead = self.inner.storage.ahead_of(&job).await?;
@@ -19,8 +21,37 @@ impl Farm {
         let clients = self.inner.storage.clients().await?;
         let reasons: Vec<_> = clients.iter().map(|c| reason(&job, c, now, ttl)).collect();
         let summary = waiting(&job, ahead, &reasons, now);
-        Ok(Explanation { summary, ahead: Some(ahead), clients: reasons })
+        let order = order(&job, &self.inner.storage.catalogue().await?);
+        Ok(Explanation { summary, ahead: Some(ahead), order, clients: reasons })
     }
+}
+
+/// Where the job stands in line, and why it builds where it does.
+fn order(job: &Job, catalogue: &Catalogue) -> String {
+    let target = &job.target;
+    let place = format!(
+        "Priority {}, then weight {} of {target}, then age decide which job goes first.",
+        job.priority, job.weight
+    );
+    let among = |t: &&WeightedTarget| {
+        (&t.target.dist, &t.target.suite, &t.target.format)
+            == (&target.dist, &target.suite, &target.format)
+    };
+    let others: Vec<_> = catalogue.targets.iter().filter(among).collect();
+    let envs = |t: &&&WeightedTarget| t.target.arch == target.arch && t.target.env != target.env;
+    let envs: Vec<_> =
+        others.iter().filter(envs).map(|t| format!("{} ({})", t.target.env, t.weight)).collect();
+    let env = if envs.is_empty() || target.arch.is_source() {
+        String::new()
+    } else {
+        format!(" It builds in {}; there is also {}.", target.env, envs.join(", "))
+    };
+    let master = if job.master {
+        " It is the master: it also builds the architecture-independent packages, as the heaviest of its submission."
+    } else {
+        ""
+    };
+    format!("{place}{env}{master}")
 }
 
 fn waiting(job: &Job, ahead: u64, reasons: &[ClientReason], now: Timestamp) -> String {

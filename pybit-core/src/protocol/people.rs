@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::client::FileState;
 use crate::model::{
-    Attempt, CatalogueChange, ClientName, Event, Job, PackageName, Role, Submission, Token,
+    Attempt, CatalogueChange, ClientName, Event, Job, JobId, PackageName, Role, Submission,
+    SubmissionId, Token,
 };
 
 /// A submission and its jobs so far.
@@ -18,6 +19,50 @@ pub struct SubmissionReply {
     /// Whether an earlier request with the same idempotency key had already recorded it.
     #[serde(default)]
     pub repeated: bool,
+}
+
+/// Many submissions in one request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BatchRequest {
+    /// The submissions, each as by itself; one that cannot be read is refused alone.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<crate::model::NewSubmission>))]
+    pub submissions: Vec<serde_json::Value>,
+    /// Whether so many jobs are meant, however many they become.
+    #[serde(default)]
+    pub confirmed: bool,
+}
+
+/// What became of each, in order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BatchReply {
+    /// One line for each submission.
+    pub lines: Vec<BatchLine>,
+}
+
+/// What became of one submission of a batch: it has a number, or was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum BatchLine {
+    /// It is recorded.
+    Recorded {
+        /// Its number.
+        submission: SubmissionId,
+        /// Its jobs so far.
+        jobs: Vec<JobId>,
+        /// Whether an earlier request with the same idempotency key had already recorded it.
+        repeated: bool,
+    },
+    /// It is refused; the others are not.
+    Refused {
+        /// The stable code.
+        code: String,
+        /// Why, in words.
+        message: String,
+    },
 }
 
 /// A job with everything that is known of it.
@@ -42,6 +87,9 @@ pub struct Explanation {
     pub summary: String,
     /// Jobs that are claimed before it for the same target, while it waits.
     pub ahead: Option<u64>,
+    /// What decides its place among them: its priority and weight, and where the weight comes from.
+    #[serde(default)]
+    pub order: String,
     /// One line for each client: whether it could take the job, and if not, what stands in the way.
     pub clients: Vec<ClientReason>,
 }
@@ -58,7 +106,7 @@ pub struct ClientReason {
     pub reason: String,
 }
 
-/// Which jobs to cancel: a package's, or all. Exactly one of the two.
+/// Which jobs to cancel: a package's, those of submissions, or all. Exactly one of the three.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -66,6 +114,9 @@ pub struct CancelMany {
     /// Every unfinished job of this source package.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<PackageName>,
+    /// Every unfinished job of these submissions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub submissions: Vec<SubmissionId>,
     /// Every unfinished job of the farm.
     #[serde(default)]
     pub all: bool,

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{file_state, limit, usual_limit};
 use crate::app::AppState;
+use crate::body;
 use crate::call::{Call, created, ok};
 use crate::error::ApiResult;
 
@@ -87,14 +88,20 @@ pub(crate) async fn cancel(mut call: Call) -> ApiResult<Response> {
 
 /// `POST /jobs/cancel`
 pub(crate) async fn cancel_many(mut call: Call) -> ApiResult<Response> {
-    let which: CancelMany = call.json().await?;
-    if which.package.is_some() == which.all {
-        let message = "say which jobs: those of a package, or all; exactly one of the two";
+    let which: CancelMany = call.json_up_to(body::LIST).await?;
+    let said = [which.package.is_some(), !which.submissions.is_empty(), which.all];
+    if said.into_iter().filter(|said| *said).count() != 1 {
+        let message =
+            "say which jobs: those of a package, of submissions, or all; exactly one of the three";
         return Err(Error::invalid(message).with_code("which_jobs").into());
     }
+    let (who, reason) = (call.who()?.name.clone(), which.reason.as_deref());
     let farm = &call.state.farm;
-    let (package, reason) = (which.package.as_ref(), which.reason.as_deref());
-    let jobs = farm.cancel_many(&call.who()?.name, package, reason).await?;
+    let jobs = if which.submissions.is_empty() {
+        farm.cancel_many(&who, which.package.as_ref(), reason).await?
+    } else {
+        farm.cancel_submissions(&who, &which.submissions, reason).await?
+    };
     for job in &jobs {
         call.state.logs.wake(job.id);
     }

@@ -1,6 +1,7 @@
 //! The handlers, by noun; each thin, over the farm's use cases. `router.rs` says which route is which.
 
 pub(crate) mod accounts;
+pub(crate) mod batch;
 pub(crate) mod builder;
 pub(crate) mod catalogue;
 pub(crate) mod clients;

@@ -6,6 +6,7 @@ use poem::http::StatusCode;
 use pybit_core::Error;
 use pybit_core::model::{JobFilter, NewSubmission, Page, Source, SubmissionId};
 use pybit_core::protocol::{PlannedView, SubmissionReply};
+use serde::Deserialize;
 
 use super::uploads;
 use crate::call::{Call, json, ok};
@@ -15,10 +16,21 @@ use crate::error::ApiResult;
 /// the format looks at the beginning alone.
 pub(super) const DESCRIPTION: u64 = 4 << 20;
 
+/// Whether so many jobs are meant.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    #[serde(default)]
+    confirmed: bool,
+}
+
 /// `POST /submissions`
 pub(crate) async fn submit(mut call: Call) -> ApiResult<Response> {
     let key = call.idempotency_key()?;
+    let Wish { confirmed } = call.query()?;
     let request: NewSubmission = call.json().await?;
+    let most = call.state.farm.most_jobs(&request).await?;
+    call.state.farm.check_confirmed(most, confirmed)?;
     let main = description(&call, &request).await?;
     let farm = &call.state.farm;
     let recorded = farm.submit(call.who()?, request, key.as_deref(), main.as_deref()).await?;
@@ -70,7 +82,7 @@ pub(crate) async fn show(call: Call) -> ApiResult<Response> {
 }
 
 /// The source description that an upload is built from, where any format of the farm takes its main file for one.
-async fn description(call: &Call, request: &NewSubmission) -> ApiResult<Option<Bytes>> {
+pub(super) async fn description(call: &Call, request: &NewSubmission) -> ApiResult<Option<Bytes>> {
     let Source::Upload { upload, main } = &request.source else { return Ok(None) };
     let farm = &call.state.farm;
     let catalogue = farm.storage().catalogue().await?;

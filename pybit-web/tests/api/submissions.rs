@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use pybit_core::Policy;
 use serde_json::{Value, json};
 
 use crate::support::Server;
@@ -104,4 +105,76 @@ async fn an_upload_that_is_not_whole_is_not_built_from() {
     assert_eq!((mine.status, mine.code().as_str()), (422, "files_incomplete"));
     let others = server.post("/api/v1/submissions", &server.admin, &from).await;
     assert_eq!((others.status, others.code().as_str()), (404, "unknown_upload"));
+}
+
+/// Three that are good, one that cannot be read, one that is refused.
+fn batch() -> Value {
+    let apt =
+        |name: &str| json!({"source": {"method": "apt", "package": name}, "suite": "bookworm"});
+    let mut elsewhere = apt("sl");
+    elsewhere["suite"] = "nowhere".into();
+    json!([apt("hello"), {"suite": 7}, apt("jq"), elsewhere, apt("cowsay")])
+}
+
+#[tokio::test]
+async fn of_a_batch_each_line_is_recorded_or_refused_by_itself() {
+    let server = Server::start_on_sqlite().await;
+    let ask = async || {
+        let send = server.request("POST", "/api/v1/submissions/batch");
+        let send = send.bearer_auth(&server.submit).header("Idempotency-Key", "nightly");
+        server.send(send.json(&json!({"submissions": batch()}))).await
+    };
+    let answer = ask().await;
+    assert_eq!(answer.status, 200, "{:?}", answer.bytes);
+    let lines = answer.json()["lines"].as_array().unwrap().clone();
+    let shown: Vec<_> = lines
+        .iter()
+        .map(|l| l["refused"]["code"].as_str().unwrap_or("recorded").to_owned())
+        .collect();
+    assert_eq!(
+        shown,
+        ["recorded", "malformed_submission", "recorded", "unknown_suite", "recorded"]
+    );
+    assert_eq!(server.get("/api/v1/jobs").await.json().as_array().unwrap().len(), 3);
+    let again = ask().await.json();
+    for (first, second) in lines.iter().zip(again["lines"].as_array().unwrap()) {
+        assert_eq!(first["recorded"]["submission"], second["recorded"]["submission"]);
+        assert_ne!(second["recorded"]["repeated"], false, "{second}");
+    }
+    assert_eq!(server.get("/api/v1/jobs").await.json().as_array().unwrap().len(), 3);
+    let ids: Vec<_> = lines.iter().filter_map(|l| l["recorded"]["submission"].as_i64()).collect();
+    let which = json!({"submissions": ids[..2]});
+    let cancelled = server.post("/api/v1/jobs/cancel", &server.submit, &which).await.json();
+    assert_eq!(cancelled.as_array().unwrap().len(), 2, "{cancelled}");
+}
+
+async fn served(policy: Policy) -> Server {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = dir.path().join("blobs");
+    Server::start_with(dir, blobs, policy).await
+}
+
+#[tokio::test]
+async fn more_jobs_than_anybody_is_taken_to_mean_need_a_confirmation() {
+    let policy = Policy { confirm_jobs: 8, batch_lines: 5, ..Policy::default() };
+    let server = served(policy).await;
+    let ask = async |path: &str, body: Value| server.post(path, &server.submit, &body).await;
+    // Three lines of which each may become a source job and two binary jobs.
+    let whole = json!({"submissions": batch()});
+    let refused = ask("/api/v1/submissions/batch", whole.clone()).await;
+    assert_eq!((refused.status, refused.code().as_str()), (409, "needs_confirmation"));
+    let message = refused.json()["error"]["message"].to_string();
+    assert!(message.contains("9 jobs"), "{message}");
+    assert_eq!(server.get("/api/v1/jobs").await.bytes, "[]");
+    let mut confirmed = whole;
+    confirmed["confirmed"] = true.into();
+    assert_eq!(ask("/api/v1/submissions/batch", confirmed.clone()).await.status, 200);
+    let more = json!({"submissions": vec![request(); 6], "confirmed": true});
+    let refused = ask("/api/v1/submissions/batch", more).await;
+    assert_eq!((refused.status, refused.code().as_str()), (422, "too_many_submissions"));
+
+    let server = served(Policy { confirm_jobs: 2, ..Policy::default() }).await;
+    let one = async |path: &str| server.post(path, &server.submit, &request()).await;
+    assert_eq!(one("/api/v1/submissions").await.code(), "needs_confirmation");
+    assert_eq!(one("/api/v1/submissions?confirmed=true").await.status, 201);
 }

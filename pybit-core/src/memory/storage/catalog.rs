@@ -52,7 +52,9 @@ impl CatalogStore for MemoryStorage {
             let changes = state.catalogue().changes_to(wanted);
             wanted.check_uses(&changes, &state.used_targets())?;
             if !dry_run {
-                changes.iter().for_each(|change| state.change_catalogue(change));
+                for change in &changes {
+                    state.change_catalogue(change);
+                }
             }
             Ok(changes)
         })

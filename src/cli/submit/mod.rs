@@ -1,5 +1,8 @@
 //! `pybit submit`: build something.
 
+mod batch;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pybit::source;
@@ -14,15 +17,20 @@ use super::{follow, output, upload};
 /// Build a source for a suite
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "SOURCE is one of:\n  x.dsc                    a source package, its files beside it\n  x.src.rpm                a source RPM\n  DIR                      a directory with debian/ or a spec file\n  git+URL[#REF]            a git repository at a branch, tag or commit\n  svn+URL[@REVISION]       a path in a Subversion repository\n  apt:NAME[=VERSION]       the distribution's own source package\n\nExamples:\n  pybit submit apt:hello --suite bookworm --follow\n  pybit submit . --suite bookworm --arch amd64 --wait\n  pybit submit git+https://example.org/x.git#debian/1.0-1 --suite bookworm --dry-run"
+    after_help = "SOURCE is one of:\n  x.dsc                    a source package, its files beside it\n  x.src.rpm                a source RPM\n  DIR                      a directory with debian/ or a spec file\n  git+URL[#REF]            a git repository at a branch, tag or commit\n  svn+URL[@REVISION]       a path in a Subversion repository\n  apt:NAME[=VERSION]       the distribution's own source package\n\nExamples:\n  pybit submit apt:hello --suite bookworm --follow\n  pybit submit . --suite bookworm --arch amd64 --wait\n  pybit submit git+https://example.org/x.git#debian/1.0-1 --suite bookworm --dry-run\n  pybit submit --batch sources.txt --suite bookworm --arch amd64,arm64 --yes > numbers"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// What to build
-    source: String,
+    #[arg(required_unless_present = "batch")]
+    source: Option<String>,
+    /// Build what each line of this file says (- for standard input): SOURCE and, where they differ from the options here,
+    /// suite=, dist=, format=, arch=, env=, priority=, force
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "dry_run", "wait", "follow"])]
+    batch: Option<PathBuf>,
     /// The suite to build for
-    #[arg(long)]
-    suite: Suite,
+    #[arg(long, required_unless_present = "batch")]
+    suite: Option<Suite>,
     /// The distribution; needed where several have the suite
     #[arg(long)]
     dist: Option<Dist>,
@@ -53,6 +61,9 @@ pub(super) struct Args {
     /// Makes repeating this command harmless: the same key gives the same submission
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// However many jobs it becomes
+    #[arg(long)]
+    yes: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -60,10 +71,14 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let api = &context.api;
-    let source = bring(api, args.source).await?;
+    if args.batch.is_some() {
+        return batch::run(args, api).await;
+    }
+    let needed = || Error::internal("a submission without source or suite is refused before");
+    let source = bring(api, args.source.ok_or_else(needed)?).await?;
     let request = NewSubmission {
         source,
-        suite: args.suite,
+        suite: args.suite.ok_or_else(needed)?,
         dist: args.dist,
         format: args.format,
         arches: args.arch,
@@ -74,7 +89,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
     if args.dry_run {
         return plan(api, &request, args.json).await.map(|()| ExitCode::SUCCESS);
     }
-    let reply = record(api, &request, args.idempotency_key).await?;
+    let reply = record(api, &request, args.idempotency_key, args.yes).await?;
     let id = reply.submission.id;
     if !args.json {
         output::note(sentence(&reply));
@@ -109,9 +124,17 @@ async fn record(
     api: &Api,
     request: &NewSubmission,
     key: Option<String>,
+    confirmed: bool,
 ) -> Result<SubmissionReply> {
     let key = key.unwrap_or_else(fresh_key);
-    patiently(soon(), async || api.submit(request, Some(&key)).await).await
+    patiently(soon(), async || {
+        if confirmed {
+            api.submit_confirmed(request, Some(&key)).await
+        } else {
+            api.submit(request, Some(&key)).await
+        }
+    })
+    .await
 }
 
 fn sentence(reply: &SubmissionReply) -> String {
