@@ -38,6 +38,8 @@ pub struct ClientConfig {
     /// Hosts with private addresses that git sources may come from: names, addresses or networks such as `10.0.0.0/8`.
     /// Of the public Internet every host may.
     pub allow_hosts: Vec<String>,
+    /// What opens sources that are not for everybody, each below one address.
+    pub credentials: Vec<CredentialConfig>,
     /// What is built here.
     pub offers: Vec<OfferConfig>,
     /// Where hints come from; without it the client only asks the server, which holds the question until there is work.
@@ -64,6 +66,7 @@ impl Default for ClientConfig {
             allow_host: false,
             allow_file: false,
             allow_hosts: Vec::new(),
+            credentials: Vec::new(),
             offers: Vec::new(),
             transport: None,
             sbuild: SbuildConfig::default(),
@@ -88,6 +91,23 @@ pub struct OfferConfig {
     pub arches: Vec<Arch>,
     /// Environments.
     pub envs: Vec<EnvName>,
+}
+
+/// A password or a key for the sources below an address.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialConfig {
+    /// The address: `https://git.example.lan/team/`, `svn://svn.example.lan/`, `ssh://git@git.example.lan/`.
+    pub url: String,
+    /// The user whose password it is.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// A file that holds the password, or the token that stands for one, readable by nobody else.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// For ssh: a private key without a passphrase, which the build user can read.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
 }
 
 /// The roots that `sbuild` builds in.

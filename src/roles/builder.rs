@@ -7,12 +7,13 @@ use std::time::Duration;
 use pybit_backends::env::{BuildUser, HostEnvironment, SbuildConfig, SbuildEnvironment};
 use pybit_backends::exec::{Exec, Supervisor, supervise};
 use pybit_backends::source::{
-    AllowedHost, AptConfig, AptFetcher, GitConfig, GitFetcher, SvnConfig, SvnFetcher, UploadConfig,
-    UploadFetcher,
+    AllowedHost, AptConfig, AptFetcher, Credential, GitConfig, GitFetcher, SvnConfig, SvnFetcher,
+    UploadConfig, UploadFetcher,
 };
-use pybit_client::{ClientConfig, Shutdown, Toolbox};
-use pybit_core::Result;
+use pybit_client::config::CredentialConfig;
+use pybit_client::{ClientConfig, Secret, Shutdown, Toolbox};
 use pybit_core::transport::Transport;
+use pybit_core::{Error, Result};
 
 use super::formats::{formats, root_packages};
 
@@ -44,8 +45,14 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     let allow_hosts: Vec<AllowedHost> =
         config.allow_hosts.iter().map(|h| h.parse()).collect::<Result<_>>()?;
     let (allow_file, hosts) = (config.allow_file, allow_hosts.clone());
-    let git = GitConfig { allow_file, allow_hosts: hosts, ..GitConfig::default() };
-    let svn = SvnConfig { allow_file, allow_hosts, ..SvnConfig::default() };
+    let credentials: Vec<_> = config.credentials.iter().map(credential).collect::<Result<_>>()?;
+    let git = GitConfig {
+        allow_file,
+        allow_hosts: hosts,
+        credentials: credentials.clone(),
+        ..GitConfig::default()
+    };
+    let svn = SvnConfig { allow_file, allow_hosts, credentials, ..SvnConfig::default() };
     Ok(Toolbox {
         formats: formats(),
         fetchers: vec![
@@ -59,6 +66,22 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
             Arc::new(HostEnvironment::new(exec, config.allow_host)),
         ],
     })
+}
+
+/// A configured credential with its secret.
+fn credential(config: &CredentialConfig) -> Result<Credential> {
+    let url = &config.url;
+    match (&config.username, &config.password_file, &config.key_file) {
+        (Some(user), Some(file), None) => {
+            Credential::password(url, user, Secret::read(file)?.expose())
+        }
+        (None, None, Some(key)) => Credential::key(url, key.clone()),
+        _ => {
+            let message =
+                "in [[client.credentials]] an address has username and password_file, or key_file";
+            Err(Error::invalid(message).with_code("invalid_configuration"))
+        }
+    }
 }
 
 /// Runs the build client until `shutdown`; `transport` brings hints, where there is one.

@@ -78,5 +78,11 @@ impl Prepared for Host {
 
 /// A step as a command on the machine.
 pub(super) fn on_machine(step: &Step, limits: &StepLimits) -> Cmd {
-    Cmd { argv: step.argv.clone(), cwd: step.cwd.clone(), vars: step.vars.clone(), limits: *limits }
+    Cmd {
+        argv: step.argv.clone(),
+        cwd: step.cwd.clone(),
+        vars: step.vars.clone(),
+        input: String::new(),
+        limits: *limits,
+    }
 }

@@ -12,7 +12,7 @@ use super::Exec;
 /// Where programs are looked for, inside and outside of environments.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A command: an argument vector with its surroundings. Its standard input is empty; its environment holds nothing but
+/// A command: an argument vector with its surroundings. Its standard input is empty unless it is given some; its environment holds nothing but
 /// `PATH`, `HOME`, `USER`, `LOGNAME`, `LANG`, `TMPDIR` and [`vars`](Self::vars).
 #[derive(Clone)]
 pub struct Cmd {
@@ -22,12 +22,17 @@ pub struct Cmd {
     pub cwd: PathBuf,
     /// Variables; they win over the fixed ones.
     pub vars: BTreeMap<String, String>,
+    /// What it reads on its standard input, at most [`LONGEST_INPUT`] bytes.
+    pub input: String,
     /// Bounds; [`Exec::output`] uses `wall` alone.
     pub limits: StepLimits,
 }
 
+/// What the buffer of a pipe holds at once (`PIPE_BUF` of `pipe(7)`), so that nobody has to wait for a reader.
+pub(super) const LONGEST_INPUT: usize = 4096;
+
 impl fmt::Debug for Cmd {
-    /// Without what the variables hold: it may be a proxy's password.
+    /// Without input and what the variables hold: either may be a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cmd")
             .field("argv", &self.argv)
@@ -46,6 +51,7 @@ impl Cmd {
             argv: argv.into_iter().map(Into::into).collect(),
             cwd: cwd.to_owned(),
             vars: BTreeMap::new(),
+            input: String::new(),
             limits: StepLimits { wall, silent: wall, log_bytes: 64 << 20 },
         }
     }
@@ -53,6 +59,12 @@ impl Cmd {
     /// Sets a variable.
     pub fn var(mut self, name: &str, value: impl Into<String>) -> Self {
         self.vars.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Gives it something to read.
+    pub fn input(mut self, text: impl Into<String>) -> Self {
+        self.input = text.into();
         self
     }
 

@@ -35,6 +35,7 @@ impl Tree {
             argv: cmd.argv.clone(),
             cwd: cmd.cwd.clone(),
             vars: cmd.environment(exec),
+            input: cmd.input.clone(),
             owner: exec.user().map(|u| (u.uid.as_raw(), u.gid.as_raw())),
         };
         let supervisor = exec.supervisor();

@@ -16,6 +16,7 @@ use pybit_core::format::Exit;
 use pybit_core::model::Source;
 use pybit_core::{Error, ErrorKind, Result};
 
+use super::credentials::{self, Credential};
 use super::reach::{AllowedHost, Pin, check_host};
 use super::refs::{choose, is_commit_id, patterns};
 use super::{disk, not_found, reaching};
@@ -28,6 +29,8 @@ pub struct GitConfig {
     pub allow_file: bool,
     /// Hosts with private addresses that may be read from; of the public Internet every host may.
     pub allow_hosts: Vec<AllowedHost>,
+    /// What opens repositories that are not for everybody.
+    pub credentials: Vec<Credential>,
     /// Whether submodules are fetched; without, a tree that has some is built without them.
     pub submodules: bool,
     /// How long each step of a fetch may take.
@@ -39,6 +42,7 @@ impl Default for GitConfig {
         Self {
             allow_file: false,
             allow_hosts: Vec::new(),
+            credentials: Vec::new(),
             submodules: true,
             wall: Duration::from_hours(1),
         }
@@ -101,6 +105,8 @@ pub(super) struct Checkout<'a> {
     pub(super) log: &'a dyn LogSink,
     /// What the names of hosts were resolved to when they were checked.
     pins: Mutex<Vec<Pin>>,
+    /// What opens the addresses that were checked.
+    proofs: Mutex<Vec<Credential>>,
 }
 
 #[async_trait]
@@ -122,6 +128,7 @@ impl SourceFetcher for GitFetcher {
             tree: request.into.join("tree"),
             log,
             pins: Mutex::default(),
+            proofs: Mutex::default(),
         };
         checkout.reach(url).await?;
         checkout.place("gitconfig", CONFIGURATION)?;
@@ -164,11 +171,21 @@ impl Checkout<'_> {
         // One host at a time is fetched from, and ssh would take the address of another for its own.
         pins.retain(|p| matches!(p, Pin::Http(_)));
         pins.extend(pin);
+        let mut proofs = self.proofs();
+        proofs.retain(|proof| proof.for_ssh().is_none());
+        let found = credentials::of(url, &self.config.credentials);
+        if let Some(proof) = found.filter(|proof| !proofs.contains(proof)) {
+            proofs.push(proof.clone());
+        }
         Ok(())
     }
 
     fn pins(&self) -> MutexGuard<'_, Vec<Pin>> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn proofs(&self) -> MutexGuard<'_, Vec<Credential>> {
+        self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn config(&self) -> &GitConfig {
@@ -183,20 +200,23 @@ impl Checkout<'_> {
         cmd.argv.extend(args.iter().map(|&a| a.to_owned()));
         cmd.vars.extend(reaching());
         let pins = self.pins();
-        let mut http = Vec::new();
-        let mut ssh = String::new();
+        let proofs = self.proofs();
+        let mut http: Vec<(String, String)> = Vec::new();
+        let mut ssh: Vec<String> = proofs.iter().filter_map(Credential::for_ssh).collect();
         for pin in pins.iter() {
             match pin {
-                Pin::Http(pin) => http.push(pin),
-                Pin::Ssh(options) => ssh.clone_from(options),
+                Pin::Http(pin) => http.push(("http.curloptResolve".to_owned(), pin.clone())),
+                Pin::Ssh(options) => ssh.push(options.clone()),
             }
         }
+        http.extend(proofs.iter().filter_map(Credential::for_git));
         cmd = cmd.var("GIT_CONFIG_COUNT", http.len().to_string());
-        for (n, pin) in http.into_iter().enumerate() {
+        for (n, (key, value)) in http.into_iter().enumerate() {
             cmd = cmd
-                .var(&format!("GIT_CONFIG_KEY_{n}"), "http.curloptResolve")
-                .var(&format!("GIT_CONFIG_VALUE_{n}"), pin);
+                .var(&format!("GIT_CONFIG_KEY_{n}"), key)
+                .var(&format!("GIT_CONFIG_VALUE_{n}"), value);
         }
+        let ssh = ssh.join(" ");
         let home = self.into.display().to_string();
         cmd.var("HOME", &home)
             .var("GIT_CONFIG_NOSYSTEM", "1")
@@ -356,6 +376,7 @@ mod tests {
             tree,
             log: &Silence,
             pins: Mutex::default(),
+            proofs: Mutex::default(),
         };
         let ssh = || checkout.git(Path::new("/"), &[]).vars["GIT_SSH_COMMAND"].clone();
         checkout.reach("ssh://git@localhost:2222/x").await.unwrap();

@@ -2,6 +2,7 @@
 //! distribution's own packages, uploads.
 
 mod apt;
+mod credentials;
 mod git;
 mod reach;
 mod refs;
@@ -12,6 +13,7 @@ mod upload;
 mod upstream;
 
 pub use apt::{AptConfig, AptFetcher};
+pub use credentials::Credential;
 pub use git::{GitConfig, GitFetcher};
 pub use reach::AllowedHost;
 pub use svn::{SvnConfig, SvnFetcher};

@@ -13,6 +13,7 @@ use pybit_core::format::Exit;
 use pybit_core::model::Source;
 use pybit_core::{Error, ErrorKind, Result};
 
+use super::credentials::{self, Credential};
 use super::reach::{AllowedHost, check_named};
 use super::{not_found, reaching};
 use crate::exec::{Cmd, Exec, Tail, one_line};
@@ -24,13 +25,16 @@ pub struct SvnConfig {
     pub allow_file: bool,
     /// The hosts that may be read from; none where it is empty.
     pub allow_hosts: Vec<AllowedHost>,
+    /// What opens repositories that are not for everybody.
+    pub credentials: Vec<Credential>,
     /// How long each step of a fetch may take.
     pub wall: Duration,
 }
 
 impl Default for SvnConfig {
     fn default() -> Self {
-        Self { allow_file: false, allow_hosts: Vec::new(), wall: Duration::from_hours(1) }
+        let (allow_hosts, credentials) = (Vec::new(), Vec::new());
+        Self { allow_file: false, allow_hosts, credentials, wall: Duration::from_hours(1) }
     }
 }
 
@@ -80,11 +84,16 @@ impl SourceFetcher for SvnFetcher {
 
 impl SvnFetcher {
     /// `svn VERB` with what every svn of ours is told; options end at `--`, so `args` bring it and what follows.
-    fn svn(&self, dir: &Path, verb: &str, args: &[&str]) -> Cmd {
+    fn svn(&self, dir: &Path, url: &str, verb: &str, args: &[&str]) -> Cmd {
         let home = dir.display().to_string();
         let config = format!("{home}/svn");
         let ours = ["svn", verb, "--non-interactive", "--no-auth-cache", "--config-dir", &config];
         let mut cmd = Cmd::new(ours, dir).within(self.config.wall);
+        let proof = credentials::of(url, &self.config.credentials);
+        if let Some((user, password)) = proof.and_then(Credential::for_svn) {
+            cmd.argv.extend(["--username", user, "--password-from-stdin"].map(str::to_owned));
+            cmd = cmd.input(password);
+        }
         cmd.argv.extend(args.iter().map(|&a| a.to_owned()));
         cmd.vars.extend(reaching());
         cmd.var("HOME", home).var("SVN_SSH", "ssh -oBatchMode=yes -oConnectTimeout=30")
@@ -92,7 +101,8 @@ impl SvnFetcher {
 
     /// The newest revision of the repository.
     async fn newest(&self, dir: &Path, url: &str, log: &dyn LogSink) -> Result<String> {
-        let cmd = self.svn(dir, "info", &["--show-item", "revision", "--", &format!("{url}@")]);
+        let cmd =
+            self.svn(dir, url, "info", &["--show-item", "revision", "--", &format!("{url}@")]);
         let output = self.exec.output(&cmd, 64 << 10).await?;
         log.write(&output.stderr).await?;
         let text = output.text().ok_or_else(|| judge(output.exit, &output.complaint()))?;
@@ -110,7 +120,7 @@ impl SvnFetcher {
         let (pegged, tree) = (format!("{url}@{revision}"), tree.display().to_string());
         let args = ["--quiet", "--ignore-externals", "-r", revision, "--", &pegged, &tree];
         let said = Tail::new(log);
-        match self.exec.run(&self.svn(dir, "export", &args), &said).await? {
+        match self.exec.run(&self.svn(dir, url, "export", &args), &said).await? {
             Exit::Code(0) => Ok(()),
             exit => Err(judge(exit, &said.text())),
         }

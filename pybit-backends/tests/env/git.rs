@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use pybit_backends::source::{GitConfig, GitFetcher};
+use pybit_backends::source::{Credential, GitConfig, GitFetcher};
 use pybit_core::build::{FetchRequest, Fetched, FetchedKind, SourceFetcher};
 use pybit_core::format::Exit;
 use pybit_core::model::Source;
@@ -116,6 +116,11 @@ async fn a_tag_a_branch_a_commit_and_the_default_branch_are_fetched() {
 
 /// Serves the files below a directory, and sends everything below `/moved/` elsewhere.
 async fn serve(root: PathBuf) -> SocketAddr {
+    serve_to(root, None).await
+}
+
+/// The same for those who send this `Authorization`.
+async fn serve_to(root: PathBuf, who: Option<&'static str>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -123,9 +128,15 @@ async fn serve(root: PathBuf) -> SocketAddr {
             let (mut peer, _) = listener.accept().await.unwrap();
             let mut request = BufReader::new(&mut peer).lines();
             let first = request.next_line().await.unwrap().unwrap();
-            while request.next_line().await.unwrap().is_some_and(|line| !line.is_empty()) {}
+            let mut proof = None;
+            while let Some(line) = request.next_line().await.unwrap().filter(|l| !l.is_empty()) {
+                proof = proof.or(line.strip_prefix("Authorization: ").map(str::to_owned));
+            }
             let path = first.split([' ', '?']).nth(1).unwrap().trim_start_matches('/');
             let (status, body) = match (path.strip_prefix("moved/"), fs::read(root.join(path))) {
+                _ if who.is_some() && proof.as_deref() != who => {
+                    ("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"".to_owned(), vec![])
+                }
                 (Some(rest), _) => (format!("302 Found\r\nLocation: /{rest}"), vec![]),
                 (None, Ok(body)) => ("200 OK".to_owned(), body),
                 (None, Err(_)) => ("404 Not Found".to_owned(), vec![]),
@@ -164,6 +175,36 @@ async fn a_server_of_plain_files_is_fetched_whole_and_a_redirect_is_not_followed
     ] {
         assert_eq!(fetch(&source, &into).await.unwrap_err().code(), code, "{source}");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs git and the user pybit-build"]
+async fn a_password_opens_what_lies_below_its_address_and_is_in_no_log() {
+    let dir = open_dir();
+    let place = repository(dir.path(), "x");
+    git(&place, &["update-server-info"]);
+    // builder:op3n-sesame
+    let address = serve_to(dir.path().to_owned(), Some("Basic YnVpbGRlcjpvcDNuLXNlc2FtZQ==")).await;
+    let (url, into) = (format!("http://{address}/x/.git"), dir.path().join("into"));
+    let with = |below: String, password| GitConfig {
+        credentials: vec![Credential::password(&below, "builder", password).unwrap()],
+        ..allowing()
+    };
+    let here = format!("http://{address}/x/");
+    let log = MemoryLog::default();
+    fetch_by(with(here.clone(), "op3n-sesame"), &source(url.clone(), None), &into, &log)
+        .await
+        .unwrap();
+    for config in [
+        allowing(),
+        with(here, "wr0ng-sesame"),
+        with(format!("http://{address}/y/"), "op3n-sesame"),
+    ] {
+        let refused = fetch_by(config, &source(url.clone(), None), &into, &log).await.unwrap_err();
+        assert_eq!(refused.code(), "source_not_allowed", "{refused}");
+        assert!(!format!("{refused:?}").contains("sesame"), "{refused:?}");
+    }
+    assert!(!log.text().contains("sesame") && !log.text().contains("YnVp"), "{}", log.text());
 }
 
 #[tokio::test]

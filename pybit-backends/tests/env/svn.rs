@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pybit_backends::source::{SvnConfig, SvnFetcher};
+use pybit_backends::source::{Credential, SvnConfig, SvnFetcher};
 use pybit_core::build::{FetchRequest, Fetched, FetchedKind, SourceFetcher};
 use pybit_core::model::Source;
 use pybit_core::{ErrorKind, Result};
@@ -43,7 +43,8 @@ fn file_url(place: &Path) -> String {
 
 fn open(allow_hosts: &[&str]) -> SvnConfig {
     let allow_hosts = allow_hosts.iter().map(|h| h.parse().unwrap()).collect();
-    SvnConfig { allow_file: true, allow_hosts, wall: Duration::from_secs(30) }
+    let wall = Duration::from_secs(30);
+    SvnConfig { allow_file: true, allow_hosts, wall, ..SvnConfig::default() }
 }
 
 async fn fetch(
@@ -161,4 +162,31 @@ async fn a_server_is_read_from_where_the_configuration_names_it() {
         (ErrorKind::Unavailable, "source_unavailable"),
         "{error}"
     );
+}
+
+#[tokio::test]
+#[ignore = "needs subversion and the user pybit-build"]
+async fn a_password_opens_what_lies_below_its_address_and_is_in_no_log() {
+    let dir = open_dir();
+    let place = repository(dir.path());
+    let conf = "[general]\nanon-access = none\nauth-access = read\npassword-db = users\n";
+    fs::write(place.join("conf/svnserve.conf"), conf).unwrap();
+    fs::write(place.join("conf/users"), "[users]\nbuilder = op3n-sesame\n").unwrap();
+    let (_server, port) = serve(dir.path());
+    let into = dir.path().join("into");
+    let url = format!("svn://localhost:{port}/x/trunk");
+    let error = fetch(open(&["localhost"]), &url, None, &into).await.unwrap_err();
+    assert_eq!(error.code(), "source_not_allowed", "{error}");
+    let with = |password| SvnConfig {
+        credentials: vec![
+            Credential::password(&format!("svn://localhost:{port}/x"), "builder", password)
+                .unwrap(),
+        ],
+        ..open(&["localhost"])
+    };
+    let fetched = fetch(with("op3n-sesame"), &url, None, &into).await.unwrap();
+    assert!(tree(&fetched).join("two").exists());
+    let error = fetch(with("wr0ng-sesame"), &url, None, &into).await.unwrap_err();
+    assert_eq!(error.code(), "source_not_allowed", "{error}");
+    assert!(!format!("{error:?}").contains("sesame"), "{error:?}");
 }

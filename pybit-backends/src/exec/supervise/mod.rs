@@ -23,12 +23,16 @@ use nix::unistd::{Pid, setsid};
 use pybit_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use super::cmd::LONGEST_INPUT;
+
 /// What to start.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) argv: Vec<String>,
     pub(super) cwd: PathBuf,
     pub(super) vars: BTreeMap<String, String>,
+    /// What it reads on its standard input.
+    pub(super) input: String,
     /// User and group to become; nobody else's groups are kept.
     pub(super) owner: Option<(u32, u32)>,
 }
@@ -117,12 +121,25 @@ fn start(job: &Job) -> std::io::Result<Pid> {
         return Err(std::io::Error::other(message));
     }
     let mut command = Command::new(program);
-    command.args(rest).current_dir(&job.cwd).env_clear().envs(&job.vars).stdin(Stdio::null());
+    command.args(rest).current_dir(&job.cwd).env_clear().envs(&job.vars).stdin(input(job)?);
     if let Some((uid, gid)) = job.owner {
         command.uid(uid).gid(gid);
     }
     let child = command.spawn()?;
     Ok(Pid::from_raw(i32::try_from(child.id()).map_err(std::io::Error::other)?))
+}
+
+/// A pipe that holds what the command reads, and ends there.
+fn input(job: &Job) -> std::io::Result<Stdio> {
+    if job.input.is_empty() {
+        return Ok(Stdio::null());
+    }
+    if job.input.len() > LONGEST_INPUT {
+        return Err(std::io::Error::other("its input is longer than a pipe holds"));
+    }
+    let (reader, mut writer) = std::io::pipe()?;
+    writer.write_all(job.input.as_bytes())?;
+    Ok(Stdio::from(reader))
 }
 
 /// Waits for the command's end or the order to kill it, and leaves nothing alive in either case.
