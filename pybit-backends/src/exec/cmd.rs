@@ -39,7 +39,7 @@ impl fmt::Debug for Cmd {
             .field("cwd", &self.cwd)
             .field("vars", &self.vars.keys())
             .field("limits", &self.limits)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
