@@ -94,6 +94,7 @@ fn claim() -> Claim {
         boot: "bench".to_owned(),
         claim_id: format!("claim-{:08}", NUMBER.fetch_add(1, Ordering::Relaxed)),
         offers: vec![target("amd64")],
+        weights: Vec::new(),
     }
 }
 

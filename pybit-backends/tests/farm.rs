@@ -74,6 +74,7 @@ fn report(name: &str) -> ClientReport {
         version: "1".to_owned(),
         slots: 1,
         offers: vec![target("amd64"), target("arm64"), target("source")],
+        weights: Vec::new(),
     }
 }
 

@@ -133,6 +133,7 @@ impl Client {
             boot: claimer::unique(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slots: config.slots,
+            weights: config.weights(&offers),
             offers,
         };
         let shop = Workshop {

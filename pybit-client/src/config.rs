@@ -91,6 +91,9 @@ pub struct OfferConfig {
     pub arches: Vec<Arch>,
     /// Environments.
     pub envs: Vec<EnvName>,
+    /// How much rather these are built here than others of the same priority: added to the weight of the jobs.
+    #[serde(default)]
+    pub weight: i32,
 }
 
 /// A password or a key for the sources below an address.
@@ -167,6 +170,16 @@ impl ClientConfig {
     pub fn targets(&self) -> Vec<Target> {
         let targets: BTreeSet<_> = self.offers.iter().flat_map(OfferConfig::targets).collect();
         targets.into_iter().collect()
+    }
+
+    /// The configured weights of these targets, in their order; the greatest of each, and none where all are 0.
+    pub fn weights(&self, targets: &[Target]) -> Vec<i32> {
+        let weight = |target: &Target| {
+            let offering = self.offers.iter().filter(|offer| offer.targets().contains(target));
+            offering.map(|offer| offer.weight).max().unwrap_or(0)
+        };
+        let weights: Vec<_> = targets.iter().map(weight).collect();
+        if weights.iter().all(|weight| *weight == 0) { Vec::new() } else { weights }
     }
 
     /// The keys that have no default and are empty.

@@ -39,6 +39,7 @@ impl Worker {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slots: 1,
             offers: targets.to_vec(),
+            weights: Vec::new(),
         };
         Ok(Self { api, report })
     }

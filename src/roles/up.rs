@@ -235,6 +235,7 @@ fn offer(suite: &SuiteConfig, allow_host: bool) -> OfferConfig {
         format: suite.format.clone(),
         arches: Vec::new(),
         envs: envs.filter(|e| allow_host || e.as_str() != "host").collect(),
+        weight: 0,
     }
 }
 

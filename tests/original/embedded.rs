@@ -63,6 +63,7 @@ pub(crate) fn report(name: &str) -> ClientReport {
         version: "0".to_owned(),
         slots: 1,
         offers: vec![target("source"), target("amd64")],
+        weights: Vec::new(),
     }
 }
 

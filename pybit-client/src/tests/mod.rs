@@ -57,6 +57,7 @@ impl Farm {
             format: target.format,
             arches: vec![target.arch],
             envs: vec![target.env],
+            weight: 0,
         };
         ClientConfig {
             name: Some("builder1".parse().unwrap()),

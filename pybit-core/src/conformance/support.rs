@@ -133,6 +133,7 @@ pub fn claim(client: &str, offers: &[Target]) -> Claim {
         boot: format!("boot-{client}"),
         claim_id: format!("claim-{client}-{:08}", NEXT.fetch_add(1, Ordering::Relaxed)),
         offers: offers.to_vec(),
+        weights: Vec::new(),
     }
 }
 
@@ -157,6 +158,7 @@ pub fn report(client: &str, offers: &[Target]) -> ClientReport {
         version: "0.1.0".to_owned(),
         slots: 2,
         offers: offers.to_vec(),
+        weights: Vec::new(),
     }
 }
 

@@ -38,6 +38,7 @@ impl Farm {
             boot: report.boot.clone(),
             claim_id: claim_id.to_owned(),
             offers: report.offers.clone(),
+            weights: report.weights.clone(),
         };
         match storage.claim(&claim, now).await? {
             Some(job) => {

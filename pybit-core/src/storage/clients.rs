@@ -22,6 +22,9 @@ pub struct ClientReport {
     pub slots: u32,
     /// What it builds, source targets among it.
     pub offers: Vec<Offer>,
+    /// Its own weights of these, in their order: what it would rather build. 0 where one is missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<i32>,
 }
 
 impl ClientReport {

@@ -73,11 +73,20 @@ pub struct Claim {
     pub claim_id: String,
     /// What it can build, source targets among it.
     pub offers: Vec<Target>,
+    /// The client's own weights of its offers, in their order: each is added to the weight of the jobs there. 0 where one is
+    /// missing.
+    pub weights: Vec<i32>,
 }
 
 impl Claim {
     /// The stable code of a claim whose job went elsewhere before its client heard of it.
     pub const OVER: &str = "claim_over";
+
+    /// The client's own weight of an offer.
+    pub fn own_weight(&self, target: &Target) -> i32 {
+        let place = self.offers.iter().position(|offer| offer == target);
+        place.and_then(|n| self.weights.get(n)).copied().unwrap_or(0)
+    }
 
     /// What a claim is told whose job is not held by its attempt any more: it never brings anything again.
     pub fn over(job: JobId) -> Error {
@@ -220,6 +229,7 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// one up, the attempt and its empty log stream come into being, with an event.
     ///
     /// - `claim_takes_the_best`: highest priority, then highest weight, then smallest number, over all offers.
+    /// - `a_clients_own_weights_are_added`: to the weights of the jobs of its offers; priorities go before them.
     /// - `claim_needs_an_exact_offer`: only jobs whose target equals an offer.
     /// - `claim_waits_for_not_before`: no job whose `not_before` is after `at`.
     /// - `a_pause_begun_by_a_clock_that_was_ahead_is_over`: but for those that changed more than a minute after `at`

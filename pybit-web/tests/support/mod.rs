@@ -326,6 +326,7 @@ pub fn report(name: &str) -> ClientReport {
         version: "0.1.0".to_owned(),
         slots: 4,
         offers: offers.collect(),
+        weights: Vec::new(),
     }
 }
 

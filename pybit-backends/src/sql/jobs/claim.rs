@@ -54,7 +54,7 @@ async fn asked_before<D: Dialect>(
         .await
 }
 
-/// Highest priority, then highest weight, then oldest, over all offers; held until the transaction ends.
+/// Highest priority, then highest weight with the client's own, then oldest, over all offers; held until the transaction ends.
 ///
 /// Looking first and holding then keeps jobs of other offers free for other claims: a job that is held is passed over.
 async fn best_of<D: Dialect>(
@@ -103,7 +103,10 @@ async fn candidate<D: Dialect>(
         .at(at)
         .text(claim.client.as_str())
         .at(at.plus(CLOCK_STEP))
-        .first(connection, |c| Ok((c.int("priority")?, c.int("weight")?, Reverse(c.int("id")?))))
+        .first(connection, |c| {
+            let weight = c.int::<i64>("weight")? + i64::from(claim.own_weight(offer));
+            Ok((c.int("priority")?, weight, Reverse(c.int("id")?)))
+        })
         .await
 }
 

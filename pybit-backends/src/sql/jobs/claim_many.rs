@@ -166,13 +166,17 @@ fn choose(
 ) -> Choice {
     let mut best = None;
     let mut all = true;
-    for offered in claim.offers.iter().filter_map(|target| waiting.get(target)) {
+    for (target, offered) in claim.offers.iter().filter_map(|t| waiting.get_key_value(t)) {
         let mut free = offered.best_first.iter().filter(|c| {
             let avoids = is_avoided(c.avoid.as_ref(), claim, *at);
             !gone.contains(&c.rank.2.0) && !is_paused(c.pause, *at) && !avoids
         });
         match free.next() {
-            Some(first) => best = best.max(Some(first.rank)),
+            Some(first) => {
+                let (priority, weight, age) = first.rank;
+                let weight = weight + i64::from(claim.own_weight(target));
+                best = best.max(Some((priority, weight, age)));
+            }
             None => all &= offered.all,
         }
     }

@@ -38,6 +38,24 @@ pub(super) async fn claim_takes_the_best(s: Store) {
     assert_eq!(order, ["p2", "p5", "p1", "p3", "p0", "p4"]);
 }
 
+pub(super) async fn a_clients_own_weights_are_added(s: Store) {
+    for (n, (priority, weight, arch)) in
+        [(0, 7, "amd64"), (0, 5, "arm64"), (1, -9, "amd64"), (0, 1, "riscv64")]
+            .into_iter()
+            .enumerate()
+    {
+        let base = planned_in(&format!("p{n}"), "1", target(arch));
+        submit_one(&s, PlannedJob { weight, priority, ..base }).await;
+    }
+    let offers = [target("amd64"), target("arm64"), target("riscv64")];
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        let asked = Claim { weights: vec![0, 3], ..claim("c", &offers) };
+        order.extend(claims(&s, &asked, 1).await.map(|job| job.package.to_string()));
+    }
+    assert_eq!(order, ["p2", "p1", "p0", "p3"], "the last offer has no weight of its own");
+}
+
 pub(super) async fn claim_needs_an_exact_offer(s: Store) {
     let job = submit_one(&s, planned("hello", "1")).await;
     let near: [fn(&mut crate::model::Target); 5] = [

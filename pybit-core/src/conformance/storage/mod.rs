@@ -55,6 +55,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
     }
     claim {
         claim_takes_the_best,
+        a_clients_own_weights_are_added,
         claim_needs_an_exact_offer,
         claim_waits_for_not_before,
         a_pause_begun_by_a_clock_that_was_ahead_is_over,

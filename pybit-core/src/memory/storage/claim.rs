@@ -22,7 +22,7 @@ impl State {
                 && !job.avoid.as_ref().is_some_and(avoids)
         };
         let jobs = self.jobs.values().map(|row| &row.job);
-        let best = jobs.filter(claimable).max_by_key(|j| rank(j)).map(|j| j.id);
+        let best = jobs.filter(claimable).max_by_key(|j| rank_for(claim, j)).map(|j| j.id);
         let Some(id) = best else { return Ok(None) };
         let job = &mut self.row_mut(id)?.job;
         job.attempt += 1;
@@ -56,6 +56,12 @@ impl State {
             .values()
             .find_map(|row| Some((row, row.attempts.iter().find(same)?.attempt.number)))
     }
+}
+
+/// The same among those that a client could take.
+fn rank_for(claim: &Claim, job: &Job) -> (i32, i64, Reverse<i64>) {
+    let (priority, weight, age) = rank(job);
+    (priority, i64::from(weight) + i64::from(claim.own_weight(&job.target)), age)
 }
 
 /// The place of a job among those that wait: the greatest is claimed first.
