@@ -80,9 +80,13 @@ impl Spool {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Appends a line of pybit's own.
+    /// Appends a line of pybit's own, below what a build may have left unfinished.
     pub(crate) async fn say(&self, line: &str) -> Result<()> {
-        self.write(format!("pybit: {line}\n").as_bytes()).await
+        let before = match self.tail(1).await?.as_str() {
+            "" | "\n" => "",
+            _ => "\n",
+        };
+        self.write(format!("{before}pybit: {line}\n").as_bytes()).await
     }
 }
 
@@ -176,6 +180,18 @@ mod tests {
         assert_eq!(digest.sha256, hex::encode(Sha256::digest(b"hello world")));
         assert_eq!(spool.tail(5).await.unwrap(), "world");
         assert_eq!(spool.read(2, 3).await.unwrap(), b"llo");
+    }
+
+    #[tokio::test]
+    async fn words_of_our_own_begin_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path().join("log"), 1000).await.unwrap();
+        spool.say("begins").await.unwrap();
+        spool.write("unfinished é".as_bytes()).await.unwrap();
+        spool.say("goes on").await.unwrap();
+        spool.say("ends").await.unwrap();
+        let said = "pybit: begins\nunfinished é\npybit: goes on\npybit: ends\n";
+        assert_eq!(spool.tail(1000).await.unwrap(), said);
     }
 
     #[tokio::test]
