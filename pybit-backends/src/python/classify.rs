@@ -54,8 +54,10 @@ fn dep_wait(log: &str) -> Option<Verdict> {
 /// A sentence with the line of the log that says most.
 fn explain(what: &str, log: &str) -> String {
     // `build` repeats in a line of its own that a hook has failed.
-    let own =
-        |line: &&str| !line.starts_with("ERROR Backend subprocess") && !line.contains("Traceback");
+    let own = |line: &&str| {
+        !line.to_ascii_lowercase().starts_with("error backend subprocess")
+            && !line.starts_with("error: Backend subprocess")
+    };
     let rest: Vec<&str> = log.lines().filter(own).collect();
     telling_line(&rest.join("\n"))
         .map_or_else(|| format!("{what}."), |line| format!("{what}: {line}"))

@@ -34,6 +34,7 @@ use pybit_core::model::{Arch, FileName, FormatName, Produced};
 use pybit_core::version::VersionOrder;
 
 pub use name::is_sdist;
+pub(crate) use name::{WheelName, is_sdist_of, normal};
 pub use versions::PythonVersions;
 
 /// What the steps of a build need in a Debian root besides the build-essential packages: the tools, and the usual build backends.

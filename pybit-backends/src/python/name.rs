@@ -93,6 +93,11 @@ impl WheelName {
         self.platforms == ["any"]
     }
 
+    /// Its platform tags.
+    pub(crate) fn platforms(&self) -> String {
+        self.platforms.join(".")
+    }
+
     /// Whether each of its platforms is of an architecture as the tags name it: `linux_x86_64`, `manylinux_2_36_x86_64`.
     pub(crate) fn is_for(&self, arch: &str) -> bool {
         let suffix = format!("_{arch}");
