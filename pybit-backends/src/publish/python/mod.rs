@@ -15,6 +15,7 @@ use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
 use pybit_core::version::VersionOrder;
 
 use super::draft;
+use super::files;
 use super::key::RepositoryKey;
 use super::layout::{self, Layout};
 use super::set::{self, Refusal};
@@ -22,7 +23,6 @@ use super::slots::{self, Rules};
 use super::snapshot_config::SnapshotConfig;
 use super::tool::Tool;
 use super::turn::{Turn, Turns};
-use super::files;
 use index::{Index, WORDS};
 use package::Item;
 use transaction::Transaction;
