@@ -104,3 +104,38 @@ async fn a_repository_is_served_from_its_current_snapshot() {
         assert!(!String::from_utf8_lossy(&answer.bytes).contains("secret"));
     }
 }
+
+#[tokio::test]
+async fn a_directory_with_a_page_is_served_as_it_and_is_named_with_a_slash() {
+    let server = Server::start().await;
+    let root = server.repositories.join("trixie");
+    let simple = root.join("snapshots/1/simple/hello");
+    std::fs::create_dir_all(&simple).unwrap();
+    std::fs::write(simple.join("index.html"), "<a href=\"../x\">x</a>").unwrap();
+    for file in ["x.whl", "x.whl.metadata", "x.tar.gz", "x.whl.asc"] {
+        std::fs::write(simple.join(file), file).unwrap();
+    }
+    symlink("snapshots/1", root.join("current")).unwrap();
+    for (file, kind) in [
+        ("", "text/html; charset=utf-8"),
+        ("index.html", "text/html; charset=utf-8"),
+        ("x.whl", "application/zip"),
+        ("x.tar.gz", "application/gzip"),
+        ("x.whl.metadata", "text/plain; charset=utf-8"),
+        ("x.whl.asc", "text/plain; charset=utf-8"),
+    ] {
+        let answer = server.get(&format!("/repositories/trixie/simple/hello/{file}")).await;
+        assert_eq!((answer.status, &answer.headers["content-type"][..]), (200, kind), "{file}");
+        let policy = &answer.headers["content-security-policy"];
+        assert!(policy.contains("sandbox"), "{file}: {policy}");
+    }
+    let moved = server.get("/repositories/trixie/simple/hello").await;
+    assert_eq!((moved.status, &moved.headers["location"][..]), (301, "./hello/"));
+    for absent in ["simple/", "simple", "simple/hello//", "simple/hello/x.whl/"] {
+        assert_eq!(
+            server.get(&format!("/repositories/trixie/{absent}")).await.status,
+            404,
+            "{absent}"
+        );
+    }
+}
