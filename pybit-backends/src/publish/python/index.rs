@@ -90,7 +90,7 @@ fn page(title: &str, anchors: &str) -> String {
     )
 }
 
-/// A file's line: PEP 503, and the metadata of PEP 658 under both names that PEP 714 tells of.
+/// A file's line: PEP 503, and where the metadata is (PEP 658, under the name of PEP 714).
 fn anchor(slot: &Slot, entry: &Entry) -> String {
     let file = escaped(&entry.file);
     let mut line = format!(
@@ -102,9 +102,8 @@ fn anchor(slot: &Slot, entry: &Entry) -> String {
         let _ = write!(line, " data-requires-python=\"{}\"", escaped(&entry.python));
     }
     if let Some(sha256) = &entry.metadata {
-        for name in ["data-dist-info-metadata", "data-core-metadata"] {
-            let _ = write!(line, " {name}=\"sha256={sha256}\"");
-        }
+        // Not under the name of PEP 658: pip 23.0, which reads it there, refuses a name that is not in its normal form.
+        let _ = write!(line, " data-core-metadata=\"sha256={sha256}\"");
     }
     let _ = writeln!(line, ">{file}</a><br>");
     line
@@ -149,7 +148,7 @@ mod tests {
         assert_eq!(read(dir.path()).unwrap(), index);
         let page = std::fs::read_to_string(dir.path().join("simple/foo-bar/index.html")).unwrap();
         assert!(
-            page.contains("<a href=\"../../packages/foo-bar/foo_bar-1.0-py3-none-any.whl#sha256=ab\" data-gpg-sig=\"true\" data-requires-python=\"&gt;=3.8,&lt;4&quot;&gt;&lt;script&gt;\" data-dist-info-metadata=\"sha256=cd\" data-core-metadata=\"sha256=cd\">"),
+            page.contains("<a href=\"../../packages/foo-bar/foo_bar-1.0-py3-none-any.whl#sha256=ab\" data-gpg-sig=\"true\" data-requires-python=\"&gt;=3.8,&lt;4&quot;&gt;&lt;script&gt;\" data-core-metadata=\"sha256=cd\">"),
             "{page}"
         );
         let root = std::fs::read_to_string(dir.path().join("simple/index.html")).unwrap();
