@@ -1,6 +1,8 @@
 # Says which build requirements of a project are missing. Arguments: what to do with them, what is built (sdist, and of that a wheel; or
 # only a wheel), and the project. "list" writes a line REQUIREMENT for each to ./requires.list, "check" prints "pybit: unmet: REQUIREMENT"
-# and fails. A backend that is missing cannot be asked what else it needs.
+# and fails. A backend that is missing cannot be asked what else it needs. What an installed package of the distribution needs itself is the
+# distribution's matter, which leaves out what it finds needless: Debian 12 has hatchling, and not the editables that it names.
+import importlib.metadata
 import os
 import sys
 
@@ -10,7 +12,8 @@ from packaging.utils import canonicalize_name
 
 mode, what, project = sys.argv[1:]
 # After the imports: what is installed from the farm's index is looked at here, and run by the backend alone.
-sys.path[:0] = [p for p in os.environ.get("PYTHONPATH", "").split(":") if p]
+own = [os.path.realpath(p) for p in os.environ.get("PYTHONPATH", "").split(":") if p]
+sys.path[:0] = own
 
 
 def plain(requirement):
@@ -19,8 +22,16 @@ def plain(requirement):
     return f"{canonicalize_name(read.name)}{read.specifier}"
 
 
+def counts(chain):
+    if len(chain) == 1:
+        return True
+    needs_it = Requirement(chain[-2])
+    where = os.path.realpath(importlib.metadata.distribution(needs_it.name).locate_file(""))
+    return bool(needs_it.extras) or where in own
+
+
 def missing(requirements):
-    return {plain(chain[-1]) for r in requirements for chain in check_dependency(r)}
+    return {plain(chain[-1]) for r in requirements for chain in check_dependency(r) if counts(chain)}
 
 
 try:

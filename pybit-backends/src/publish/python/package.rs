@@ -9,7 +9,7 @@ use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
 use serde::Deserialize;
 
-use super::super::set::{OrRefused, Refusal};
+use super::super::set::{OrRefused, Refusal, has_ending};
 use super::super::slots::{Candidate, Slot};
 use super::super::tool::Tool;
 use super::super::{error, files};
@@ -61,7 +61,9 @@ pub(super) async fn read(
     tool: &dyn Tool,
     order: &dyn VersionOrder,
 ) -> Result<OrRefused<Vec<Item>>> {
-    let ours = |s: &&FileSpec| [".whl", ".tar.gz"].iter().any(|e| s.name.as_str().ends_with(e));
+    let ours = |s: &&FileSpec| {
+        has_ending(s.name.as_str(), &["whl"]) || s.name.as_str().ends_with(".tar.gz")
+    };
     let specs: Vec<&FileSpec> = taken.iter().filter(ours).collect();
     if specs.is_empty() {
         return Ok(Err(Refusal("the set holds no package that could be published".into())));
@@ -120,7 +122,7 @@ fn item(
             .collect();
         return refuse(format!("{file} is of {shown}, but the set is of {package} {version}"));
     }
-    let arch = if file.ends_with(".whl") {
+    let arch = if has_ending(file, &["whl"]) {
         WheelName::read(file).filter(|w| w.is_of(package, version)).map(|w| arch_of(&w, arches))
     } else {
         is_sdist_of(file, package, version).then(|| WORDS.source.to_owned())
