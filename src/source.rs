@@ -343,4 +343,25 @@ mod tests {
         std::fs::write(second.join("sub/file"), "Content").unwrap();
         assert_ne!(digest(&first), digest(&second));
     }
+
+    #[test]
+    fn a_python_project_is_packed_as_a_tree_and_an_sdist_as_the_one_file_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = dir.path().join("project");
+        std::fs::create_dir(&project).unwrap();
+        let refused = directory(&project).unwrap_err();
+        assert!(refused.message().contains("neither pyproject.toml nor setup.py"), "{refused}");
+        std::fs::write(project.join("setup.py"), "").unwrap();
+        assert_eq!(directory(&project).unwrap().main.as_str(), "source.tar.zst");
+        for (file, sent) in [("six-1.16.0.tar.gz", true), ("backup.tar.gz", false)] {
+            let path = dir.path().join(file);
+            std::fs::write(&path, "x").unwrap();
+            match local(path.to_str().unwrap()) {
+                Ok(found) => assert_eq!(found.unwrap().main.as_str(), "six-1.16.0.tar.zst"),
+                Err(refused) => {
+                    assert!(!sent && refused.message().contains("nor an sdist"), "{refused}");
+                }
+            }
+        }
+    }
 }
