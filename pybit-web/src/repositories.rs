@@ -34,7 +34,7 @@ pub(crate) async fn file(call: Call) -> ApiResult<Response> {
     let dir = call.state.config.repositories.clone().ok_or_else(absent)?;
     let wanted = clean(call.text("path")).ok_or_else(absent)?;
     let (file, meta) = match open(&dir.join(name.as_str()), &wanted).await {
-        Ok(Found::File(file, meta)) => (file, meta),
+        Ok(Found::File(opened)) => *opened,
         Ok(Found::Directory) => return to_directory(&wanted).ok_or_else(absent),
         Ok(Found::Nothing) => return Err(absent()),
         Err(e) => {
@@ -64,7 +64,7 @@ pub(crate) async fn file(call: Call) -> ApiResult<Response> {
 
 /// What a path leads to.
 enum Found {
-    File(File, Metadata),
+    File(Box<(File, Metadata)>),
     /// One with an index page.
     Directory,
     Nothing,
@@ -105,7 +105,7 @@ async fn open(root: &Path, wanted: &Path) -> io::Result<Found> {
         let file = File::open(&target).await?;
         let meta = file.metadata().await?;
         if meta.is_file() {
-            return Ok(Found::File(file, meta));
+            return Ok(Found::File(Box::new((file, meta))));
         }
         let page = meta.is_dir() && tokio::fs::try_exists(target.join(INDEX)).await?;
         Ok(if page { Found::Directory } else { Found::Nothing })

@@ -127,8 +127,6 @@ const WATCH_TOOLS: [(&str, &str); 2] = [("reprepro", "reprepro"), ("gpg", "gnupg
 /// Where an RPM repository is configured.
 const RPM_WATCH_TOOLS: [(&str, &str); 2] = [("createrepo_c", "createrepo-c"), ("rpmsign", "rpm")];
 
-/// Where an index of Python distributions is configured.
-const PYTHON_WATCH_TOOLS: [(&str, &str); 1] = [("python3", "python3")];
 /// Where wheels are built on the machine itself: a file of each package, whatever the version of Python.
 const PYTHON_CLIENT_FILES: [(&str, &str); 5] = [
     ("/usr/lib/python3/dist-packages/build/__init__.py", "python3-build"),
@@ -191,7 +189,7 @@ fn checks(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<Check> {
             checks.extend(RPM_WATCH_TOOLS.map(|tool| program(Role::Watch, tool)));
         }
         if publishes(config, "python") {
-            checks.extend(PYTHON_WATCH_TOOLS.map(|tool| program(Role::Watch, tool)));
+            checks.push(program(Role::Watch, ("python3", "python3")));
         }
     }
     checks

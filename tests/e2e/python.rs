@@ -134,7 +134,7 @@ impl Python {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let line = format!("import sys; sys.path.insert(0, {:?}); {line}", target.path());
+        let line = format!("import sys; sys.path.insert(0, '{}'); {line}", target.path().display());
         let said = Command::new("/usr/bin/python3").args(["-I", "-c", &line]).output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         String::from_utf8(said.stdout).unwrap().trim().to_owned()
