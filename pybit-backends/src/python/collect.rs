@@ -68,6 +68,7 @@ fn produced(paragraph: &Paragraph, listed: &[FileSpec]) -> Result<Vec<Produced>>
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
     use std::fs;
 
     use sha2::{Digest, Sha256};
@@ -80,7 +81,7 @@ mod tests {
         for file in files {
             fs::write(dir.path().join(file), file).unwrap();
             let digest = hex::encode(Sha256::digest(file));
-            text += &format!(" {digest} {} {file}\n", file.len());
+            writeln!(text, " {digest} {} {file}", file.len()).unwrap();
         }
         fs::write(dir.path().join("foo-1.0.wheels-info"), text).unwrap();
         dir

@@ -96,8 +96,8 @@ mod tests {
 
         #[test]
         fn a_version_is_at_least_itself_and_not_above(version in "[0-9]{1,2}(\\.[0-9]{1,2}){0,2}") {
-            let at_least = format!("foo-bar>={}", version);
-            let above = format!("foo-bar>{}", version);
+            let at_least = format!("foo-bar>={version}");
+            let above = format!("foo-bar>{version}");
             prop_assert!(holds(&at_least, &version));
             prop_assert!(!holds(&above, &version));
         }
