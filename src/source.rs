@@ -1,9 +1,11 @@
-//! Sources that lie on this machine: a `.dsc` with its files, a `.src.rpm`, a directory with `debian/` or a spec file.
+//! Sources that lie on this machine: a `.dsc` with its files, a `.src.rpm`, an sdist, a directory with `debian/`, a spec file,
+//! `pyproject.toml` or `setup.py`.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use pybit_backends::python;
 use pybit_client::{Api, Destination, Retry};
 use pybit_core::model::{FileName, FileSpec, Source};
 use pybit_core::protocol::Manifest;
@@ -40,8 +42,9 @@ pub fn local(words: &str) -> Result<Option<Local>> {
     if path.is_dir() {
         return directory(path).map(Some);
     }
-    if path.is_file() && words.ends_with(SOURCE_RPM) {
-        return source_rpm(path).map(Some);
+    let is_sdist = || name_of(path).is_ok_and(|name| python::is_sdist(name.as_str()));
+    if path.is_file() && (words.ends_with(SOURCE_RPM) || is_sdist()) {
+        return whole(path).map(Some);
     }
     let elsewhere = ["git+", "svn+", "apt:"].iter().any(|p| words.starts_with(p));
     if path.is_file() || (path.extension().is_some_and(|e| e == "dsc") && !elsewhere) {
@@ -51,8 +54,8 @@ pub fn local(words: &str) -> Result<Option<Local>> {
         return Ok(None);
     }
     let message = format!(
-        "there is no file or directory {words}; a source is a .dsc or .src.rpm file, a directory with debian/ or a spec file, \
-         git+URL[#ref], svn+URL[@REVISION] or apt:NAME[=VERSION]"
+        "there is no file or directory {words}; a source is a .dsc or .src.rpm file, an sdist (NAME-VERSION.tar.gz), a directory \
+         with debian/, a spec file, pyproject.toml or setup.py, git+URL[#ref], svn+URL[@REVISION] or apt:NAME[=VERSION]"
     );
     Err(Error::not_found(message).with_code("invalid_source"))
 }
@@ -80,7 +83,8 @@ fn description(path: &Path) -> Result<Local> {
     let format = formats().into_iter().find(|format| format.is_source_description(&main));
     let format = format.ok_or_else(|| {
         let message = format!(
-            "{} is neither a .dsc nor a .src.rpm, nor a directory with debian/ or a spec file",
+            "{} is neither a .dsc nor a .src.rpm nor an sdist (NAME-VERSION.tar.gz), nor a directory with debian/, a spec file, \
+             pyproject.toml or setup.py",
             path.display()
         );
         refuse("invalid_source", message)
@@ -141,9 +145,11 @@ const LEFT_OUT: [&str; 7] = [".git", ".svn", ".hg", ".bzr", "CVS", "_darcs", ".p
 /// A source tree, packed with the upstream tarballs that lie beside it.
 fn directory(path: &Path) -> Result<Local> {
     let tree = std::fs::canonicalize(path).map_err(|e| unreadable(path, &e))?;
-    if !tree.join("debian/control").is_file() && !has_spec(&tree) {
+    let python = PYTHON_FILES.iter().any(|file| tree.join(file).is_file());
+    if !tree.join("debian/control").is_file() && !has_spec(&tree) && !python {
         let message = format!(
-            "{} has no debian/control and no spec file: it is neither a Debian nor an RPM source tree",
+            "{} has no debian/control, no spec file and neither pyproject.toml nor setup.py: it is no source tree of Debian, RPM or \
+             Python",
             path.display()
         );
         return Err(refuse("invalid_source", message));
@@ -158,6 +164,9 @@ fn directory(path: &Path) -> Result<Local> {
 /// Where a tree's spec file may lie.
 const SPEC_DIRS: [&str; 4] = ["", "SPECS", "rpm", "packaging"];
 
+/// What a Python project has at its top, one or both (PEP 517).
+const PYTHON_FILES: [&str; 2] = ["pyproject.toml", "setup.py"];
+
 /// How a source RPM's name ends.
 const SOURCE_RPM: &str = ".src.rpm";
 
@@ -169,11 +178,12 @@ fn has_spec(tree: &Path) -> bool {
     SPEC_DIRS.iter().any(specs)
 }
 
-/// A source RPM, sent as a tree that holds nothing else: it is read and described where it is built.
-fn source_rpm(path: &Path) -> Result<Local> {
+/// A source RPM or an sdist, sent as a tree that holds nothing else: it is read and described where it is built.
+fn whole(path: &Path) -> Result<Local> {
     let name = name_of(path)?;
     let packed = tempfile::tempdir().map_err(|e| unreadable(&std::env::temp_dir(), &e))?;
-    let stem = name.as_str().strip_suffix(SOURCE_RPM).unwrap_or_default();
+    let stem = [SOURCE_RPM, ".tar.gz"].iter().find_map(|end| name.as_str().strip_suffix(end));
+    let stem = stem.unwrap_or("source");
     let file = packed.path().join(format!("{stem}.tar.zst"));
     let pack = || -> std::io::Result<()> {
         let mut archive = tar::Builder::new(zstd::Encoder::new(File::create(&file)?, 0)?);
@@ -332,5 +342,26 @@ mod tests {
         assert_eq!(digest(&first), digest(&second));
         std::fs::write(second.join("sub/file"), "Content").unwrap();
         assert_ne!(digest(&first), digest(&second));
+    }
+
+    #[test]
+    fn a_python_project_is_packed_as_a_tree_and_an_sdist_as_the_one_file_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = dir.path().join("project");
+        std::fs::create_dir(&project).unwrap();
+        let refused = directory(&project).unwrap_err();
+        assert!(refused.message().contains("neither pyproject.toml nor setup.py"), "{refused}");
+        std::fs::write(project.join("setup.py"), "").unwrap();
+        assert_eq!(directory(&project).unwrap().main.as_str(), "source.tar.zst");
+        for (file, sent) in [("six-1.16.0.tar.gz", true), ("backup.tar.gz", false)] {
+            let path = dir.path().join(file);
+            std::fs::write(&path, "x").unwrap();
+            match local(path.to_str().unwrap()) {
+                Ok(found) => assert_eq!(found.unwrap().main.as_str(), "six-1.16.0.tar.zst"),
+                Err(refused) => {
+                    assert!(!sent && refused.message().contains("nor an sdist"), "{refused}");
+                }
+            }
+        }
     }
 }

@@ -28,5 +28,7 @@ mod isolated;
 mod keys;
 #[path = "e2e/publish.rs"]
 mod publish;
+#[path = "e2e/python.rs"]
+mod python;
 #[path = "e2e/rpm.rs"]
 mod rpm;

@@ -12,10 +12,11 @@ use pybit_web::fuzz as web;
 type Target = fn(&[u8]);
 
 /// Every target by its name. `tools/fuzz` reads the names from here.
-const TARGETS: [(&str, Target); 15] = [
+const TARGETS: [(&str, Target); 16] = [
     ("dsc", backends::dsc),
     ("changes", backends::changes),
     ("srpm_info", backends::srpm_info),
+    ("sdist_info", backends::sdist_info),
     ("primary", backends::fuzz_primary),
     ("deb_version", backends::deb_version),
     ("rpm_version", backends::rpm_version),

@@ -62,6 +62,26 @@ pub(crate) fn telling_line(log: &str) -> Option<String> {
     Some(shown(line))
 }
 
+/// How a script of ours names a missing relation in the log.
+const UNMET: &str = "pybit: unmet: ";
+/// The most missing relations, and the longest, that are kept.
+const MOST_UNMET: usize = 100;
+const LONGEST_UNMET: usize = 200;
+
+/// The missing relations that a log names, each once.
+pub(crate) fn unmet(log: &str) -> Vec<String> {
+    let mut unmet: Vec<String> = Vec::new();
+    for relation in log.lines().filter_map(|line| line.strip_prefix(UNMET)) {
+        let relation = relation.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        let fit = !relation.is_empty() && relation.len() <= LONGEST_UNMET;
+        let fit = fit && unmet.len() < MOST_UNMET && !relation.contains(char::is_control);
+        if fit && !unmet.contains(&relation) {
+            unmet.push(relation);
+        }
+    }
+    unmet
+}
+
 fn last_part(log: &str) -> &str {
     let mut start = log.len().saturating_sub(LAST);
     while !log.is_char_boundary(start) {

@@ -13,7 +13,7 @@ use pybit_core::version::VersionOrder;
 
 use crate::deb::{DebFormat, DebVersions, read_changes};
 pub use crate::publish::fuzz_primary;
-use crate::python::PythonVersions;
+use crate::python::{PythonFormat, PythonVersions, is_sdist};
 #[cfg(feature = "rabbitmq")]
 pub use crate::rabbitmq::fuzz_command;
 use crate::rpm::{RpmFormat, RpmVersions};
@@ -28,6 +28,15 @@ pub fn dsc(bytes: &[u8]) {
 /// A `.srpm-info`: what holds for a `.dsc`.
 pub fn srpm_info(bytes: &[u8]) {
     source(&RpmFormat::new(), bytes, &["x86_64", "aarch64", "noarch"]);
+}
+
+/// A `.sdist-info`: what holds for a `.dsc`, and its one file is an sdist.
+pub fn sdist_info(bytes: &[u8]) {
+    let format = PythonFormat::new();
+    source(&format, bytes, &["x86_64", "aarch64", "all"]);
+    if let Ok(source) = format.read_source(bytes) {
+        assert!(source.files.len() == 1 && is_sdist(source.files[0].name.as_str()));
+    }
 }
 
 fn source(format: &dyn PackageFormat, bytes: &[u8], served: &[&str]) {
@@ -88,6 +97,7 @@ pub fn relation(bytes: &[u8]) {
     let relation = String::from_utf8_lossy(bytes);
     DebFormat::new().satisfies(&relation, &package);
     RpmFormat::new().satisfies(&relation, &package);
+    PythonFormat::new().satisfies(&relation, &package);
 }
 
 /// The end of a failed build's log.
@@ -96,6 +106,7 @@ pub fn log(bytes: &[u8]) {
     for phase in ["prepare", "build", "install-deps", "dependencies"] {
         let _ = DebFormat::new().classify(phase, Exit::Code(2), &text);
         let _ = RpmFormat::new().classify(phase, Exit::Code(2), &text);
+        let _ = PythonFormat::new().classify(phase, Exit::Code(2), &text);
     }
 }
 

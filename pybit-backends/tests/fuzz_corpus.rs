@@ -6,10 +6,11 @@ use pybit_backends::fuzz;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 12] = [
+const TARGETS: [(&str, Target); 13] = [
     ("dsc", fuzz::dsc),
     ("changes", fuzz::changes),
     ("srpm_info", fuzz::srpm_info),
+    ("sdist_info", fuzz::sdist_info),
     ("primary", fuzz::fuzz_primary),
     ("deb_version", fuzz::deb_version),
     ("rpm_version", fuzz::rpm_version),

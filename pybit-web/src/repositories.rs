@@ -1,4 +1,4 @@
-//! The published repositories' files, as `apt` and `dnf` fetch them.
+//! The published repositories' files, as `apt`, `dnf` and `pip` fetch them.
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -34,8 +34,9 @@ pub(crate) async fn file(call: Call) -> ApiResult<Response> {
     let dir = call.state.config.repositories.clone().ok_or_else(absent)?;
     let wanted = clean(call.text("path")).ok_or_else(absent)?;
     let (file, meta) = match open(&dir.join(name.as_str()), &wanted).await {
-        Ok(Some(opened)) => opened,
-        Ok(None) => return Err(absent()),
+        Ok(Found::File(opened)) => *opened,
+        Ok(Found::Directory) => return to_directory(&wanted).ok_or_else(absent),
+        Ok(Found::Nothing) => return Err(absent()),
         Err(e) => {
             let message = "the repository cannot be read; try again";
             return Err(Error::new(ErrorKind::Unavailable, message).with_source(e).into());
@@ -61,8 +62,26 @@ pub(crate) async fn file(call: Call) -> ApiResult<Response> {
     Ok(response)
 }
 
-/// The path below the snapshot; `None` for one that is empty, hidden, leads upwards or holds what no repository's file
-/// name holds.
+/// What a path leads to.
+enum Found {
+    File(Box<(File, Metadata)>),
+    /// One with an index page.
+    Directory,
+    Nothing,
+}
+
+/// The page of a directory, whose links are relative to it.
+const INDEX: &str = "index.html";
+
+/// Leads a reader who has asked for a directory without the slash at its end to the one with it.
+fn to_directory(wanted: &Path) -> Option<Response> {
+    let last = wanted.file_name()?.to_str()?;
+    let moved = Response::builder().status(StatusCode::MOVED_PERMANENTLY);
+    Some(moved.header(header::LOCATION, format!("./{last}/")).finish())
+}
+
+/// The path below the snapshot, of a directory's page where it ends with a slash; `None` for one that is empty, hidden, leads
+/// upwards or holds what no repository's file name holds.
 fn clean(path: &str) -> Option<PathBuf> {
     let good = |part: &str| {
         !part.is_empty()
@@ -70,23 +89,29 @@ fn clean(path: &str) -> Option<PathBuf> {
             && part.len() <= 255
             && part.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
     };
-    (path.len() <= 2000 && path.split('/').all(good)).then(|| PathBuf::from(path))
+    let page = path.strip_suffix('/');
+    let clean = path.len() <= 2000 && page.unwrap_or(path).split('/').all(good);
+    clean.then(|| page.map_or_else(|| PathBuf::from(path), |dir| Path::new(dir).join(INDEX)))
 }
 
 /// Opens a regular file inside the current snapshot; a link that leads out of it is absent.
-async fn open(root: &Path, wanted: &Path) -> io::Result<Option<(File, Metadata)>> {
+async fn open(root: &Path, wanted: &Path) -> io::Result<Found> {
     let found = async {
         let snapshot = tokio::fs::canonicalize(root.join("current")).await?;
         let target = tokio::fs::canonicalize(snapshot.join(wanted)).await?;
         if !target.starts_with(&snapshot) {
-            return Ok(None);
+            return Ok(Found::Nothing);
         }
         let file = File::open(&target).await?;
         let meta = file.metadata().await?;
-        Ok(meta.is_file().then_some((file, meta)))
+        if meta.is_file() {
+            return Ok(Found::File(Box::new((file, meta))));
+        }
+        let page = meta.is_dir() && tokio::fs::try_exists(target.join(INDEX)).await?;
+        Ok(if page { Found::Directory } else { Found::Nothing })
     };
     match found.await {
-        Err(e) if is_absent(&e) => Ok(None),
+        Err(e) if is_absent(&e) => Ok(Found::Nothing),
         other => other,
     }
 }
@@ -101,7 +126,10 @@ fn content_type(path: &Path) -> &'static str {
     match path.extension().and_then(OsStr::to_str) {
         Some("deb" | "udeb") => "application/vnd.debian.binary-package",
         Some("rpm") => "application/x-rpm",
-        Some("asc" | "dsc" | "changes" | "buildinfo") => "text/plain; charset=utf-8",
+        Some("html") => "text/html; charset=utf-8",
+        Some("whl") => "application/zip",
+        Some("gz") => "application/gzip",
+        Some("asc" | "dsc" | "changes" | "buildinfo" | "metadata") => "text/plain; charset=utf-8",
         None if ["Release", "InRelease", "Packages", "Sources"].contains(&name) => {
             "text/plain; charset=utf-8"
         }
@@ -122,6 +150,7 @@ mod tests {
         for good in ["dists/bookworm/InRelease", "pool/main/h/hello/hello_1:2.10-3~x+y_amd64.deb"] {
             assert!(clean(good).is_some(), "{good}");
         }
+        assert_eq!(clean("simple/hello/"), Some(PathBuf::from("simple/hello/index.html")));
         let long = "a/".repeat(2000);
         for bad in [
             "",
@@ -134,7 +163,9 @@ mod tests {
             "a b",
             "a\0b",
             "a\\b",
-            "a/",
+            "a//",
+            "/a",
+            "../",
             &long,
         ] {
             assert!(clean(bad).is_none(), "{bad:?}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pybit_backends::deb::{DebFormat, DebVersions};
-use pybit_backends::python::PythonVersions;
+use pybit_backends::python::{self, PythonFormat, PythonVersions};
 use pybit_backends::rpm::{self, RpmFormat, RpmVersions};
 use pybit_core::format::PackageFormat;
 use pybit_core::model::FormatName;
@@ -13,7 +13,7 @@ use pybit_core::{Error, Result};
 
 /// Every format that is planned and built.
 pub fn formats() -> Vec<Arc<dyn PackageFormat>> {
-    vec![Arc::new(DebFormat::new()), Arc::new(RpmFormat::new())]
+    vec![Arc::new(DebFormat::new()), Arc::new(RpmFormat::new()), Arc::new(PythonFormat::new())]
 }
 
 /// Every format whose versions can be compared.
@@ -32,5 +32,9 @@ pub fn version_order(format: &str) -> Result<&'static dyn VersionOrder> {
 /// What the roots of a format hold besides Debian's build-essential packages, by the format.
 pub(super) fn root_packages() -> BTreeMap<FormatName, Vec<String>> {
     let rpm = rpm::ROOT_PACKAGES.map(str::to_owned).to_vec();
-    BTreeMap::from([(RpmFormat::new().name().clone(), rpm)])
+    let python = python::ROOT_PACKAGES.map(str::to_owned).to_vec();
+    BTreeMap::from([
+        (RpmFormat::new().name().clone(), rpm),
+        (PythonFormat::new().name().clone(), python),
+    ])
 }

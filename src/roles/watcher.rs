@@ -5,8 +5,10 @@ use std::sync::Arc;
 use pybit_backends::deb::{DebUploads, DebVersions};
 use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::publish::{
-    Createrepo, CreaterepoConfig, MachineTools, Reprepro, RepreproConfig,
+    Createrepo, CreaterepoConfig, MachineTools, Reprepro, RepreproConfig, SimpleIndex,
+    SimpleIndexConfig,
 };
+use pybit_backends::python::PythonVersions;
 use pybit_backends::rpm::RpmVersions;
 use pybit_core::clock::SystemClock;
 use pybit_core::publish::Publisher;
@@ -39,9 +41,14 @@ fn publisher(repository: &RepositoryConfig, exec: Exec) -> Result<Arc<dyn Publis
             let config = CreaterepoConfig { keep_snapshots, ..config };
             Ok(Arc::new(Createrepo::new(config, tools, Arc::new(RpmVersions), clock)?))
         }
+        "python" => {
+            let config = SimpleIndexConfig::new(root, dist, suite, arches);
+            let config = SimpleIndexConfig { keep_snapshots, ..config };
+            Ok(Arc::new(SimpleIndex::new(config, tools, Arc::new(PythonVersions), clock)?))
+        }
         other => {
             let message = format!(
-                "no publisher makes repositories of the format {other}; known are deb and rpm"
+                "no publisher makes repositories of the format {other}; known are deb, python and rpm"
             );
             Err(Error::new(ErrorKind::Unsupported, message).with_code("unknown_format"))
         }

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use cmd::Cmd;
+pub(crate) use cmd::PATH;
 pub use tail::Tail;
 
 use crate::env::BuildUser;

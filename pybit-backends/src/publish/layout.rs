@@ -18,6 +18,7 @@ const MARKER: &str = "pybit-repository";
 /// Which kind of repository, and which layout of it, as the marker says it.
 pub(super) const APT: &str = "apt 1\n";
 pub(super) const RPM: &str = "rpm 1\n";
+pub(super) const PYTHON: &str = "python 1\n";
 
 /// A repository's root.
 #[derive(Debug, Clone)]
@@ -27,7 +28,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The repository of a kind, [`APT`] or [`RPM`], at `root`.
+    /// The repository of a kind, [`APT`], [`RPM`] or [`PYTHON`], at `root`.
     pub(super) fn new(root: PathBuf, kind: &'static str) -> Self {
         Self { root, kind }
     }

@@ -1,13 +1,13 @@
 //! Repositories that users install from: [`Reprepro`] makes apt repositories with `reprepro` and `gpg`, [`Createrepo`] RPM repositories
-//! with `createrepo_c`, `rpmsign` and `gpg`.
+//! with `createrepo_c`, `rpmsign` and `gpg`, [`SimpleIndex`] indices of Python distributions with `gpg`.
 //!
 //! Below a repository's root:
 //!
 //! | path | what |
 //! |---|---|
 //! | `current` | symbolic link to the snapshot that readers see; changed by one `rename` |
-//! | `snapshots/000042/` | one state, complete and never changed again: `dists/` and `pool/`, or `repodata/` and `Packages/`, and `pybit.asc`; packages are hard links |
-//! | `states/000042/` | what reprepro knows in that state: `conf/`, `db/`, or `about`; and which files it keeps, and why: `memory.json` |
+//! | `snapshots/000042/` | one state, complete and never changed again: `dists/` and `pool/`, or `repodata/` and `Packages/`, or `simple/` and `packages/`; and `pybit.asc`; packages are hard links |
+//! | `states/000042/` | what reprepro knows in that state: `conf/`, `db/`, or `about`, `index.json`; and which files it keeps, and why: `memory.json` |
 //! | `work/` | publications under way; whatever a killed one leaves here is thrown away |
 //! | `gnupg/`, `public.asc` | the signing key and its public half |
 //! | `lock` | held (`flock`) by the one publication at a time |
@@ -18,6 +18,7 @@
 //! `work/`, with its stale `db/lockfile` and its torn database, and both are deleted.
 
 mod config;
+mod draft;
 mod error;
 mod files;
 mod index;
@@ -25,18 +26,23 @@ mod judge;
 mod key;
 mod layout;
 mod memory;
+mod python;
 mod release;
 mod reprepro;
 mod rpm;
 mod set;
 mod signing;
+mod slots;
+mod snapshot_config;
 mod tool;
 mod transaction;
 mod turn;
 
 pub use config::{KeyChoice, RepreproConfig};
+pub use python::{SimpleIndex, SimpleIndexConfig};
 pub use reprepro::Reprepro;
 #[cfg(feature = "fuzz")]
 pub use rpm::fuzz_primary;
 pub use rpm::{Createrepo, CreaterepoConfig};
+pub use snapshot_config::SnapshotConfig;
 pub use tool::{Done, MachineTools, Tool};

@@ -67,7 +67,8 @@ pub(super) fn take_over(set: &PublishSet, dir: &Path) -> Result<OrRefused<Vec<Fi
 }
 
 /// What describes a build and is no part of a repository.
-const DESCRIPTIONS: &[&str] = &["changes", "buildinfo", "srpm-info", "rpms-info"];
+const DESCRIPTIONS: &[&str] =
+    &["changes", "buildinfo", "srpm-info", "rpms-info", "sdist-info", "wheels-info"];
 
 pub(super) fn has_ending(name: &str, endings: &[&str]) -> bool {
     name.rsplit_once('.').is_some_and(|(_, e)| endings.contains(&e))

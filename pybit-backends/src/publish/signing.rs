@@ -156,6 +156,26 @@ impl<'a> Gpg<'a> {
         Err(error::tool("gpg", "sign the index in full", &done))
     }
 
+    /// Verifies that a file's signature is of this very key.
+    pub(super) async fn verify_file(
+        &self,
+        fingerprint: &str,
+        file: &Path,
+        signature: &Path,
+    ) -> Result<()> {
+        let (file, signature) = (file.display().to_string(), signature.display().to_string());
+        let args = ["--status-fd", "1", "--verify", &signature, &file];
+        let done = self.gpg("verify what it has signed", &args).await?;
+        // The primary key's fingerprint is the last word (gpg's `doc/DETAILS`).
+        let valid = done.stdout.lines().any(|line| {
+            line.starts_with("[GNUPG:] VALIDSIG ") && line.ends_with(&format!(" {fingerprint}"))
+        });
+        if valid {
+            return Ok(());
+        }
+        Err(error::tool("gpg", "verify what it has signed", &done))
+    }
+
     /// Puts a signature into each of these RPM packages, in place of one that is there (`rpmsign(8)`).
     pub(super) async fn sign_packages(
         &self,

@@ -31,7 +31,7 @@ impl VersionOrder for PythonVersions {
 }
 
 /// Reads a version.
-pub(super) fn read(text: &str) -> Result<Version> {
+pub(crate) fn read(text: &str) -> Result<Version> {
     let blanks = text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace);
     if text.len() > LONGEST || blanks || !text.is_ascii() {
         return refuse();

@@ -5,14 +5,7 @@
 use pybit_core::format::{Exit, Verdict};
 use pybit_core::model::{Failure, FailureClass};
 
-use crate::build_log::{machine_trouble, telling_line};
-
-/// How `dependencies.pl` names a missing relation.
-const UNMET: &str = "pybit: unmet: ";
-
-/// The most missing relations, and the longest, that are kept.
-const MOST: usize = 100;
-const LONGEST: usize = 200;
+use crate::build_log::{machine_trouble, telling_line, unmet};
 
 /// What a failed step means. `phase` is the step's, as [`steps`](super::steps) names them.
 pub(super) fn classify(phase: &str, exit: Exit, log: &str) -> Verdict {
@@ -70,14 +63,7 @@ fn section(log: &str) -> Option<&'static str> {
 }
 
 fn dep_wait(log: &str) -> Option<Verdict> {
-    let mut unmet: Vec<String> = Vec::new();
-    for relation in log.lines().filter_map(|line| line.strip_prefix(UNMET)) {
-        let relation = relation.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-        let fit = !relation.is_empty() && relation.len() <= LONGEST && unmet.len() < MOST;
-        if fit && !relation.contains(char::is_control) && !unmet.contains(&relation) {
-            unmet.push(relation);
-        }
-    }
+    let unmet = unmet(log);
     let message = format!("Build dependencies are missing: {}.", unmet.join(", "));
     let failure = Failure { class: FailureClass::DepWait, message };
     (!unmet.is_empty()).then_some(Verdict { failure, unmet })

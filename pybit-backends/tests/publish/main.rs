@@ -1,9 +1,10 @@
-//! Repositories, made with the real tools and read with the real apt and dnf.
+//! Repositories, made with the real tools and read with the real apt, dnf and pip.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod fixture;
 mod lifecycle;
+mod python;
 mod reader;
 mod refusal;
 mod rpm;

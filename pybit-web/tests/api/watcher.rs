@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use pybit_core::protocol::RepositoryKey;
 use serde_json::json;
 
-use crate::support::Server;
+use crate::support::{Answer, Server};
 
 const KEY: &str =
     "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabc=\n-----END PGP PUBLIC KEY BLOCK-----\n";
@@ -102,5 +102,46 @@ async fn a_repository_is_served_from_its_current_snapshot() {
         let answer = server.get(path).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(!String::from_utf8_lossy(&answer.bytes).contains("secret"));
+    }
+}
+
+#[tokio::test]
+async fn a_directory_with_a_page_is_served_as_it_and_is_named_with_a_slash() {
+    let server = Server::start().await;
+    let header = |answer: &Answer, name: &str| answer.headers[name].to_str().unwrap().to_owned();
+    let root = server.repositories.join("trixie");
+    let simple = root.join("snapshots/1/simple/hello");
+    std::fs::create_dir_all(&simple).unwrap();
+    let page = "<a href=\"../x\">x</a>";
+    std::fs::write(simple.join("index.html"), page).unwrap();
+    for file in ["x.whl", "x.whl.metadata", "x.tar.gz", "x.whl.asc"] {
+        std::fs::write(simple.join(file), file).unwrap();
+    }
+    symlink("snapshots/1", root.join("current")).unwrap();
+    for (file, kind) in [
+        ("", "text/html; charset=utf-8"),
+        ("index.html", "text/html; charset=utf-8"),
+        ("x.whl", "application/zip"),
+        ("x.tar.gz", "application/gzip"),
+        ("x.whl.metadata", "text/plain; charset=utf-8"),
+        ("x.whl.asc", "text/plain; charset=utf-8"),
+    ] {
+        let answer = server.get(&format!("/repositories/trixie/simple/hello/{file}")).await;
+        assert_eq!(
+            (answer.status, header(&answer, "content-type")),
+            (200, kind.to_owned()),
+            "{file}"
+        );
+        assert!(header(&answer, "content-security-policy").contains("sandbox"), "{file}");
+    }
+    // Whose links are relative: it must come from the address with the slash, which the client is led to.
+    let moved = server.get("/repositories/trixie/simple/hello").await;
+    assert_eq!((moved.status, moved.bytes), (200, page.into()));
+    for absent in ["simple/", "simple", "simple/hello//", "simple/hello/x.whl/"] {
+        assert_eq!(
+            server.get(&format!("/repositories/trixie/{absent}")).await.status,
+            404,
+            "{absent}"
+        );
     }
 }

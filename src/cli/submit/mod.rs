@@ -17,7 +17,7 @@ use super::{follow, output, upload};
 /// Build a source for a suite
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "SOURCE is one of:\n  x.dsc                    a source package, its files beside it\n  x.src.rpm                a source RPM\n  DIR                      a directory with debian/ or a spec file\n  git+URL[#REF]            a git repository at a branch, tag or commit\n  svn+URL[@REVISION]       a path in a Subversion repository\n  apt:NAME[=VERSION]       the distribution's own source package\n\nExamples:\n  pybit submit apt:hello --suite bookworm --follow\n  pybit submit . --suite bookworm --arch amd64 --wait\n  pybit submit git+https://example.org/x.git#debian/1.0-1 --suite bookworm --dry-run\n  pybit submit --batch sources.txt --suite bookworm --arch amd64,arm64 --yes > numbers"
+    after_help = "SOURCE is one of:\n  x.dsc                    a source package, its files beside it\n  x.src.rpm                a source RPM\n  x-1.0.tar.gz             an sdist of a Python project\n  DIR                      a directory with debian/, a spec file, pyproject.toml or setup.py\n  git+URL[#REF]            a git repository at a branch, tag or commit\n  svn+URL[@REVISION]       a path in a Subversion repository\n  apt:NAME[=VERSION]       the distribution's own source package\n\nExamples:\n  pybit submit apt:hello --suite bookworm --follow\n  pybit submit . --suite bookworm --arch amd64 --wait\n  pybit submit git+https://example.org/x.git#debian/1.0-1 --suite bookworm --dry-run\n  pybit submit --batch sources.txt --suite bookworm --arch amd64,arm64 --yes > numbers"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {

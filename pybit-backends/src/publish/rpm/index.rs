@@ -11,18 +11,11 @@ use pybit_core::publish::Listed;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
+use super::super::slots::{Present, Slot};
 use super::super::{error, files};
 
 /// The architecture that a source package stands under.
 pub(super) const SOURCE: &str = "src";
-
-/// The place of one package in the index.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Slot {
-    pub(super) name: String,
-    /// `x86_64`, `noarch`, [`SOURCE`].
-    pub(super) arch: String,
-}
 
 /// One package, to the byte.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +28,12 @@ pub(super) struct Entry {
     pub(super) path: String,
     /// The source package that it was built from, as rpm writes it: `NAME-VERSION-RELEASE.src.rpm`; its own file for a source package.
     pub(super) source: String,
+}
+
+impl Present for Entry {
+    fn version(&self) -> &str {
+        &self.version
+    }
 }
 
 /// All of a state's index.

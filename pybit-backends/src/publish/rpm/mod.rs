@@ -1,8 +1,6 @@
 //! [`Createrepo`]: an RPM repository.
 
-mod config;
 mod index;
-mod judge;
 mod package;
 mod transaction;
 
@@ -10,23 +8,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use pybit_core::Result;
 use pybit_core::clock::Clock;
 use pybit_core::model::PackageName;
 use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
 use pybit_core::version::VersionOrder;
-use pybit_core::{Error, Result};
 
-pub use config::CreaterepoConfig;
-
+use super::draft;
 use super::key::RepositoryKey;
 use super::layout::{self, Layout};
 use super::set::{self, OrRefused, Refusal};
+use super::slots::{self, Rules, Words};
 use super::tool::Tool;
 use super::turn::{Turn, Turns};
 use super::{error, files};
 use index::Index;
 use package::Item;
-use transaction::{ABOUT, Transaction};
+use transaction::Transaction;
+
+/// What an RPM repository is.
+pub type CreaterepoConfig = super::snapshot_config::SnapshotConfig;
+
+/// How rpm names what is for no architecture.
+const WORDS: Words = Words { source: index::SOURCE, all: "noarch" };
 
 /// An RPM repository that `createrepo_c` indexes, and whose index and packages `gpg` signs; readers are pointed at `ROOT/current`.
 ///
@@ -49,7 +53,7 @@ impl Createrepo {
         order: Arc<dyn VersionOrder>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let config = config.checked()?;
+        let config = config.checked(WORDS.all)?;
         let layout = Layout::new(config.root.clone(), layout::RPM);
         Ok(Self { config, layout, tool, order, clock, turns: Turns::default() })
     }
@@ -120,10 +124,10 @@ impl Createrepo {
         let mut add = Vec::new();
         let place = self.layout.workplace()?;
         if let Some(n) = current {
-            self.check_place(n)?;
+            draft::check_place(&self.layout, &self.config, n)?;
             keep = self.current().await?.1;
-            keep.retain(|slot, _| judge::serves(&self.config.arches, &slot.arch));
-            if self.given_key(n)?.as_deref() != Some(key) {
+            keep.retain(|slot, _| slots::serves(&self.config.arches, WORDS, &slot.arch));
+            if draft::given_key(&self.layout, n)?.as_deref() != Some(key) {
                 let (layout, dir) = (self.layout.clone(), place.path().to_owned());
                 let all = std::mem::take(&mut keep);
                 let copy = move || Transaction::renew_items(&layout, &all, &dir);
@@ -132,28 +136,6 @@ impl Createrepo {
         }
         self.change(turn, keep, add).await?.map_err(|r| error::corrupt(r.0))?;
         Ok(())
-    }
-
-    fn about(&self, state: u64) -> Result<String> {
-        Ok(files::text(&self.layout.state(state).join(ABOUT))?.unwrap_or_default())
-    }
-
-    fn given_key(&self, state: u64) -> Result<Option<String>> {
-        files::text(&self.layout.snapshot(state).join("pybit.asc"))
-    }
-
-    /// Refuses a root that another suite has.
-    fn check_place(&self, state: u64) -> Result<()> {
-        let place = self.config.place();
-        if self.about(state)?.lines().any(|l| l == place) {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "{} holds a repository of another suite than {}: give each suite a directory of its own",
-            self.config.root.display(),
-            self.config.suite
-        ))
-        .with_code("foreign_repository"))
     }
 }
 
@@ -166,10 +148,7 @@ impl Publisher for Createrepo {
         let current = self.layout.current()?;
         let key = self.key().prepare().await?;
         match current {
-            Some(n)
-                if self.about(n)? == self.config.about()
-                    && self.given_key(n)?.as_deref() == Some(&key) =>
-            {
+            Some(n) if draft::is_of(&self.layout, &self.config, n, &key)? => {
                 self.layout.prune(self.config.keep_snapshots, n)
             }
             _ => self.renew(&turn, current, &key).await,
@@ -194,7 +173,7 @@ impl Publisher for Createrepo {
         let order = Arc::clone(&self.order);
         let judge = move || {
             let body = |entry: &index::Entry| package::body(&snapshot.join(&entry.path));
-            judge::judge(&index, items, &arches, &*order, &body)
+            Rules { arches: &arches, words: WORDS, order: &*order }.judge(&index, items, &body)
         };
         let plan = match turn.blocking(judge).await? {
             Ok(plan) => plan,

@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::super::error;
 use super::super::set::{OrRefused, Refusal, has_ending};
+use super::super::slots::{Candidate, Slot};
 use super::super::tool::Tool;
-use super::index::{SOURCE, Slot, full_version};
+use super::index::{SOURCE, full_version};
 
 /// One package of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,18 @@ pub(super) struct Item {
     /// What is in it, by [`body`].
     pub(super) body: String,
     pub(super) file: PathBuf,
+}
+
+impl Candidate for Item {
+    fn slot(&self) -> &Slot {
+        &self.slot
+    }
+    fn version(&self) -> &str {
+        &self.version
+    }
+    fn body(&self) -> &str {
+        &self.body
+    }
 }
 
 impl Item {

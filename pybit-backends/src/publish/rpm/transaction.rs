@@ -7,29 +7,21 @@ use std::path::PathBuf;
 use pybit_core::Result;
 use pybit_core::clock::Timestamp;
 use pybit_core::trial::{self, Mutation};
-use tempfile::TempDir;
 
+use super::super::draft::Draft;
 use super::super::layout::Layout;
-use super::super::memory::{Keep, Memory};
 use super::super::set::{OrRefused, Refusal};
 use super::super::signing::Gpg;
 use super::super::tool::Tool;
 use super::super::{error, files};
-use super::config::CreaterepoConfig;
+use super::CreaterepoConfig;
 use super::index::{self, Entry, Index};
 use super::package::{self, Item};
-
-/// What `about` says, in a state.
-pub(super) const ABOUT: &str = "about";
 
 /// The new state. Dropped before it is [committed](Self::commit), it leaves nothing behind.
 #[derive(Debug)]
 pub(super) struct Transaction {
-    work: TempDir,
-    layout: Layout,
-    config: CreaterepoConfig,
-    before: Memory,
-    previous: Option<u64>,
+    draft: Draft,
     /// What stays of the current state.
     keep: Index,
     /// What comes, by its path.
@@ -44,38 +36,20 @@ impl Transaction {
         keep: Index,
         add: Vec<Item>,
     ) -> Result<Self> {
-        let previous = layout.current()?;
-        let work = layout.workplace()?;
-        let before = previous.map_or(Ok(Memory::default()), |n| Memory::read(&layout.state(n)))?;
+        let draft = Draft::begin(layout, config)?;
         let add = add.into_iter().map(|item| (item.path(), item)).collect();
-        let (layout, config) = (layout.clone(), config.clone());
-        let new = Self { work, layout, config, before, previous, keep, add };
-        files::directory(&new.site())?;
-        files::directory(&new.state())?;
-        files::write(&new.state().join(ABOUT), new.config.about())?;
+        let new = Self { draft, keep, add };
         for Entry { path, .. } in new.keep.values() {
-            let snapshot = new.layout.snapshot(previous.unwrap_or_default());
-            if !files::link(path, &snapshot, &new.site())? {
-                let place = snapshot.display();
-                return Err(error::corrupt(format!("{path} is missing from {place}")));
-            }
+            new.draft.stay(path)?;
         }
         for (path, item) in &new.add {
-            let to = new.site().join(path);
-            if let Some(parent) = to.parent() {
-                files::directory(parent)?;
-            }
-            files::rename(&item.file, &to)?;
+            new.draft.come(&item.file, path)?;
         }
         Ok(new)
     }
 
     fn site(&self) -> PathBuf {
-        self.work.path().join("site")
-    }
-
-    fn state(&self) -> PathBuf {
-        self.work.path().join("state")
+        self.draft.site()
     }
 
     /// Signs what comes.
@@ -86,7 +60,7 @@ impl Transaction {
 
     /// Writes the index of exactly these packages; what the current index says of those that stay is taken over.
     pub(super) async fn export(&self, tool: &dyn Tool) -> Result<()> {
-        let list = self.work.path().join("packages");
+        let list = self.draft.work().join("packages");
         let mut paths: Vec<&str> = self.keep.values().map(|e| e.path.as_str()).collect();
         paths.extend(self.add.keys().map(String::as_str));
         files::write(&list, paths.join("\n") + "\n")?;
@@ -95,12 +69,12 @@ impl Transaction {
             .to_vec();
         argv.push(format!("--pkglist={}", list.display()));
         // createrepo_c knows a file by size and time, so nothing is taken over where all are signed anew.
-        if let Some(n) = self.previous.filter(|_| !self.keep.is_empty()) {
+        if let Some(previous) = self.draft.previous().filter(|_| !self.keep.is_empty()) {
             argv.push("--update".to_owned());
-            argv.push(format!("--update-md-path={}", self.layout.snapshot(n).display()));
+            argv.push(format!("--update-md-path={}", previous.display()));
         }
         argv.push(self.site().display().to_string());
-        let done = tool.run(&argv, self.work.path(), &BTreeMap::new()).await?;
+        let done = tool.run(&argv, self.draft.work(), &BTreeMap::new()).await?;
         if done.code == 0 {
             Ok(())
         } else {
@@ -113,7 +87,7 @@ impl Transaction {
         if self.add.is_empty() || trial::is_broken(Mutation::TrustTool) {
             return Ok(());
         }
-        let (db, asc) = (self.work.path().join("rpmdb"), self.work.path().join("key.asc"));
+        let (db, asc) = (self.draft.work().join("rpmdb"), self.draft.work().join("key.asc"));
         files::directory(&db)?;
         files::write(&asc, key)?;
         let rpmkeys = ["rpmkeys", "--dbpath", &db.display().to_string()].map(str::to_owned);
@@ -122,7 +96,7 @@ impl Transaction {
         let mut check = [&rpmkeys[..], &["--checksig".to_owned()]].concat();
         check.extend(self.add.keys().map(|path| self.site().join(path).display().to_string()));
         for argv in [import, check] {
-            let done = tool.run(&argv, self.work.path(), &BTreeMap::new()).await?;
+            let done = tool.run(&argv, self.draft.work(), &BTreeMap::new()).await?;
             let checked = argv.iter().any(|a| a == "--checksig");
             let good =
                 done.stdout.lines().filter(|l| l.ends_with(": digests signatures OK")).count();
@@ -180,16 +154,7 @@ impl Transaction {
         state: u64,
         now: Timestamp,
     ) -> Result<()> {
-        let keep = Keep { states: self.config.keep_snapshots as u64, time: self.config.keep_files };
-        let memory = self.before.next(own, state, now, keep);
-        if let Some(n) = self.previous {
-            let snapshot = self.layout.snapshot(n);
-            for path in memory.retired_paths() {
-                files::link(path, &snapshot, &self.site())?;
-            }
-        }
-        files::write(&self.site().join("pybit.asc"), key)?;
-        memory.write(&self.state())
+        self.draft.seal(own, key, state, now)
     }
 
     /// Signs the index.
@@ -201,7 +166,7 @@ impl Transaction {
 
     /// Makes this state `number`, durable, and turns readers to it; blocking.
     pub(super) fn commit(self, number: u64) -> Result<()> {
-        self.layout.commit(&self.site(), &self.state(), number)
+        self.draft.commit(number)
     }
 
     /// Makes what stays come anew, to be signed with another key; blocking.

@@ -1,4 +1,4 @@
-//! What an RPM repository is.
+//! What a repository is that holds the newest version of each package.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use pybit_core::Result;
 use pybit_core::model::{Arch, Dist, Suite};
 
-use super::super::config::{KeyChoice, checked_arches, checked_root, refuse};
+use super::config::{KeyChoice, checked_arches, checked_root, refuse};
 
-/// One RPM repository of one suite.
+/// One repository of one suite: of RPM packages, or of Python distributions.
 #[derive(Debug, Clone)]
-pub struct CreaterepoConfig {
+pub struct SnapshotConfig {
     /// Where it lies: empty at first, and the repository's alone ever after.
     pub root: PathBuf,
     /// The distribution; in the key's user id.
     pub dist: Dist,
     /// The suite; in the key's user id.
     pub suite: Suite,
-    /// The architectures it serves, as rpm names them; `noarch` and source packages need no mention.
+    /// The architectures it serves, as the format names them; packages for every machine and source packages need no mention.
     pub arches: Vec<Arch>,
-    /// The key that signs the index and every package. One that is made is of 4096 bit RSA, which every rpm that is in use can
-    /// verify.
+    /// The key that signs: of an RPM repository the index and every package, of a Python index every file. One that is made for RPM is
+    /// of 4096 bit RSA, which every rpm that is in use can verify.
     pub key: KeyChoice,
     /// Snapshots to keep, the current one among them; at least 1.
     pub keep_snapshots: usize,
@@ -29,7 +29,7 @@ pub struct CreaterepoConfig {
     pub keep_files: Duration,
 }
 
-impl CreaterepoConfig {
+impl SnapshotConfig {
     /// A repository at `root` with the usual choices: own key, 3 snapshots, replaced files kept for an hour.
     pub fn new(root: impl Into<PathBuf>, dist: Dist, suite: Suite, arches: Vec<Arch>) -> Self {
         Self {
@@ -43,9 +43,9 @@ impl CreaterepoConfig {
         }
     }
 
-    /// Refuses what cannot be a repository, and makes the root absolute.
-    pub(super) fn checked(mut self) -> Result<Self> {
-        self.arches = checked_arches(self.arches, &["noarch", "any"])?;
+    /// Refuses what cannot be a repository, and makes the root absolute; `all` stands for every architecture.
+    pub(super) fn checked(mut self, all: &str) -> Result<Self> {
+        self.arches = checked_arches(self.arches, &[all, "any"])?;
         if self.keep_snapshots == 0 {
             return refuse("a repository must keep at least 1 snapshot");
         }

@@ -1,0 +1,193 @@
+//! [`SimpleIndex`]: an index of Python distributions.
+
+mod index;
+mod package;
+mod transaction;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pybit_core::Result;
+use pybit_core::clock::Clock;
+use pybit_core::model::PackageName;
+use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
+use pybit_core::version::VersionOrder;
+
+use super::draft;
+use super::files;
+use super::key::RepositoryKey;
+use super::layout::{self, Layout};
+use super::set::{self, Refusal};
+use super::slots::{self, Rules};
+use super::snapshot_config::SnapshotConfig;
+use super::tool::Tool;
+use super::turn::{Turn, Turns};
+use index::{Index, WORDS};
+use package::Item;
+use transaction::Transaction;
+
+/// What an index of Python distributions is.
+pub type SimpleIndexConfig = SnapshotConfig;
+
+/// A simple index ([PEP 503](https://peps.python.org/pep-0503/)) at `ROOT/current/simple/`, of sdists and wheels that `gpg` signs, each with
+/// a detached signature beside it, `FILE.asc`.
+///
+/// As every repository of a farm it holds the newest version of each package.
+#[derive(Debug)]
+pub struct SimpleIndex {
+    config: SnapshotConfig,
+    layout: Layout,
+    tool: Arc<dyn Tool>,
+    order: Arc<dyn VersionOrder>,
+    clock: Arc<dyn Clock>,
+    turns: Turns,
+}
+
+impl SimpleIndex {
+    /// The repository that `config` describes; `order` is Python's. Touches nothing before it is prepared.
+    pub fn new(
+        config: SnapshotConfig,
+        tool: Arc<dyn Tool>,
+        order: Arc<dyn VersionOrder>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let config = config.checked(WORDS.all)?;
+        let layout = Layout::new(config.root.clone(), layout::PYTHON);
+        Ok(Self { config, layout, tool, order, clock, turns: Turns::default() })
+    }
+
+    /// What readers are pointed at: `ROOT/current`, a link that leads to another directory after each publication.
+    pub fn site(&self) -> PathBuf {
+        self.config.root.join("current")
+    }
+
+    fn key(&self) -> RepositoryKey<'_> {
+        RepositoryKey {
+            tool: &*self.tool,
+            layout: &self.layout,
+            choice: &self.config.key,
+            owner: format!("{} {} repository", self.config.dist, self.config.suite),
+            algorithm: "ed25519",
+        }
+    }
+
+    /// The current state and its index.
+    async fn current(&self) -> Result<(u64, Index)> {
+        let layout = self.layout.clone();
+        let read = move || loop {
+            let n = layout.current()?.ok_or_else(layout::unprepared)?;
+            match index::read(&layout.state(n)) {
+                // Pruned while it was read: there is a newer one.
+                Err(_) if layout.current()? != Some(n) => {}
+                read => return Ok((n, read?)),
+            }
+        };
+        files::blocking(read).await
+    }
+
+    /// Makes, signs, verifies and commits a state of what stays and what comes; its name.
+    async fn change(&self, turn: &Turn, keep: Index, add: Vec<Item>) -> Result<String> {
+        let (layout, config) = (self.layout.clone(), self.config.clone());
+        let begin = move || Transaction::begin(&layout, &config, keep, add);
+        let transaction = turn.blocking(begin).await?;
+        let (key, fingerprint, gpg) = self.key().open().await?;
+        let signed = transaction.sign(&gpg, &fingerprint).await;
+        gpg.close()?;
+        signed?;
+        let (layout, now, keep) =
+            (self.layout.clone(), self.clock.now(), self.config.keep_snapshots);
+        turn.blocking(move || {
+            let own = transaction.verify()?;
+            let number = layout.next()?;
+            transaction.seal(own, &key, number, now)?;
+            transaction.commit(number)?;
+            layout.tidy(keep, number);
+            Ok(layout::name(number))
+        })
+        .await
+    }
+
+    /// The first state, or one that follows a changed configuration or key.
+    async fn renew(&self, turn: &Turn, current: Option<u64>, key: &str) -> Result<()> {
+        let mut keep = Index::new();
+        let mut add = Vec::new();
+        let place = self.layout.workplace()?;
+        if let Some(n) = current {
+            draft::check_place(&self.layout, &self.config, n)?;
+            keep = self.current().await?.1;
+            keep.retain(|slot, _| slots::serves(&self.config.arches, WORDS, &slot.arch));
+            if draft::given_key(&self.layout, n)?.as_deref() != Some(key) {
+                let (snapshot, dir) = (self.layout.snapshot(n), place.path().to_owned());
+                let all = std::mem::take(&mut keep);
+                let copy = move || Transaction::renew_items(&snapshot, &all, &dir);
+                add = turn.blocking(copy).await?;
+            }
+        }
+        self.change(turn, keep, add).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Publisher for SimpleIndex {
+    async fn prepare(&self) -> Result<()> {
+        let layout = self.layout.clone();
+        files::blocking(move || layout.claim()).await?;
+        let turn = self.turns.take(&self.layout).await?;
+        let current = self.layout.current()?;
+        let key = self.key().prepare().await?;
+        match current {
+            Some(n) if draft::is_of(&self.layout, &self.config, n, &key)? => {
+                self.layout.prune(self.config.keep_snapshots, n)
+            }
+            _ => self.renew(&turn, current, &key).await,
+        }
+    }
+
+    async fn publish(&self, set: &PublishSet) -> Result<Publication> {
+        let turn = self.turns.take(&self.layout).await?;
+        let (state, index) = self.current().await?;
+        let place = self.layout.workplace()?;
+        let refused = |r: Refusal| Ok(Publication::Rejected(r.0));
+        let (copy, dir) = (set.clone(), place.path().to_owned());
+        let taken = match turn.blocking(move || set::take_over(&copy, &dir)).await? {
+            Ok(taken) => taken,
+            Err(refusal) => return refused(refusal),
+        };
+        let (arches, order) = (&self.config.arches, &*self.order);
+        let items = package::read(set, &taken, place.path(), arches, &*self.tool, order).await?;
+        let items = match items {
+            Ok(items) => items,
+            Err(refusal) => return refused(refusal),
+        };
+        let rules = Rules { arches, words: WORDS, order };
+        let body = |entry: &index::Entry| Ok(Some(entry.sha256.clone()));
+        let plan = match rules.judge(&index, items, &body)? {
+            Ok(plan) => plan,
+            Err(refusal) => return refused(refusal),
+        };
+        if plan.add.is_empty() {
+            return Ok(Publication::Published(layout::name(state)));
+        }
+        self.change(&turn, plan.keep, plan.add).await.map(Publication::Published)
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>> {
+        Ok(index::listed(&self.current().await?.1))
+    }
+
+    async fn remove(&self, package: &PackageName) -> Result<bool> {
+        let turn = self.turns.take(&self.layout).await?;
+        let (_, mut index) = self.current().await?;
+        let before = index.len();
+        index.retain(|slot, _| slot.name != package.as_str());
+        if index.len() == before {
+            return Ok(false);
+        }
+        self.change(&turn, index, Vec::new()).await.map(|_| true)
+    }
+
+    async fn public_key(&self) -> Result<String> {
+        files::text(&self.layout.public_key())?.ok_or_else(layout::unprepared)
+    }
+}
