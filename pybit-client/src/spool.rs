@@ -69,8 +69,10 @@ impl Spool {
         writer.file.sync_data().await.map_err(|e| failed("write", &self.path, e))
     }
 
-    /// At most `most` bytes from `offset` on.
+    /// At most `most` bytes from `offset` on, of those that are in the digest: an append that fails on a full disk leaves bytes
+    /// for a moment, which are cut off again.
     pub(crate) async fn read(&self, offset: u64, most: u64) -> Result<Vec<u8>> {
+        let most = most.min(self.length().saturating_sub(offset));
         read_range(&self.path, offset, most).await.map_err(|e| failed("read", &self.path, e))
     }
 
@@ -180,6 +182,18 @@ mod tests {
         assert_eq!(digest.sha256, hex::encode(Sha256::digest(b"hello world")));
         assert_eq!(spool.tail(5).await.unwrap(), "world");
         assert_eq!(spool.read(2, 3).await.unwrap(), b"llo");
+    }
+
+    #[tokio::test]
+    async fn an_append_that_is_not_over_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let spool = Spool::open(path.clone(), 1000).await.unwrap();
+        spool.write(b"whole\n").await.unwrap();
+        let mut file = std::fs::File::options().append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, b"torn").unwrap();
+        assert_eq!(spool.read(0, 1000).await.unwrap(), b"whole\n");
+        assert_eq!(spool.read(6, 1000).await.unwrap(), b"");
     }
 
     #[tokio::test]
