@@ -31,6 +31,8 @@ struct Writer {
     file: File,
     digest: Sha256,
     length: u64,
+    /// An append was begun and its end not seen: whoever waited for it went away, for one because the build was stopped.
+    begun: bool,
 }
 
 impl Spool {
@@ -69,8 +71,8 @@ impl Spool {
         writer.file.sync_data().await.map_err(|e| failed("write", &self.path, e))
     }
 
-    /// At most `most` bytes from `offset` on, of those that are in the digest: an append that fails on a full disk leaves bytes
-    /// for a moment, which are cut off again.
+    /// At most `most` bytes from `offset` on, of those that are in the digest: of an append that fails, or that nobody waits for any
+    /// more, some are in the file until they are cut off again.
     pub(crate) async fn read(&self, offset: u64, most: u64) -> Result<Vec<u8>> {
         let most = most.min(self.length().saturating_sub(offset));
         read_range(&self.path, offset, most).await.map_err(|e| failed("read", &self.path, e))
@@ -112,22 +114,34 @@ impl Writer {
     async fn open(path: &Path) -> Result<Self> {
         let (digest, length) = digest_of(path).await?;
         let file = File::options().append(true).create(true).open(path).await;
-        Ok(Self { file: file.map_err(|e| failed("open", path, e))?, digest, length })
+        Ok(Self { file: file.map_err(|e| failed("open", path, e))?, digest, length, begun: false })
     }
 
     /// Appends whole or not at all: a part that was written before a failure is cut off again, or the file and its
     /// digest would part.
     async fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if self.begun {
+            self.take_back().await?;
+        }
+        self.begun = true;
         let written = match self.file.write_all(bytes).await {
             Ok(()) => self.file.flush().await,
             Err(e) => Err(e),
         };
         if let Err(e) = written {
-            self.file.set_len(self.length).await?;
+            self.take_back().await?;
             return Err(e);
         }
         self.digest.update(bytes);
         self.length += bytes.len() as u64;
+        self.begun = false;
+        Ok(())
+    }
+
+    /// Cuts off what is not in the digest, once a write under way is over.
+    async fn take_back(&mut self) -> std::io::Result<()> {
+        self.file.set_len(self.length).await?;
+        self.begun = false;
         Ok(())
     }
 }
@@ -194,6 +208,25 @@ mod tests {
         std::io::Write::write_all(&mut file, b"torn").unwrap();
         assert_eq!(spool.read(0, 1000).await.unwrap(), b"whole\n");
         assert_eq!(spool.read(6, 1000).await.unwrap(), b"");
+    }
+
+    #[tokio::test]
+    async fn an_append_that_nobody_waits_for_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let spool = Spool::open(path.clone(), 1 << 20).await.unwrap();
+        for round in 0..20 {
+            spool.write(b"whole\n").await.unwrap();
+            let mut torn = Box::pin(spool.write(b"pybit: collected 2 files\n"));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let ended = torn.as_mut().poll(&mut context).is_ready();
+            drop(torn);
+            spool.say("stopped").await.unwrap();
+            assert!(!ended, "round {round}: the write is under way");
+            let text = std::fs::read(&path).unwrap();
+            assert_eq!(text, b"whole\npybit: stopped\n".repeat(round + 1), "round {round}");
+            assert_eq!(spool.digest().await.sha256, hex::encode(Sha256::digest(&text)));
+        }
     }
 
     #[tokio::test]
