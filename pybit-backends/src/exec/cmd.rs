@@ -22,7 +22,7 @@ pub struct Cmd {
     pub cwd: PathBuf,
     /// Variables; they win over the fixed ones.
     pub vars: BTreeMap<String, String>,
-    /// What it reads on its standard input, at most [`LONGEST_INPUT`] bytes.
+    /// What it reads on its standard input, at most 4096 bytes.
     pub input: String,
     /// Bounds; [`Exec::output`] uses `wall` alone.
     pub limits: StepLimits,
