@@ -7,7 +7,7 @@
 //! | what a route does | `api/` |
 //! | how a failure is answered | `error.rs` |
 //! | what happens to every request | `front.rs`, `operation.rs` |
-//! | what a farm serves, in a file's words | `suites.rs` |
+//! | what a farm serves, in a file's words | `suites/` |
 //! | what a webhook's delivery leads to | `hooks/` |
 //! | what an upload of `dput` leads to | `dput/` |
 //! | how bytes arrive and are read | `streams/`, `blobs.rs` |
