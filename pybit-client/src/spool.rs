@@ -210,23 +210,34 @@ mod tests {
         assert_eq!(spool.read(6, 1000).await.unwrap(), b"");
     }
 
-    #[tokio::test]
-    async fn an_append_that_nobody_waits_for_leaves_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        let spool = Spool::open(path.clone(), 1 << 20).await.unwrap();
-        for round in 0..20 {
-            spool.write(b"whole\n").await.unwrap();
-            let mut torn = Box::pin(spool.write(b"pybit: collected 2 files\n"));
-            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-            let ended = torn.as_mut().poll(&mut context).is_ready();
-            drop(torn);
-            spool.say("stopped").await.unwrap();
-            assert!(!ended, "round {round}: the write is under way");
-            let text = std::fs::read(&path).unwrap();
-            assert_eq!(text, b"whole\npybit: stopped\n".repeat(round + 1), "round {round}");
-            assert_eq!(spool.digest().await.sha256, hex::encode(Sha256::digest(&text)));
-        }
+    /// The one thread that writes files is held, so the append is under way for certain when its future is dropped.
+    #[test]
+    fn an_append_that_nobody_waits_for_leaves_nothing() {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("log");
+            let spool = Spool::open(path.clone(), 1 << 20).await.unwrap();
+            for round in 0..20 {
+                spool.write(b"whole\n").await.unwrap();
+                let (release, held) = std::sync::mpsc::channel::<()>();
+                let holder = tokio::task::spawn_blocking(move || held.recv());
+                let mut torn = Box::pin(spool.write(b"pybit: collected 2 files\n"));
+                let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+                assert!(
+                    torn.as_mut().poll(&mut context).is_pending(),
+                    "round {round}: the write is under way"
+                );
+                drop(torn);
+                release.send(()).unwrap();
+                holder.await.unwrap().unwrap();
+                spool.say("stopped").await.unwrap();
+                let text = std::fs::read(&path).unwrap();
+                assert_eq!(text, b"whole\npybit: stopped\n".repeat(round + 1), "round {round}");
+                assert_eq!(spool.digest().await.sha256, hex::encode(Sha256::digest(&text)));
+            }
+        });
     }
 
     #[tokio::test]
