@@ -18,7 +18,7 @@ use crate::farm::process::{self, Process};
 use crate::farm::{Farm, Made, hints, reader};
 use crate::plan::{Backends, Plan};
 use crate::report::{Length, Verdict};
-use crate::{faults, submit};
+use crate::{builder, faults, submit};
 
 /// F11: hints come twice, in another order, late, or not at all.
 const HINTS: &str = "dup=30,reorder=20,delay=2000,drop=20";
@@ -56,6 +56,12 @@ pub(crate) struct Options {
     /// Build clients.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
     clients: u8,
+    /// Publishers of the repository that reprepro makes. Two of them mend what one does wrong.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    watchers: u8,
+    /// Every build takes so many times as long.
+    #[arg(long, default_value_t = 1)]
+    slow: u32,
     #[command(flatten)]
     direction: Direction,
     /// Seconds that the farm may take to come to rest.
@@ -76,6 +82,8 @@ impl Default for Options {
             hints: String::new(),
             keep: false,
             clients: 8,
+            watchers: 2,
+            slow: 1,
             direction: Direction::default(),
             rest_secs: 0,
         }
@@ -101,6 +109,7 @@ impl Options {
             let told = format!("{}:{}", self.seed, self.hints);
             variables.push(("PYBIT_TRIAL_HINTS".to_owned(), told));
         }
+        variables.push((builder::SLOW.to_owned(), self.slow.to_string()));
         variables
     }
 }
@@ -128,6 +137,7 @@ pub(crate) async fn run(options: Options) -> Result<bool, String> {
         env: options.variables(),
         backends: options.backends,
         clients: options.clients,
+        watchers: options.watchers,
     };
     // Everything together may take so long, whatever hangs.
     let most = Duration::from_millis(plan.window) + Duration::from_secs(options.rest_secs + 180);

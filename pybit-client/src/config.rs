@@ -38,6 +38,8 @@ pub struct ClientConfig {
     /// Hosts with private addresses that git sources may come from: names, addresses or networks such as `10.0.0.0/8`.
     /// Of the public Internet every host may.
     pub allow_hosts: Vec<String>,
+    /// Fetches an upstream tarball that a git repository does not have from where its `debian/watch` says, with `uscan`.
+    pub uscan: bool,
     /// What opens sources that are not for everybody, each below one address.
     pub credentials: Vec<CredentialConfig>,
     /// What is built here.
@@ -66,6 +68,7 @@ impl Default for ClientConfig {
             allow_host: false,
             allow_file: false,
             allow_hosts: Vec::new(),
+            uscan: false,
             credentials: Vec::new(),
             offers: Vec::new(),
             transport: None,

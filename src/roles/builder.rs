@@ -50,6 +50,7 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
         allow_file,
         allow_hosts: hosts,
         credentials: credentials.clone(),
+        uscan: config.uscan,
         ..GitConfig::default()
     };
     let svn = SvnConfig { allow_file, allow_hosts, credentials, ..SvnConfig::default() };

@@ -175,12 +175,12 @@ impl Reprepro {
         Ok(())
     }
 
-    async fn add(&self, turn: &Turn, plan: Plan) -> Result<OrRefused<String>> {
+    async fn add(&self, turn: &Turn, plan: &Plan) -> Result<OrRefused<String>> {
         let transaction = self.begin(turn).await?;
         if let Err(refusal) = transaction.include(&*self.tool, &plan.add).await? {
             return Ok(Err(refusal));
         }
-        self.finish(turn, transaction, plan.expected, plan.add).await
+        self.finish(turn, transaction, plan.expected.clone(), plan.add.clone()).await
     }
 }
 
@@ -221,7 +221,12 @@ impl Publisher for Reprepro {
         if plan.add.is_empty() {
             return Ok(Publication::Published(layout::name(name)));
         }
-        let published = self.add(&turn, plan).await?;
+        // A refusal ends a job for good, so a slip of the tool must not make one: it is believed when it comes twice.
+        let mut published = self.add(&turn, &plan).await?;
+        if let Err(Refusal(reason)) = &published {
+            tracing::warn!(package = %set.package, %reason, "refused; tried once more");
+            published = self.add(&turn, &plan).await?;
+        }
         published.map_or_else(refused, |name| Ok(Publication::Published(name)))
     }
 

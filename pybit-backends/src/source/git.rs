@@ -33,6 +33,8 @@ pub struct GitConfig {
     pub credentials: Vec<Credential>,
     /// Whether submodules are fetched; without, a tree that has some is built without them.
     pub submodules: bool,
+    /// Whether an upstream tarball that the repository does not have is fetched from where its watch file says.
+    pub uscan: bool,
     /// How long each step of a fetch may take.
     pub wall: Duration,
 }
@@ -44,6 +46,7 @@ impl Default for GitConfig {
             allow_hosts: Vec::new(),
             credentials: Vec::new(),
             submodules: true,
+            uscan: false,
             wall: Duration::from_hours(1),
         }
     }

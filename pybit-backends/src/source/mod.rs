@@ -3,6 +3,7 @@
 
 mod apt;
 mod credentials;
+mod gateway;
 mod git;
 mod reach;
 mod refs;
@@ -11,6 +12,7 @@ mod svn;
 pub(crate) mod unpack;
 mod upload;
 mod upstream;
+mod uscan;
 
 pub use apt::{AptConfig, AptFetcher};
 pub use credentials::Credential;
@@ -64,6 +66,16 @@ const REACHING: [&str; 11] = [
     "CURL_CA_BUNDLE",
     "GIT_SSL_CAINFO",
 ];
+
+/// Whether requests of this scheme go to a proxy that this machine is told to use.
+fn is_proxied(scheme: &str) -> bool {
+    let names: &[&str] = match scheme {
+        "http" => &["http_proxy", "all_proxy", "ALL_PROXY"],
+        "https" => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        _ => &[],
+    };
+    names.iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+}
 
 fn reaching() -> impl Iterator<Item = (String, String)> {
     REACHING.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))

@@ -13,6 +13,8 @@ use pybit_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use url::{Host, Url};
 
+use super::is_proxied;
+
 /// How long a name may take to be resolved.
 const RESOLVING: Duration = Duration::from_secs(30);
 
@@ -116,13 +118,7 @@ pub(super) async fn check_host(url: &str, allowed: &[AllowedHost]) -> Result<Opt
         Err(_) if is_proxied(parsed.scheme()) => return Ok(None),
         resolved => resolved?,
     };
-    for address in &addresses {
-        if !is_public(*address) && !allowed.iter().any(|a| a.holds(address)) {
-            return Err(refused(format!(
-                "{host} has the address {address}, which is not a public one; the build client's configuration must name it in allow_hosts"
-            )));
-        }
-    }
+    check_addresses(host, &addresses, allowed)?;
     Ok(match parsed.scheme() {
         "http" | "https" if matches!(parsed.host(), Some(Host::Domain(_))) => {
             let list: Vec<_> = addresses.iter().map(bracketed).collect();
@@ -135,20 +131,36 @@ pub(super) async fn check_host(url: &str, allowed: &[AllowedHost]) -> Result<Opt
     })
 }
 
+/// Refuses a host with an address that is neither public nor allowed.
+fn check_addresses(host: &str, addresses: &[IpAddr], allowed: &[AllowedHost]) -> Result<()> {
+    for address in addresses {
+        if !is_public(*address) && !allowed.iter().any(|a| a.holds(address)) {
+            return Err(refused(format!(
+                "{host} has the address {address}, which is not a public one; the build client's configuration must name it in allow_hosts"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The addresses of a host that may be reached; refuses any other, as [`check_host`] does.
+pub(super) async fn addresses(
+    host: &str,
+    port: u16,
+    allowed: &[AllowedHost],
+) -> Result<Vec<IpAddr>> {
+    let addresses = resolve(host, port).await?;
+    if !allowed.iter().any(|a| a.is_named(host)) {
+        check_addresses(host, &addresses, allowed)?;
+    }
+    Ok(addresses)
+}
+
 /// ssh writes a server with another port as `[host]:port` into its list of known hosts, and an alias as it is.
 fn ssh_options(host: &str, port: u16, address: IpAddr) -> String {
     let known = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
     // git gives them to a shell; of names nothing passes that means something there (`Source::check`) but the brackets.
     format!("-oHostName={address} '-oHostKeyAlias={known}'")
-}
-
-fn is_proxied(scheme: &str) -> bool {
-    let names: &[&str] = match scheme {
-        "http" => &["http_proxy", "all_proxy", "ALL_PROXY"],
-        "https" => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
-        _ => &[],
-    };
-    names.iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
 }
 
 fn refused(message: String) -> Error {

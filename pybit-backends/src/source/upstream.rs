@@ -8,7 +8,8 @@
 //! - a tag of the upstream version, named as `debian/gbp.conf` says (`upstream-tag`, `gbp.conf(5)`), else `upstream/V` (DEP 14),
 //!   `vV` or `V`: `git archive` of it, where the tree differs from it below `debian/` alone.
 //!
-//! Where the repository has neither, the build makes the tarball from the tree (`deb/make-orig.pl`).
+//! Where the repository has neither, [`uscan`](super::uscan) fetches it if the client is allowed to; else the build makes the
+//! tarball from the tree (`deb/make-orig.pl`).
 
 use std::path::Path;
 
@@ -81,7 +82,7 @@ fn dep14(version: &str) -> String {
 }
 
 /// Whether `name` is one of the tarballs of `stem`: `STEM.orig.tar.xz`, `STEM.orig-docs.tar.gz`.
-fn is_tarball(name: &str, stem: &str) -> bool {
+pub(super) fn is_tarball(name: &str, stem: &str) -> bool {
     let Some(rest) = name.strip_prefix(stem).and_then(|r| r.strip_prefix(".orig")) else {
         return false;
     };
@@ -119,18 +120,19 @@ impl Checkout<'_> {
         }
         match tag {
             Some(tag) => self.archive(tag, &upstream).await,
+            None if self.config().uscan => self.uscan(&upstream.stem()).await,
             None => self.say("The repository has no upstream tarball of this version").await,
         }
     }
 
     /// A small file of the repository; empty where there is none.
-    async fn blob(&self, name: &str) -> Result<String> {
+    pub(super) async fn blob(&self, name: &str) -> Result<String> {
         let output =
             self.exec.output(&self.git(&self.tree, &["cat-file", "blob", name]), 16 << 20).await?;
         Ok(output.text().unwrap_or_default())
     }
 
-    async fn say(&self, what: &str) -> Result<()> {
+    pub(super) async fn say(&self, what: &str) -> Result<()> {
         self.log.write(format!("{what}.\n").as_bytes()).await
     }
 

@@ -115,7 +115,7 @@ async fn a_tag_a_branch_a_commit_and_the_default_branch_are_fetched() {
 }
 
 /// Serves the files below a directory, and sends everything below `/moved/` elsewhere.
-async fn serve(root: PathBuf) -> SocketAddr {
+pub(crate) async fn serve(root: PathBuf) -> SocketAddr {
     serve_to(root, None).await
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pybit_backends::deb::DebFormat;
+use pybit_backends::source::GitConfig;
 use pybit_core::format::{BuildContext, Exit, PackageFormat, Surroundings};
 
 use super::git::{allowing, fetch_by, file_url, git, source, tree};
@@ -68,8 +69,12 @@ fn run(program: &str, dir: &Path, args: &[&str]) -> String {
 
 /// What is made of the repository: the files of the source package, and what the fetch said.
 async fn package(place: &Path, dir: &Path) -> (Vec<PathBuf>, String) {
+    package_by(allowing(), place, dir).await
+}
+
+async fn package_by(config: GitConfig, place: &Path, dir: &Path) -> (Vec<PathBuf>, String) {
     let (log, into, output) = (MemoryLog::default(), dir.join("into"), dir.join("output"));
-    let fetched = fetch_by(allowing(), &source(file_url(place), None), &into, &log).await.unwrap();
+    let fetched = fetch_by(config, &source(file_url(place), None), &into, &log).await.unwrap();
     let exec = support::exec();
     if output.exists() {
         fs::remove_dir_all(&output).unwrap();
@@ -213,4 +218,60 @@ async fn a_delta_that_fits_nothing_is_said_and_the_tag_is_used() {
     let (_, log) = package(&place, dir.path()).await;
     assert!(log.contains("pristine-tar does not make sample_1.0~rc1.orig.tar.gz"), "{log}");
     assert!(log.contains("from refs/tags/upstream/"), "{log}");
+}
+
+/// A repository without the upstream's files anywhere but in its tree, and a site that has the tarball of an older version,
+/// of this one and of a newer one. Its watch file wants a program to be run, too.
+async fn watched(dir: &Path) -> (PathBuf, PathBuf) {
+    let Packaging { place, released } = packaging(dir);
+    git(&place, &["tag", "-d", "upstream/1.0_rc1"]);
+    let site = dir.join("site");
+    fs::create_dir(&site).unwrap();
+    let names = ["0.9", "1.0rc1", "1.0rc2"].map(|version| format!("sample-{version}.tar.gz"));
+    for name in &names {
+        fs::copy(&released, site.join(name)).unwrap();
+    }
+    let page = names.map(|name| format!("<a href=\"{name}\">{name}</a>\n")).concat();
+    fs::write(site.join("index.html"), page).unwrap();
+    let address = super::git::serve(site).await;
+    let ran = dir.join("ran");
+    let watch = format!(
+        "version=4\n# upstream\nopts=\"uversionmangle=s/rc/~rc/,pgpmode=none\" \\\n http://{address}/index.html \\\n \
+         sample-(.+)\\.tar\\.gz debian touch {}\n",
+        ran.display()
+    );
+    fs::write(place.join("debian/watch"), watch).unwrap();
+    commit(&place, "watch");
+    (place, ran)
+}
+
+#[tokio::test]
+#[ignore = "needs git, devscripts, dpkg-dev and the user pybit-build"]
+async fn uscan_fetches_the_tarball_of_the_version_and_runs_nothing() {
+    let dir = open_dir();
+    let (place, ran) = watched(dir.path()).await;
+    let config = GitConfig { uscan: true, ..allowing() };
+    let (files, log) = package_by(config, &place, dir.path()).await;
+    assert!(log.contains("uscan has fetched sample_1.0~rc1.orig.tar.gz"), "{log}");
+    let (got, released) = (tarball(&files), dir.path().join("sample_1.0~rc1.orig.tar.gz"));
+    assert_eq!(fs::read(got).unwrap(), fs::read(released).unwrap());
+    assert!(!ran.exists());
+}
+
+#[tokio::test]
+#[ignore = "needs git, devscripts, dpkg-dev and the user pybit-build"]
+async fn uscan_reaches_no_host_that_git_may_not_reach_and_is_off_by_itself() {
+    let dir = open_dir();
+    let (place, _) = watched(dir.path()).await;
+    let config = GitConfig { uscan: true, allow_hosts: Vec::new(), ..allowing() };
+    let (files, log) = package_by(config, &place, dir.path()).await;
+    assert!(
+        log.contains("127.0.0.1 has the address 127.0.0.1, which is not a public one"),
+        "{log}"
+    );
+    assert!(log.contains("No upstream tarball by uscan"), "{log}");
+    let made = fs::read(tarball(&files)).unwrap();
+    let (files, log) = package(&place, dir.path()).await;
+    assert!(log.contains("The repository has no upstream tarball of this version"), "{log}");
+    assert_eq!(fs::read(tarball(&files)).unwrap().len(), made.len());
 }

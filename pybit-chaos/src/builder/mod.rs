@@ -14,6 +14,9 @@ use pybit::Result;
 use pybit::client::{Shutdown, Toolbox};
 use pybit::config::Config;
 
+/// The variable that says how many times as long every build takes.
+pub(crate) const SLOW: &str = "CHAOS_SLOW";
+
 /// What such a client can do.
 fn toolbox() -> Toolbox {
     Toolbox {

@@ -25,13 +25,18 @@ pub(super) fn retries(e: &Evidence) -> Outcome {
         out.look(last, || format!("job {}: tried again after its build failed", attempt.job));
     }
     if e.faults.iter().all(|f| f.hit.is_err() || takes_no_lease(f.fault.kind, e.plan.backends)) {
-        let lost = e.world.attempts.iter().filter(|a| a.outcome.as_deref() == Some("lost")).count();
-        out.look(lost <= STUMBLES, || {
-            format!("{lost} attempts were lost, and nothing has held up a client")
+        // A client that is heard of before anybody else has claimed its job goes on: the attempt does not show that.
+        let lapsed =
+            e.world.events.values().flatten().filter(|e| e.cause.starts_with(LAPSED)).count();
+        out.look(lapsed <= STUMBLES, || {
+            format!("{lapsed} leases have lapsed, and nothing has held up a client")
         });
     }
     out
 }
+
+/// What the farm says of a job whose client it has not heard of for too long.
+const LAPSED: &str = "its client was silent";
 
 /// Leases that a crowded machine may lose by itself: a client that gets no processor for two seconds looks dead.
 const STUMBLES: usize = 2;

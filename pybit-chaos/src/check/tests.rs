@@ -162,14 +162,19 @@ fn a_hint_that_leaves_while_nobody_can_take_it_is_noticed() {
 }
 
 #[test]
-fn leases_that_are_lost_for_nothing_are_noticed() {
+fn leases_that_lapse_for_nothing_are_noticed() {
+    let lapse = |job| Event {
+        cause: "its client was silent for 2 s".to_owned(),
+        ..event(job, "Waiting", 0)
+    };
     let mut e = nowhere();
-    e.world.attempts = (1..=3).map(|job| attempt(job, "lost", None)).collect();
+    e.world.events =
+        (1..=3).map(|job| (job, vec![lapse(job), event(job, "Building", 1)])).collect();
     e.faults = vec![fault(Kind::ClockJump, 0, 10)];
     assert_eq!(life::retries(&e).findings.len(), 1);
     e.faults.push(fault(Kind::KillClient, 0, 10));
     assert!(life::retries(&e).findings.is_empty());
-    e.world.attempts.truncate(2);
+    e.world.events.remove(&3);
     e.faults.truncate(1);
     assert!(life::retries(&e).findings.is_empty());
 }

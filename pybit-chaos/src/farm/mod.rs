@@ -34,6 +34,7 @@ pub(crate) struct Made {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) backends: Backends,
     pub(crate) clients: u8,
+    pub(crate) watchers: u8,
 }
 
 #[derive(Debug)]
@@ -211,9 +212,10 @@ impl Farm {
         let url = self.url(0);
         let text = config::watch(&self.dir, "watch-real", REAL, &url, &self.arch);
         self.add("watch-real", &text, &["watch"], true)?;
-        // A second publisher of the same repository.
-        let text = config::watch(&self.dir, "watch-real-2", REAL, &self.url(1), &self.arch);
-        self.add("watch-real-2", &text, &["watch"], true)?;
+        if self.made.watchers > 1 {
+            let text = config::watch(&self.dir, "watch-real-2", REAL, &self.url(1), &self.arch);
+            self.add("watch-real-2", &text, &["watch"], true)?;
+        }
         let text = config::watch(&self.dir, "watch-light", LIGHT, &url, &self.arch);
         self.add("watch-light", &text, &["watch"], false)
     }

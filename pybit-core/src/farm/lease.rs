@@ -40,9 +40,11 @@ impl LeaseWatch {
         if paused {
             self.rearm();
         }
-        let begins = self.last_sweep.replace(now).is_none();
+        let last = self.last_sweep.replace(now);
         let unknown = match now.checked_sub(ttl) {
-            Some(long_ago) if begins && trial::is_broken(Mutation::NoRearm) => long_ago,
+            Some(long_ago) if last.is_none() && trial::is_broken(Mutation::NoRearm) => long_ago,
+            // A heartbeat that bears the time at which it came, by a clock that has jumped since.
+            _ if trial::is_broken(Mutation::ExpireByWallClock) => last.unwrap_or(now),
             _ => now,
         };
         let mut next = HashMap::with_capacity(leases.len());
