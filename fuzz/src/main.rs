@@ -12,7 +12,7 @@ use pybit_web::fuzz as web;
 type Target = fn(&[u8]);
 
 /// Every target by its name. `tools/fuzz` reads the names from here.
-const TARGETS: [(&str, Target); 16] = [
+const TARGETS: [(&str, Target); 18] = [
     ("dsc", backends::dsc),
     ("changes", backends::changes),
     ("srpm_info", backends::srpm_info),
@@ -26,6 +26,8 @@ const TARGETS: [(&str, Target); 16] = [
     ("hint", backends::hint),
     ("command", backends::fuzz_command),
     ("frame", backends::fuzz_frame),
+    ("watch", backends::fuzz_watch),
+    ("head", backends::fuzz_head),
     ("webhook", web::webhook),
     ("submission", web::submission),
     ("message", web::message),

@@ -17,6 +17,7 @@ use crate::python::{PythonFormat, PythonVersions, is_sdist};
 #[cfg(feature = "rabbitmq")]
 pub use crate::rabbitmq::fuzz_command;
 use crate::rpm::{RpmFormat, RpmVersions};
+pub use crate::source::{fuzz_head, fuzz_watch};
 #[cfg(feature = "zeromq")]
 pub use crate::zeromq::fuzz_frame;
 

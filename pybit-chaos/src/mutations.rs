@@ -102,9 +102,11 @@ const TRIALS: [Trial; 11] = [
     Trial {
         rule: Mutation::FinishWhileCancelling,
         backends: SQLITE,
-        // Each result is held back on the server, so that the job is cancelled between its check and its commit.
+        // Each result is held back between its check and its commit, and the order to stop, too: its client would take the
+        // result back.
         words: "--jobs 120 --faults 5 --window-secs 40 --story cancelled --only pause_client \
-                --env PYBIT_TRIAL_STALL=finish_checked_before_commit:400 --env TOKIO_WORKER_THREADS=16",
+                --env PYBIT_TRIAL_STALL=finish_checked_before_commit:150,cancel_after_commit_before_order:1000 \
+                --env TOKIO_WORKER_THREADS=16",
         counts: &[],
     },
     Trial {

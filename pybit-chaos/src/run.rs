@@ -280,7 +280,7 @@ async fn logs(farm: &Farm) -> Result<BTreeMap<(i64, i64), Vec<u8>>, String> {
     Ok(logs)
 }
 
-/// Ends that no fault asked for, and panics.
+/// Ends that no fault asked for, and defects.
 fn surprises(farm: &Farm) -> Vec<String> {
     let mut found = Vec::new();
     for (name, process) in farm.processes().iter() {
@@ -288,7 +288,9 @@ fn surprises(farm: &Farm) -> Vec<String> {
         let said = std::fs::read(Process::log(process)).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         found.extend(
-            said.lines().filter(|l| l.contains("panicked at")).map(|l| format!("{name} {l}")),
+            said.lines()
+                .filter(|l| check::DEFECTS.iter().any(|d| l.contains(d)))
+                .map(|l| format!("{name} {l}")),
         );
     }
     found

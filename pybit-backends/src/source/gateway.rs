@@ -120,6 +120,11 @@ impl Wish {
         let mut lines = head.split("\r\n");
         let mut words = lines.next()?.split(' ');
         let (method, target) = (words.next()?, words.next()?);
+        // What one end may take for the end of a line, and the other not.
+        let bare = head.replace("\r\n", "").contains(['\r', '\n']);
+        if bare || method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase()) {
+            return None;
+        }
         let tunnel = method == "CONNECT";
         let url = if tunnel { format!("https://{target}") } else { target.to_owned() };
         let url = Url::parse(&url).ok().filter(|u| tunnel || u.scheme() == "http")?;
@@ -159,6 +164,21 @@ async fn reach(head: &str, allowed: &[AllowedHost]) -> Result<(TcpStream, Option
         .map_err(|_| failed("no answer in 30 s".to_owned()))?
         .map_err(|e| failed(e.to_string()))?;
     Ok((server, request))
+}
+
+/// The head of a request, for `make fuzz`.
+///
+/// # Panics
+///
+/// Where the server would get another end of the head, or a line that is the connection's own.
+#[cfg(feature = "fuzz")]
+pub fn fuzz_head(bytes: &[u8]) {
+    let Ok(head) = std::str::from_utf8(bytes) else { return };
+    let Some(Wish { request: Some(request), .. }) = Wish::parse(head) else { return };
+    assert_eq!(request.find("\r\n\r\n"), Some(request.len() - 4));
+    let connection = request.lines().filter(|l| l.to_ascii_lowercase().starts_with("connection:"));
+    assert_eq!(connection.count(), 1);
+    assert_eq!(request.lines().next().map(|l| l.split(' ').count()), Some(3));
 }
 
 #[cfg(test)]

@@ -16,10 +16,14 @@ mod uscan;
 
 pub use apt::{AptConfig, AptFetcher};
 pub use credentials::Credential;
+#[cfg(feature = "fuzz")]
+pub use gateway::fuzz_head;
 pub use git::{GitConfig, GitFetcher};
 pub use reach::AllowedHost;
 pub use svn::{SvnConfig, SvnFetcher};
 pub use upload::{UploadConfig, UploadFetcher};
+#[cfg(feature = "fuzz")]
+pub use uscan::fuzz_watch;
 
 use std::path::Path;
 

@@ -80,12 +80,21 @@ fn harmless_line(line: &str) -> std::result::Result<String, String> {
     if !["http://", "https://"].iter().any(|scheme| address.starts_with(scheme)) {
         return Err(format!("debian/watch names {address}, and only http and https are fetched"));
     }
-    let last = address.rsplit('/').next().unwrap_or_default();
-    let pattern_within = last.split_once('(').is_some_and(|(_, behind)| behind.contains(')'));
-    let kept = words.take(if pattern_within { 1 } else { 2 });
+    let kept = words.take(if has_pattern(address) { 1 } else { 2 });
     let words: Vec<&str> = std::iter::once(address).chain(kept).collect();
     let words = words.join(" ");
+    // uscan would read such a line on in the next one, and find the end of the options elsewhere.
+    if words.ends_with('\\') || words.contains('"') || options.contains('"') {
+        return Err("a line of debian/watch holds what cannot be copied".to_owned());
+    }
     Ok(if options.is_empty() { words } else { format!("opts=\"{options}\" {words}") })
+}
+
+/// Whether the address ends in the pattern, so that the next word is the version already. What stands between two `@` is
+/// replaced before uscan looks, mostly by something with a pair of parentheses.
+fn has_pattern(address: &str) -> bool {
+    let last = address.rsplit('/').next().unwrap_or_default();
+    last.contains('@') || last.split_once('(').is_some_and(|(_, behind)| behind.contains(')'))
 }
 
 /// The value of `opts=`, and what is behind it.
@@ -195,6 +204,35 @@ impl Checkout<'_> {
     }
 }
 
+/// A watch file, for `make fuzz`.
+///
+/// # Panics
+///
+/// Where uscan would find a command in the copy, or an option that was to be left out.
+#[cfg(feature = "fuzz")]
+pub fn fuzz_watch(bytes: &[u8]) {
+    let Ok(copy) = harmless(&String::from_utf8_lossy(bytes)) else { return };
+    assert_eq!(harmless(&copy).as_ref(), Ok(&copy));
+    for line in copy.lines().skip(1) {
+        assert!(!line.ends_with('\\'));
+        let words = match line.strip_prefix("opts=\"") {
+            Some(quoted) => {
+                let (options, words) = quoted.split_once("\" ").expect("an end of the options");
+                let known = |o: &str| HARMLESS.contains(&o) || NAMED.contains(&o);
+                let mut names = options.split(',').map(|o| o.split('=').next().unwrap_or_default());
+                assert!(names.all(|name| known(name.trim())), "{options}");
+                words
+            }
+            None => line,
+        };
+        let words: Vec<&str> = words.split_ascii_whitespace().collect();
+        let expanded = words[0].replace("@ANY_VERSION@", "(x)").replace("@ARCHIVE_EXT@", "(x)");
+        let last = expanded.rsplit('/').next().unwrap_or_default();
+        let within = last.find('(').zip(last.rfind(')')).is_some_and(|(open, end)| open < end);
+        assert!(words.len() <= if within { 2 } else { 3 }, "{line}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +261,7 @@ mod tests {
             ("https://a/ foo-(.+) debian /bin/sh -c x", "https://a/ foo-(.+) debian"),
             ("https://a/foo-(.+) debian /bin/sh", "https://a/foo-(.+) debian"),
             ("https://a/(\\d)/ foo-(.+) debian uupdate", "https://a/(\\d)/ foo-(.+) debian"),
+            ("https://a/foo@ANY_VERSION@ debian /bin/sh", "https://a/foo@ANY_VERSION@ debian"),
             ("opts=ctype=../../x,repack https://a/f-(.+)", "opts=\"repack\" https://a/f-(.+)"),
             (
                 "opts=\"unzipopt=-d/,\\\n filenamemangle=s/x/y/\" \\\n https://a/f-(.+)",
@@ -242,6 +281,8 @@ mod tests {
             ("opts=\"repack https://a/x", "no end"),
             ("ftp://a/x-(.+)", "only http"),
             ("opts=repack", "no end"),
+            ("https://a/ f-(.+) x\\ y\nhttps://b/ f-(.+)", "cannot be copied"),
+            ("opts=pagemangle=\"x https://a/f-(.+)", "cannot be copied"),
         ] {
             let said = line(bad).unwrap_err();
             assert!(said.contains(why), "{bad}: {said}");

@@ -97,6 +97,9 @@ pub(super) fn nothing_left(e: &Evidence) -> Outcome {
     out
 }
 
+/// What a process says of itself that no fault excuses.
+pub(crate) const DEFECTS: [&str; 2] = ["panicked at", "by a defect"];
+
 /// I20: slots.
 pub(super) fn slots(e: &Evidence) -> Outcome {
     let mut out = Outcome::new("no client ran more builds at once than it has slots");
@@ -132,7 +135,15 @@ pub(super) fn usage(e: &Evidence) -> Outcome {
         });
     }
     out.note = Some(format!("{whose} grew most, by {most} KiB"));
-    out.findings.extend(e.surprises.iter().filter(|s| s.contains("panicked")).cloned());
+    out
+}
+
+/// I25: what the program itself holds for impossible: a panic, a request that fails by a defect, an edge that the database refuses.
+pub(super) fn defects(e: &Evidence) -> Outcome {
+    let mut out = Outcome::new("no process panicked, and no request failed by a defect");
+    out.looked_at = e.usage.len();
+    let defects = e.surprises.iter().filter(|s| DEFECTS.iter().any(|d| s.contains(d)));
+    out.findings.extend(defects.cloned());
     out
 }
 

@@ -20,6 +20,7 @@ use crate::faults::Done;
 use crate::faults::queues::Deleted;
 use crate::plan::Plan;
 use crate::submit::Promise;
+pub(crate) use health::DEFECTS;
 use world::World;
 
 /// Everything that a run has left to look at.
@@ -116,5 +117,6 @@ pub(crate) fn all(evidence: &Evidence) -> BTreeMap<&'static str, Outcome> {
         ("I22", health::secrets(evidence)),
         ("I23", health::recovery(evidence)),
         ("I24", life::clocks(evidence)),
+        ("I25", health::defects(evidence)),
     ])
 }

@@ -180,6 +180,16 @@ fn leases_that_lapse_for_nothing_are_noticed() {
 }
 
 #[test]
+fn defects_are_noticed() {
+    let mut e = nowhere();
+    e.surprises.push("web-1 ended by itself: exit status: 1".to_owned());
+    assert!(health::defects(&e).findings.is_empty());
+    e.surprises.push("web-1 ERROR a request failed by a defect".to_owned());
+    e.surprises.push("client-1 thread 'main' panicked at x.rs".to_owned());
+    assert_eq!(health::defects(&e).findings.len(), 2);
+}
+
+#[test]
 fn memory_and_files_that_grow_are_noticed() {
     let usage = |before, after| {
         let mut e = nowhere();

@@ -1,7 +1,8 @@
 //! What this process was told to do wrong, read once.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::{Mutation, POINTS};
@@ -19,7 +20,7 @@ pub(super) struct Orders {
     pub(super) crash: Option<(&'static str, u32)>,
     pub(super) mutation: Option<Mutation>,
     pub(super) hints: Option<Faults>,
-    pub(super) stall: Option<Stall>,
+    pub(super) stalls: Vec<Stall>,
 }
 
 /// A point at which whoever reaches it stands still for a while, so that what comes in between does.
@@ -32,7 +33,8 @@ pub(super) struct Stall {
 }
 
 static REACHED: AtomicU32 = AtomicU32::new(0);
-static STALLED: AtomicU32 = AtomicU32::new(0);
+/// How often each point was reached at which somebody may stand still.
+static STALLED: Mutex<BTreeMap<&str, u32>> = Mutex::new(BTreeMap::new());
 
 /// Orders that cannot be read do nothing; [`said`] refuses them before the process does any work.
 fn orders() -> &'static Orders {
@@ -47,14 +49,18 @@ impl Orders {
             crash: given(CRASH).map(|text| crash(&text)).transpose()?,
             mutation: given(MUTATION).map(|text| named(&text)).transpose()?,
             hints: given(HINTS).map(|text| faults(&text)).transpose()?,
-            stall: given(STALL).map(|text| stall(&text)).transpose()?,
+            stalls: given(STALL)
+                .unwrap_or_default()
+                .split_terminator(',')
+                .map(stall)
+                .collect::<Result<_>>()?,
         })
     }
 }
 
 pub(super) fn reached(name: &'static str) {
-    if let Some(stall) = orders().stall.as_ref().filter(|stall| stall.point == name)
-        && STALLED.fetch_add(1, Ordering::SeqCst).is_multiple_of(stall.every)
+    if let Some(stall) = orders().stalls.iter().find(|stall| stall.point == name)
+        && before(name).is_multiple_of(stall.every)
     {
         tracing::error!(point = name, "TRIAL: stands still");
         // The thread, not the task: a process that gets no processor does not get to its timers either.
@@ -65,6 +71,14 @@ pub(super) fn reached(name: &'static str) {
         tracing::error!(point = name, nth, "TRIAL: the process ends here");
         std::process::abort();
     }
+}
+
+/// How often the point was reached before.
+fn before(name: &'static str) -> u32 {
+    let mut stalled = STALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = stalled.entry(name).or_default();
+    *count += 1;
+    *count - 1
 }
 
 pub(super) fn mutation() -> Option<Mutation> {
@@ -96,7 +110,7 @@ fn crash(text: &str) -> Result<(&'static str, u32)> {
     Ok((point, nth))
 }
 
-/// `NAME:MILLISECONDS` or `NAME:MILLISECONDS:EVERY`.
+/// `NAME:MILLISECONDS` or `NAME:MILLISECONDS:EVERY`, one of several that commas part.
 fn stall(text: &str) -> Result<Stall> {
     let wrong = || refuse(STALL, text, "NAME:MILLISECONDS:EVERY, with the name of a point");
     let words: Vec<_> = text.split(':').collect();

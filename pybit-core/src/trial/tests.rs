@@ -15,9 +15,10 @@ fn orders_are_read_and_wrong_ones_refused() {
     for text in ["claim_before_commit", "claim_before_commit:0", "nowhere:1", "x"] {
         assert!(read("PYBIT_TRIAL_CRASH", text).is_err(), "{text}");
     }
-    let stall = read("PYBIT_TRIAL_STALL", "piece_before_blob:300:4").unwrap().stall.unwrap();
-    assert_eq!((stall.point, stall.pause.as_millis(), stall.every), ("piece_before_blob", 300, 4));
-    assert_eq!(read("PYBIT_TRIAL_STALL", "piece_before_blob:9").unwrap().stall.unwrap().every, 1);
+    let stalls =
+        read("PYBIT_TRIAL_STALL", "piece_before_blob:300:4,change_after_commit:9").unwrap().stalls;
+    let words: Vec<_> = stalls.iter().map(|s| (s.point, s.pause.as_millis(), s.every)).collect();
+    assert_eq!(words, [("piece_before_blob", 300, 4), ("change_after_commit", 9, 1)]);
     for text in ["piece_before_blob", "nowhere:1", "piece_before_blob:x", "piece_before_blob:1:0"] {
         assert!(read("PYBIT_TRIAL_STALL", text).is_err(), "{text}");
     }
