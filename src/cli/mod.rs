@@ -36,7 +36,7 @@ const VERSION: &str = if pybit_core::trial::IS_ON {
     env!("CARGO_PKG_VERSION")
 };
 
-/// A package build farm: source in, signed apt repositories out.
+/// A package build farm: source in, signed apt, rpm and Python repositories out.
 #[derive(Debug, Parser)]
 #[command(
     name = "pybit",

@@ -20,7 +20,7 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Pool, Sqlite, Transaction, query_with};
+use sqlx::{Connection, Pool, Sqlite, Transaction, query_with};
 
 pub use options::SqliteOptions;
 
@@ -195,14 +195,22 @@ async fn begin_with(
     pool: &Pool<Sqlite>,
     begin: &'static str,
 ) -> sqlx::Result<Transaction<'static, Sqlite>> {
-    match pool.begin_with(begin).await {
-        Err(sqlx::Error::InvalidSavePointStatement) => {
-            pool.acquire().await?.close().await?;
-            pool.begin_with(begin).await
+    for _ in 0..MOST_BROKEN {
+        match pool.begin_with(begin).await {
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                let connection = pool.acquire().await?;
+                if connection.is_in_transaction() {
+                    connection.close().await?;
+                }
+            }
+            other => return other,
         }
-        other => other,
     }
+    Err(sqlx::Error::BeginFailed)
 }
+
+/// Connections that may be found broken one after the other: while a disk is full, every other writer breaks one.
+const MOST_BROKEN: usize = 50;
 
 #[cfg(test)]
 mod tests {
@@ -263,6 +271,21 @@ mod tests {
         store.put_repository(&repository(&long)).await.unwrap();
         assert_eq!(store.catalogue().await.unwrap().rules.len(), 1);
         store.close().await;
+    }
+
+    #[tokio::test]
+    async fn writers_that_break_their_connections_break_nobody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fresh(&folder, &[]).await;
+        let break_one = || async {
+            let mut begun = store.begin().await?;
+            // As SQLite does by itself where the disk is full.
+            raw_sql("ROLLBACK").execute(&mut *begun).await.unwrap();
+            Ok::<(), Error>(())
+        };
+        let all = futures_util::future::join_all((0..20).map(|_| break_one())).await;
+        assert!(all.iter().all(Result::is_ok), "{all:?}");
+        store.add_rule(&rule("a")).await.unwrap();
     }
 
     #[tokio::test]
