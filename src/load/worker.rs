@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use pybit_client::Api;
+use pybit_client::{Api, Backoff};
 use pybit_core::model::{ClientName, Job, JobId, JobStatus, RepositoryName, Role, Target};
 use pybit_core::protocol::{
     Assignment, ClaimRequest, FinishRequest, HeartbeatRequest, Held, LogDigest, PublishedRequest,
@@ -50,11 +50,15 @@ impl Worker {
         Ok(self.api.claim(&request).await?.assignment)
     }
 
-    /// Asks until there is a job.
+    /// Asks until there is a job; again after a pause where the server asks for one, as the real client does.
     pub(super) async fn next(&self) -> Result<Assignment> {
+        let mut backoff = Backoff::server();
         loop {
-            if let Some(assignment) = self.claim(HELD_MS).await? {
-                return Ok(assignment);
+            match self.claim(HELD_MS).await {
+                Ok(Some(assignment)) => return Ok(assignment),
+                Ok(None) => backoff.reset(),
+                Err(error) if error.is_retryable() => backoff.wait().await,
+                Err(error) => return Err(error),
             }
         }
     }

@@ -102,7 +102,7 @@ macro_rules! jobs_contested {
             " WHERE (
                  SELECT 1 FROM job
                  WHERE package = r.value ->> 'package' AND dist = r.value ->> 'dist'
-                   AND suite = r.value ->> 'suite' AND format = r.value ->> 'format'
+                   AND suite || '' = r.value ->> 'suite' AND format = r.value ->> 'format'
                    AND version_key >= ",
             $b,
             "r.value ->> 'key'",
@@ -111,7 +111,7 @@ macro_rules! jobs_contested {
               OR (
                  SELECT 1 FROM job
                  WHERE package = r.value ->> 'package' AND dist = r.value ->> 'dist'
-                   AND suite = r.value ->> 'suite' AND arch = r.value ->> 'arch'
+                   AND suite || '' = r.value ->> 'suite' AND arch || '' = r.value ->> 'arch'
                    AND format = r.value ->> 'format' AND env = r.value ->> 'env'
                    AND version_key <= ",
             $b,
@@ -123,9 +123,9 @@ macro_rules! jobs_contested {
 }
 
 /// Which of the planned jobs meet others of their package: those that the version rules refuse or that supersede any.
-/// A plan from the farm's first moment takes any index for as good as any other, and is kept.
-pub(in crate::sql) static JOBS_CONTESTED: Statement =
-    by_rows!("jobs_contested", 1, jobs_contested).planned_anew();
+/// A young farm's engine knows nothing of its tables and takes any index for as good as any other: `suite || ''` leaves it
+/// those that begin with the package.
+pub(in crate::sql) static JOBS_CONTESTED: Statement = by_rows!("jobs_contested", 1, jobs_contested);
 
 macro_rules! keys_known {
     ($rows:literal, $b:literal, $ytes:literal, $t:literal, $ime:literal) => {
