@@ -36,11 +36,12 @@ mod streams;
 mod turns;
 pub mod upkeep;
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use pybit_core::model::{Catalogue, Job};
 use pybit_core::storage::{Advance, Recorded};
-use pybit_core::{Result, trial};
+use pybit_core::{Error, ErrorKind, Result, trial};
 use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Transaction};
 
@@ -151,9 +152,35 @@ impl<D: Dialect> SqlStore<D> {
         D::begin_read(&self.read).await.map_err(|e| failed::<D>("begin", e))
     }
 
+    /// Runs one statement that is all of its transaction. Where the engine is asked over a wire nothing else is asked.
+    async fn at_once<R>(
+        &self,
+        call: Call<D>,
+        decode: impl Fn(&Cells<'_, D>) -> Result<R>,
+    ) -> Result<Vec<R>> {
+        if D::ENGINE == Engine::Sqlite {
+            let mut transaction = self.begin().await?;
+            let rows = call.all(&mut transaction, decode).await?;
+            commit(transaction).await?;
+            return Ok(rows);
+        }
+        let mut connection = self.write.acquire().await.map_err(|e| failed::<D>("connect", e))?;
+        call.all(&mut connection, decode).await.map_err(committed_or_not::<D>)
+    }
+
     /// A transaction that writes; dropped without [`commit`], it changes nothing.
     async fn begin(&self) -> Result<Transaction<'static, D>> {
         D::begin(&self.write).await.map_err(|e| failed::<D>("begin", e))
+    }
+}
+
+/// A statement that is a transaction by itself has begun: unless the engine refused it, what became of it is not known.
+fn committed_or_not<D: Dialect>(error: Error) -> Error {
+    match error.source().and_then(|e| e.downcast_ref()) {
+        Some(sqlx::Error::Database(said)) if D::kind(said.as_ref()) != ErrorKind::Unavailable => {
+            error
+        }
+        _ => error.with_op(COMMIT),
     }
 }
 

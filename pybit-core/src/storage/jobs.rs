@@ -9,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::{
     Attempt, ClientName, Dist, Event, Failure, FormatName, Job, JobFilter, JobId, JobKind,
-    NewSubmission, Outcome, PackageName, Page, Route, StatusCounts, Submission, SubmissionId,
-    Suite, Target, Version,
+    JobStatus, NewSubmission, Outcome, PackageName, Page, Route, StatusCounts, Submission,
+    SubmissionId, Suite, Target, Version,
 };
 
 /// A job as the planner wants it.
@@ -36,6 +36,42 @@ pub struct PlannedJob {
     pub source_job: Option<JobId>,
     /// The job that it tries again.
     pub retries_of: Option<JobId>,
+}
+
+impl PlannedJob {
+    /// The job as it comes into being in every storage: `Waiting`, at row version 1.
+    pub fn job(&self, id: JobId, submission: SubmissionId, at: Timestamp) -> Job {
+        Job {
+            id,
+            submission,
+            kind: self.kind,
+            package: self.package.clone(),
+            version: self.version.as_ref().map(|(version, _)| version.clone()),
+            target: self.target.clone(),
+            master: self.master,
+            status: JobStatus::Waiting,
+            row_version: 1,
+            attempt: 0,
+            client: None,
+            lease_epoch: 0,
+            infra_retries: 0,
+            dep_waits: 0,
+            lost_by: Vec::new(),
+            avoid: None,
+            // Not `at`: a server whose wall clock runs behind may hand it out at once.
+            not_before: Timestamp::from_micros(0),
+            priority: self.priority,
+            weight: self.weight,
+            unmet: Vec::new(),
+            failure: None,
+            produced: Vec::new(),
+            source_job: self.source_job,
+            retries_of: self.retries_of,
+            superseded_by: None,
+            created_at: at,
+            changed_at: at,
+        }
+    }
 }
 
 /// A submission with its plan, ready to be recorded.

@@ -3,22 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pybit_core::Result;
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{Job, JobId, JobStatus};
 use pybit_core::storage::{Advance, AttemptEnd, Change, HealthMark};
+use pybit_core::{Error, Result};
 use serde_json::{Value, json};
 
-use super::many::{self, Notes};
-use super::{advance, rows};
+use super::{advance, many, rows};
 use crate::sql::call::{json as text, storable};
-use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
-
-/// What is written of events and of attempts that end.
-const CHANGED: Notes = Notes {
-    together: &sql::POSTGRES_CHANGES_NOTE,
-    apart: &[(&sql::EVENTS_ADD, 0), (&sql::ATTEMPTS_END, 1)],
-};
+use crate::sql::{Call, Dialect, Engine, SqlStore, commit, statements as sql};
 
 /// A change and when it was decided.
 pub(in crate::sql) type Step = (Change, Timestamp);
@@ -33,35 +26,90 @@ pub(super) async fn advance<D: Dialect>(
     if taken.is_empty() {
         return Ok(answers);
     }
+    let after = match D::ENGINE {
+        Engine::Sqlite => step_by_step(store, steps, &mut taken).await?,
+        Engine::Postgres => at_once(store, steps, &taken).await?,
+    };
+    for job in after {
+        let n = taken.get(&job.id);
+        let place = n.ok_or_else(|| Error::internal("a job was changed that was not named"))?;
+        answers[*place] = Some(Advance::Done(Box::new(job), Vec::new()));
+    }
+    Ok(answers)
+}
+
+/// For an engine in this process, which is asked for nothing.
+async fn step_by_step<D: Dialect>(
+    store: &SqlStore<D>,
+    steps: &[Step],
+    taken: &mut BTreeMap<JobId, usize>,
+) -> Result<Vec<Job>> {
     let mut transaction = store.begin().await?;
     let connection = &mut *transaction;
     let before = held::<D>(connection, taken.keys().copied()).await?;
     taken.retain(|id, n| before.get(id).is_some_and(|job| still_fits(job, &steps[*n].0)));
-    for incomplete in incomplete::<D>(connection, steps, &taken, &before).await? {
+    for incomplete in incomplete::<D>(connection, steps, taken, &before).await? {
         taken.remove(&incomplete);
     }
     if taken.is_empty() {
-        return Ok(answers);
+        return Ok(Vec::new());
     }
-    let after = set::<D>(connection, steps, &taken).await?;
+    let after = set::<D>(connection, steps, taken).await?;
     let (mut events, mut ends, mut well) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for (id, n) in &taken {
+    for (id, n) in &*taken {
         let ((change, at), was) = (&steps[*n], &before[id]);
         events.push(many::event(&after[id], Some(was.status), &change.actor, &change.cause, *at));
         ends.extend(change.attempt_end.as_ref().map(|end| end_row(was, end, *at)));
         well.extend(was.client.as_ref().filter(|_| change.health == Some(HealthMark::Well)));
     }
-    many::note::<D>(connection, &CHANGED, [&events, &ends]).await?;
+    many::run::<D>(connection, &sql::EVENTS_ADD, &events).await?;
+    many::run::<D>(connection, &sql::ATTEMPTS_END, &ends).await?;
     let well: Vec<Value> = well.into_iter().map(|client| json!({ "client": client })).collect();
     end_illness::<D>(connection, well).await?;
     advance::before_commit();
     commit(transaction).await?;
-    let mut after = after;
-    for (id, n) in taken {
-        let job = after.remove(&id);
-        answers[n] = job.map(|job| Advance::Done(Box::new(job), Vec::new()));
+    Ok(after.into_values().collect())
+}
+
+/// For an engine that is asked over a wire. Nobody may declare files of a job that is to have all of them: it is held before
+/// the statement looks for them.
+async fn at_once<D: Dialect>(
+    store: &SqlStore<D>,
+    steps: &[Step],
+    taken: &BTreeMap<JobId, usize>,
+) -> Result<Vec<Job>> {
+    let rows = taken.values().map(|n| whole_row(&steps[*n])).collect::<Result<Vec<_>>>()?;
+    let call = Call::<D>::new(&sql::POSTGRES_ADVANCE).text(&Value::from(rows).to_string());
+    if !taken.values().any(|n| steps[*n].0.needs_files) {
+        advance::before_commit();
+        return store.at_once(call, rows::job).await;
     }
-    Ok(answers)
+    let mut transaction = store.begin().await?;
+    held::<D>(&mut transaction, taken.keys().copied()).await?;
+    let after = call.all(&mut transaction, rows::job).await?;
+    advance::before_commit();
+    commit(transaction).await?;
+    Ok(after)
+}
+
+/// All that a change writes.
+fn whole_row(step: &Step) -> Result<Value> {
+    let (change, at) = step;
+    let mut value = row(step)?;
+    let end = change.attempt_end.as_ref();
+    let failure = end.and_then(|end| end.failure.as_ref());
+    value["micros"] = at.as_micros().into();
+    value["expected"] = change.expected.into();
+    value["lease"] = change.expected_lease.into();
+    value["needs_files"] = change.needs_files.into();
+    value["well"] = (change.health == Some(HealthMark::Well)).into();
+    value["actor"] = storable(&change.actor).into();
+    value["cause"] = storable(&change.cause).into();
+    value["outcome"] = end.map(|end| end.outcome.as_str()).into();
+    value["end_class"] = failure.map(|f| f.class.as_str()).into();
+    value["end_message"] = failure.map(|f| storable(&f.message)).into();
+    value["log_sha256"] = end.and_then(|end| end.log_sha256.clone()).into();
+    Ok(value)
 }
 
 /// By job: the changes that concern nothing but it, its attempt, and a client that is well. Of two to one job, the first.

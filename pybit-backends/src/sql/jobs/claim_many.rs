@@ -10,17 +10,10 @@ use pybit_core::model::{Avoid, CLOCK_STEP, Job, JobId, JobStatus, Target};
 use pybit_core::storage::Claim;
 use serde_json::{Value, json};
 
-use super::many::{self, Notes};
 use super::taking::Pairs;
-use super::{claim, rows};
+use super::{claim, many, rows};
 use crate::sql::call::{json as text, storable};
-use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
-
-/// What is written of attempts and events.
-const BEGUN: Notes = Notes {
-    together: &sql::POSTGRES_ATTEMPTS_NOTE,
-    apart: &[(&sql::ATTEMPTS_ADD, 0), (&sql::LOGS_ADD, 0), (&sql::EVENTS_ADD, 1)],
-};
+use crate::sql::{Call, Dialect, Engine, SqlStore, commit, statements as sql};
 
 /// Jobs that are looked at beyond those that are wanted: what others choose meanwhile.
 const SPARE: usize = 16;
@@ -45,69 +38,118 @@ pub(super) async fn claim<D: Dialect>(
             waiting.insert(target, found);
         }
     }
-    // After the look at the jobs: a claim that brings one from now on, asked elsewhere, brings one that was seen here, and
-    // this claim cannot be told that there is none.
-    let taken = fresh::<D>(&mut reader, asks).await?;
     drop(reader);
-    let mut chosen = BTreeMap::new();
+    let (mut chosen, mut nothing) = (BTreeMap::new(), Vec::new());
     let _until_the_end = store.taking.take(|taking| {
         let mut gone: BTreeSet<JobId> = others.jobs.union(&taking.jobs).copied().collect();
         let mut pairs = Pairs::default();
-        for n in taken.iter().copied() {
+        for n in once_each(asks) {
             let claim = &asks[n].0;
             if others.has(claim) || taking.has(claim) {
                 continue;
             }
             match choose(&asks[n], &waiting, &gone) {
-                Choice::Job(id) => {
-                    gone.insert(id);
-                    pairs.add(id, claim);
-                    chosen.insert(id, n);
+                Choice::Job(seen) => {
+                    gone.insert(seen.id());
+                    pairs.add(seen.id(), claim);
+                    chosen.insert(seen.id(), (n, seen.row_version));
                 }
-                Choice::Nothing => answers[n] = Some(None),
+                Choice::Nothing => nothing.push(n),
                 Choice::Unclear => {}
             }
         }
         pairs
     });
+    // After the look at the jobs: a claim that brings one from now on, asked elsewhere, brings one that was seen here, and
+    // this claim cannot be told that there is none.
+    if !nothing.is_empty() {
+        let mut reader = store.reader().await?;
+        for n in fresh::<D>(&mut reader, asks, nothing).await? {
+            answers[n] = Some(None);
+        }
+    }
     if chosen.is_empty() {
         return Ok(answers);
     }
-    let mut transaction = store.begin().await?;
-    let connection = &mut *transaction;
-    let held = hold::<D>(connection, &chosen).await?;
-    chosen.retain(|id, n| held.get(id).is_some_and(|job| is_for(job, &asks[*n])));
-    if chosen.is_empty() {
-        return Ok(answers);
-    }
-    let jobs = take::<D>(connection, asks, &chosen).await?;
-    claim::before_commit();
-    commit(transaction).await?;
+    let jobs = match D::ENGINE {
+        Engine::Sqlite => step_by_step(store, asks, &mut chosen).await?,
+        Engine::Postgres => at_once(store, asks, &chosen).await?,
+    };
     for job in jobs {
-        if let Some(n) = chosen.get(&job.id) {
+        if let Some((n, _)) = chosen.get(&job.id) {
             answers[*n] = Some(Some(job));
         }
     }
     Ok(answers)
 }
 
-/// Those that nobody has asked yet, each once.
-async fn fresh<D: Dialect>(connection: &mut D::Connection, asks: &[Ask]) -> Result<Vec<usize>> {
+/// Jobs, the places of the claims that they are for, and the row version that was seen.
+type Chosen = BTreeMap<JobId, (usize, i64)>;
+
+/// For an engine in this process, which is asked for nothing.
+async fn step_by_step<D: Dialect>(
+    store: &SqlStore<D>,
+    asks: &[Ask],
+    chosen: &mut Chosen,
+) -> Result<Vec<Job>> {
+    let mut transaction = store.begin().await?;
+    let connection = &mut *transaction;
+    let fresh = fresh::<D>(connection, asks, chosen.values().map(|(n, _)| *n).collect()).await?;
+    let held = hold::<D>(connection, chosen).await?;
+    chosen.retain(|id, (n, seen)| {
+        fresh.contains(n) && held.get(id).is_some_and(|job| is_as_seen(job, *seen))
+    });
+    if chosen.is_empty() {
+        return Ok(Vec::new());
+    }
+    let jobs = take::<D>(connection, asks, chosen).await?;
+    claim::before_commit();
+    commit(transaction).await?;
+    Ok(jobs)
+}
+
+/// For an engine that is asked over a wire.
+async fn at_once<D: Dialect>(
+    store: &SqlStore<D>,
+    asks: &[Ask],
+    chosen: &Chosen,
+) -> Result<Vec<Job>> {
+    let row = |(id, (n, seen)): (&JobId, &(usize, i64))| {
+        let (claim, at) = &asks[*n];
+        json!({
+            "job": id.0, "row_version": seen, "claim": storable(&claim.claim_id),
+            "client": claim.client, "boot": storable(&claim.boot), "micros": at.as_micros(),
+        })
+    };
+    let rows: Vec<Value> = chosen.iter().map(row).collect();
+    let call = Call::<D>::new(&sql::POSTGRES_CLAIM).text(&Value::from(rows).to_string());
+    claim::before_commit();
+    store.at_once(call, rows::job).await
+}
+
+/// The places of those that are not asked twice here.
+fn once_each(asks: &[Ask]) -> impl Iterator<Item = usize> {
     let mut seen = BTreeSet::new();
-    let mut taken: Vec<usize> = (0..asks.len())
-        .filter(|n| seen.insert((&asks[*n].0.claim_id, &asks[*n].0.client)))
-        .collect();
+    (0..asks.len()).filter(move |n| seen.insert((&asks[*n].0.claim_id, &asks[*n].0.client)))
+}
+
+/// Those of the places whose claims nobody has asked before.
+async fn fresh<D: Dialect>(
+    connection: &mut D::Connection,
+    asks: &[Ask],
+    mut places: Vec<usize>,
+) -> Result<Vec<usize>> {
     let row = |n: &usize| {
         let claim = &asks[*n].0;
         json!({ "n": n, "claim": storable(&claim.claim_id), "client": claim.client })
     };
-    let rows: Vec<Value> = taken.iter().map(row).collect();
+    let rows: Vec<Value> = places.iter().map(row).collect();
     let known = Call::<D>::new(&sql::CLAIMS_KNOWN)
         .text(&Value::from(rows).to_string())
         .all(connection, |c| c.int::<usize>("n"))
         .await?;
-    taken.retain(|n| !known.contains(n));
-    Ok(taken)
+    places.retain(|n| !known.contains(n));
+    Ok(places)
 }
 
 /// The first waiting jobs of a target.
@@ -117,8 +159,20 @@ struct Candidates {
     all: bool,
 }
 
-struct Candidate {
+#[derive(Clone, Copy)]
+struct Seen {
     rank: (i64, i64, Reverse<JobId>),
+    row_version: i64,
+}
+
+impl Seen {
+    fn id(&self) -> JobId {
+        self.rank.2.0
+    }
+}
+
+struct Candidate {
+    seen: Seen,
     /// `not_before` and `changed_at`.
     pause: (Timestamp, Timestamp),
     avoid: Option<Avoid>,
@@ -143,8 +197,9 @@ async fn candidates<D: Dialect>(
         .at(earliest.plus(CLOCK_STEP))
         .all(connection, |c| {
             let rank = (c.int("priority")?, c.int("weight")?, Reverse(JobId(c.int("id")?)));
+            let seen = Seen { rank, row_version: c.int("row_version")? };
             let pause = (c.at("not_before")?, c.at("changed_at")?);
-            Ok(Candidate { rank, pause, avoid: rows::avoid(c)? })
+            Ok(Candidate { seen, pause, avoid: rows::avoid(c)? })
         })
         .await?;
     let all = best_first.len() < most;
@@ -152,7 +207,7 @@ async fn candidates<D: Dialect>(
 }
 
 enum Choice {
-    Job(JobId),
+    Job(Seen),
     Nothing,
     /// There may be one beyond those that were looked at.
     Unclear,
@@ -164,25 +219,27 @@ fn choose(
     waiting: &BTreeMap<&Target, Candidates>,
     gone: &BTreeSet<JobId>,
 ) -> Choice {
-    let mut best = None;
+    let mut best: Option<Seen> = None;
     let mut all = true;
     for (target, offered) in claim.offers.iter().filter_map(|t| waiting.get_key_value(t)) {
         let mut free = offered.best_first.iter().filter(|c| {
             let avoids = is_avoided(c.avoid.as_ref(), claim, *at);
-            !gone.contains(&c.rank.2.0) && !is_paused(c.pause, *at) && !avoids
+            !gone.contains(&c.seen.id()) && !is_paused(c.pause, *at) && !avoids
         });
         match free.next() {
             Some(first) => {
-                let (priority, weight, age) = first.rank;
-                let weight = weight + i64::from(claim.own_weight(target));
-                best = best.max(Some((priority, weight, age)));
+                let mut seen = first.seen;
+                seen.rank.1 += i64::from(claim.own_weight(target));
+                if best.is_none_or(|best| best.rank < seen.rank) {
+                    best = Some(seen);
+                }
             }
             None => all &= offered.all,
         }
     }
     match best {
         _ if !all => Choice::Unclear,
-        Some((_, _, Reverse(id))) => Choice::Job(id),
+        Some(seen) => Choice::Job(seen),
         None => Choice::Nothing,
     }
 }
@@ -199,7 +256,7 @@ fn is_avoided(avoid: Option<&Avoid>, claim: &Claim, at: Timestamp) -> bool {
 /// The chosen jobs as they are now, held; those that another transaction holds are passed over.
 async fn hold<D: Dialect>(
     connection: &mut D::Connection,
-    chosen: &BTreeMap<JobId, usize>,
+    chosen: &Chosen,
 ) -> Result<BTreeMap<JobId, Job>> {
     let ids: Vec<i64> = chosen.keys().map(|id| id.0).collect();
     let jobs =
@@ -207,19 +264,17 @@ async fn hold<D: Dialect>(
     Ok(jobs.into_iter().map(|job| (job.id, job)).collect())
 }
 
-fn is_for(job: &Job, (claim, at): &Ask) -> bool {
-    job.status == JobStatus::Waiting
-        && !job.is_paused(*at)
-        && claim.offers.contains(&job.target)
-        && !is_avoided(job.avoid.as_ref(), claim, *at)
+/// What a choice goes by, priority and pause among it, never changes without the row's version.
+fn is_as_seen(job: &Job, row_version: i64) -> bool {
+    job.status == JobStatus::Waiting && job.row_version == row_version
 }
 
 async fn take<D: Dialect>(
     connection: &mut D::Connection,
     asks: &[Ask],
-    chosen: &BTreeMap<JobId, usize>,
+    chosen: &Chosen,
 ) -> Result<Vec<Job>> {
-    let row = |(id, n): (&JobId, &usize)| {
+    let row = |(id, (n, _)): (&JobId, &(usize, i64))| {
         let (claim, at) = &asks[*n];
         json!({ "job": id.0, "client": claim.client, "at": at.as_micros() })
     };
@@ -231,7 +286,7 @@ async fn take<D: Dialect>(
     many::same_count(jobs.len(), chosen.len())?;
     let (mut attempts, mut events) = (Vec::new(), Vec::new());
     for job in &jobs {
-        let (claim, at) = &asks[chosen[&job.id]];
+        let (claim, at) = &asks[chosen[&job.id].0];
         attempts.push(json!({
             "job": job.id.0, "attempt": job.attempt, "claim": storable(&claim.claim_id),
             "client": claim.client, "boot": storable(&claim.boot), "at": at.as_micros(),
@@ -239,6 +294,8 @@ async fn take<D: Dialect>(
         let actor = format!("client {}", claim.client);
         events.push(many::event(job, Some(JobStatus::Waiting), &actor, "claimed", *at));
     }
-    many::note::<D>(connection, &BEGUN, [&attempts, &events]).await?;
+    many::run::<D>(connection, &sql::ATTEMPTS_ADD, &attempts).await?;
+    many::run::<D>(connection, &sql::LOGS_ADD, &attempts).await?;
+    many::run::<D>(connection, &sql::EVENTS_ADD, &events).await?;
     Ok(jobs)
 }

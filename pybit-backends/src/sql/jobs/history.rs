@@ -7,7 +7,7 @@ use pybit_core::storage::OutboxRow;
 
 use super::rows;
 use crate::sql::call::json;
-use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql};
+use crate::sql::{Call, Dialect, SqlStore, statements as sql};
 
 /// Who changes something, why and when.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,6 @@ pub(super) async fn outbox<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Resul
 }
 
 pub(super) async fn mark_sent<D: Dialect>(store: &SqlStore<D>, ids: &[i64]) -> Result<()> {
-    let mut transaction = store.begin().await?;
-    Call::<D>::new(&sql::OUTBOX_SENT).text(&json(&ids)?).run(&mut transaction).await?;
-    commit(transaction).await
+    let call = Call::<D>::new(&sql::OUTBOX_SENT).text(&json(&ids)?);
+    store.at_once(call, |_| Ok(())).await.map(drop)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::sql::call::storable;
 use crate::sql::group::Answer;
 use crate::sql::statement::Statement;
-use crate::sql::{COMMIT, Call, Dialect, Engine};
+use crate::sql::{COMMIT, Call, Dialect};
 
 /// The answers of a transaction: where it was taken back as a whole everybody goes alone, and where its end is not known
 /// everybody is told so.
@@ -39,36 +39,6 @@ pub(super) async fn run<D: Dialect>(
     }
     let changed = Call::<D>::new(statement).text(&Value::from(rows).to_string()).run(connection);
     same_count(usize::try_from(changed.await?).unwrap_or(usize::MAX), rows.len())
-}
-
-/// Several statements about two lists of rows.
-pub(super) struct Notes {
-    /// All of them in one, about both lists, for an engine that is asked over a wire.
-    pub(super) together: &'static Statement,
-    /// Each by itself, about the list with this number.
-    pub(super) apart: &'static [(&'static Statement, usize)],
-}
-
-/// Writes both lists. The second has a row for each that `together` counts.
-pub(super) async fn note<D: Dialect>(
-    connection: &mut D::Connection,
-    notes: &Notes,
-    lists: [&[Value]; 2],
-) -> Result<()> {
-    match D::ENGINE {
-        Engine::Sqlite => {
-            for (statement, list) in notes.apart {
-                run::<D>(connection, statement, lists[*list]).await?;
-            }
-            Ok(())
-        }
-        Engine::Postgres => {
-            let call = Call::<D>::new(notes.together);
-            let [one, two] = lists.map(|list| Value::from(list).to_string());
-            let changed = call.text(&one).text(&two).run(connection).await?;
-            same_count(usize::try_from(changed).unwrap_or(usize::MAX), lists[1].len())
-        }
-    }
 }
 
 /// Every row of a list was found or made.

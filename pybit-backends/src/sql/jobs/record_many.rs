@@ -4,21 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pybit_core::clock::Timestamp;
-use pybit_core::model::{Job, JobKind, Submission, SubmissionId};
+use pybit_core::model::{Job, JobId, JobKind, Submission, SubmissionId};
 use pybit_core::storage::{PlannedJob, Recorded, SubmissionRecord};
 use pybit_core::{Error, Result};
 use serde_json::{Value, json};
 
-use super::many::{self, Notes};
-use super::{prepare, record, rows};
+use super::{many, prepare, record, rows};
 use crate::sql::call::storable;
-use crate::sql::{Call, Dialect, SqlStore, commit, statements as sql, turns};
-
-/// What is written of packages and events.
-const PLANTED: Notes = Notes {
-    together: &sql::POSTGRES_JOBS_NOTE,
-    apart: &[(&sql::EVENTS_ADD, 1), (&sql::OUTBOX_ADD_ALL, 1), (&sql::PACKAGE_HEADS, 0)],
-};
+use crate::sql::{Call, Dialect, Engine, SqlStore, commit, statements as sql, turns};
 
 /// A submission and when it came.
 pub(in crate::sql) type Wish = (SubmissionRecord, Timestamp);
@@ -36,18 +29,16 @@ pub(super) async fn record<D: Dialect>(
     let mut transaction = store.begin().await?;
     let connection = &mut *transaction;
     turns::take::<D>(connection, taken.iter().flat_map(|n| names(&wishes[*n].0))).await?;
-    for contested in contested::<D>(connection, wishes, &taken).await? {
-        taken.remove(&contested);
-    }
-    if taken.is_empty() {
+    let planted = match D::ENGINE {
+        Engine::Sqlite => step_by_step::<D>(connection, wishes, &mut taken).await?,
+        Engine::Postgres => at_once::<D>(connection, wishes, &taken).await?,
+    };
+    if planted.is_empty() {
         return Ok(answers);
     }
-    let submissions = add_submissions::<D>(connection, wishes, &taken).await?;
-    let jobs = add_jobs::<D>(connection, wishes, &submissions).await?;
-    add_keys::<D>(connection, wishes, &submissions).await?;
     record::before_commit();
     commit(transaction).await?;
-    for ((n, id), jobs) in submissions.into_iter().zip(jobs) {
+    for (n, id, jobs) in planted {
         let (record, at) = &wishes[n];
         let submission = Submission {
             id,
@@ -58,6 +49,63 @@ pub(super) async fn record<D: Dialect>(
         answers[n] = Some(Recorded { submission, jobs, repeated: false });
     }
     Ok(answers)
+}
+
+/// A wish's place, the submission that it became, and its jobs.
+type Planted = (usize, SubmissionId, Vec<Job>);
+
+/// For an engine in this process, which is asked for nothing.
+async fn step_by_step<D: Dialect>(
+    connection: &mut D::Connection,
+    wishes: &[Wish],
+    taken: &mut BTreeSet<usize>,
+) -> Result<Vec<Planted>> {
+    for contested in contested::<D>(connection, wishes, taken).await? {
+        taken.remove(&contested);
+    }
+    if taken.is_empty() {
+        return Ok(Vec::new());
+    }
+    let submissions = add_submissions::<D>(connection, wishes, taken).await?;
+    let jobs = add_jobs::<D>(connection, wishes, &submissions).await?;
+    add_keys::<D>(connection, wishes, &submissions).await?;
+    Ok(submissions.into_iter().zip(jobs).map(|((n, id), jobs)| (n, id, jobs)).collect())
+}
+
+/// For an engine that is asked over a wire.
+async fn at_once<D: Dialect>(
+    connection: &mut D::Connection,
+    wishes: &[Wish],
+    taken: &BTreeSet<usize>,
+) -> Result<Vec<Planted>> {
+    let (mut submissions, mut jobs) = (Vec::new(), Vec::new());
+    for &n in taken {
+        let wish = &wishes[n];
+        let mut submission = submission_row(n, wish)?;
+        submission["key"] = wish.0.idempotency_key.as_deref().map(storable).into();
+        submission["planned"] = wish.0.jobs.len().into();
+        submissions.push(submission);
+        jobs.extend(wish.0.jobs.iter().enumerate().map(|(m, job)| {
+            let mut row = row(n, job);
+            row["m"] = m.into();
+            row
+        }));
+    }
+    let planted = Call::<D>::new(&sql::POSTGRES_SUBMIT)
+        .text(&Value::from(submissions).to_string())
+        .text(&Value::from(jobs).to_string())
+        .all(connection, |c| {
+            let place = (c.int::<usize>("n")?, c.int::<usize>("m")?);
+            Ok((place, SubmissionId(c.int("submission")?), JobId(c.int("id")?)))
+        })
+        .await?;
+    let mut found: BTreeMap<usize, Planted> = BTreeMap::new();
+    for ((n, m), submission, id) in planted {
+        let (record, at) = &wishes[n];
+        let job = record.jobs[m].job(id, submission, *at);
+        found.entry(n).or_insert((n, submission, Vec::new())).2.push(job);
+    }
+    Ok(found.into_values().collect())
 }
 
 /// Those without force of which no two decide on the same package or key.
@@ -111,12 +159,7 @@ async fn add_submissions<D: Dialect>(
 ) -> Result<Vec<(usize, SubmissionId)>> {
     let mut values = Vec::with_capacity(taken.len());
     for &n in taken {
-        let (record, at) = &wishes[n];
-        let request = crate::sql::call::json(&record.request)?;
-        let principal = storable(&record.principal);
-        values.push(
-            json!({ "n": n, "request": request, "principal": principal, "at": at.as_micros() }),
-        );
+        values.push(submission_row(n, &wishes[n])?);
     }
     let mut ids = Call::<D>::new(&sql::SUBMISSIONS_ADD)
         .text(&Value::from(values).to_string())
@@ -165,7 +208,9 @@ async fn add_jobs<D: Dialect>(
         }
     }
     let heads: Vec<Value> = heads.into_values().collect();
-    many::note::<D>(connection, &PLANTED, [&heads, &events]).await?;
+    many::run::<D>(connection, &sql::EVENTS_ADD, &events).await?;
+    many::run::<D>(connection, &sql::OUTBOX_ADD_ALL, &events).await?;
+    many::run::<D>(connection, &sql::PACKAGE_HEADS, &heads).await?;
     let mut jobs = jobs.into_iter();
     Ok(submissions
         .iter()
@@ -191,6 +236,12 @@ async fn add_keys<D: Dialect>(
 fn key_row(n: usize, record: &SubmissionRecord) -> Option<Value> {
     let key = record.idempotency_key.as_ref()?;
     Some(json!({ "n": n, "principal": storable(&record.principal), "key": storable(key) }))
+}
+
+fn submission_row(n: usize, (record, at): &Wish) -> Result<Value> {
+    let request = crate::sql::call::json(&record.request)?;
+    let principal = storable(&record.principal);
+    Ok(json!({ "n": n, "request": request, "principal": principal, "at": at.as_micros() }))
 }
 
 fn row(n: usize, planned: &PlannedJob) -> Value {

@@ -166,7 +166,6 @@ macro_rules! events_add {
         )
     };
 }
-pub(super) use events_add;
 
 pub(in crate::sql) static EVENTS_ADD: Statement = by_rows!("events_add", 1, events_add);
 
@@ -175,7 +174,6 @@ macro_rules! outbox_add_all {
         concat!("INSERT INTO outbox (job) SELECT CAST(r.value ->> 'job' AS BIGINT) FROM ", $rows)
     };
 }
-pub(super) use outbox_add_all;
 
 pub(in crate::sql) static OUTBOX_ADD_ALL: Statement = by_rows!("outbox_add_all", 1, outbox_add_all);
 
@@ -190,7 +188,6 @@ macro_rules! package_heads {
         )
     };
 }
-pub(super) use package_heads;
 
 /// Each package of a suite at most once.
 pub(in crate::sql) static PACKAGE_HEADS: Statement = by_rows!("package_heads", 1, package_heads);
@@ -266,7 +263,6 @@ macro_rules! attempts_end {
         )
     };
 }
-pub(super) use attempts_end;
 
 pub(in crate::sql) static ATTEMPTS_END: Statement =
     by_ids!("attempts_end", attempts_end, "attempt.job", "job");
@@ -305,7 +301,7 @@ pub(in crate::sql) static CLAIMS_KNOWN: Statement = by_rows!("claims_known", 1, 
 pub(in crate::sql) static JOBS_PEEK: Statement = Statement::shared(
     "jobs_peek",
     8,
-    "SELECT id, priority, weight, not_before, changed_at, avoid_client, avoid_until FROM job
+    "SELECT id, row_version, priority, weight, not_before, changed_at, avoid_client, avoid_until FROM job
      WHERE status = 'Waiting' AND dist = $1 AND suite = $2 AND arch = $3 AND format = $4
        AND env = $5 AND (not_before <= $6 OR changed_at > $8)
      ORDER BY priority DESC, weight DESC, id LIMIT $7",
@@ -359,7 +355,6 @@ macro_rules! attempts_add {
         )
     };
 }
-pub(super) use attempts_add;
 
 pub(in crate::sql) static ATTEMPTS_ADD: Statement = by_rows!("attempts_add", 1, attempts_add);
 
@@ -372,7 +367,6 @@ macro_rules! logs_add {
         )
     };
 }
-pub(super) use logs_add;
 
 /// The empty logs of attempts.
 pub(in crate::sql) static LOGS_ADD: Statement = by_rows!("logs_add", 1, logs_add);

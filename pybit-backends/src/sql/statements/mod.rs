@@ -15,7 +15,7 @@ mod many;
 mod packages;
 mod streams;
 mod submissions;
-mod together;
+mod whole;
 
 pub(super) use accounts::*;
 pub(super) use attempts::*;
@@ -27,7 +27,7 @@ pub(super) use many::*;
 pub(super) use packages::*;
 pub(super) use streams::*;
 pub(super) use submissions::*;
-pub(super) use together::*;
+pub(super) use whole::*;
 
 use super::statement::Statement;
 

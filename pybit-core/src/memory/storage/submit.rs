@@ -117,7 +117,7 @@ impl State {
         act: Act<'_>,
     ) -> Result<Job> {
         let id = JobId(next_number(self.jobs.len()));
-        let job = new_job(id, submission, planned, act.at);
+        let job = planned.job(id, submission, act.at);
         let version_key = planned.version.as_ref().map(|(_, key)| key.clone());
         let row =
             JobRow { job: job.clone(), version_key, events: Vec::new(), attempts: Vec::new() };
@@ -156,37 +156,4 @@ impl State {
 /// Orders jobs by version, then by number.
 pub(super) fn rank<'a>((row, key): &(&'a JobRow, &'a Vec<u8>)) -> (&'a Vec<u8>, JobId) {
     (key, row.job.id)
-}
-
-fn new_job(id: JobId, submission: SubmissionId, planned: &PlannedJob, at: Timestamp) -> Job {
-    Job {
-        id,
-        submission,
-        kind: planned.kind,
-        package: planned.package.clone(),
-        version: planned.version.as_ref().map(|(version, _)| version.clone()),
-        target: planned.target.clone(),
-        master: planned.master,
-        status: JobStatus::Waiting,
-        row_version: 1,
-        attempt: 0,
-        client: None,
-        lease_epoch: 0,
-        infra_retries: 0,
-        dep_waits: 0,
-        lost_by: Vec::new(),
-        avoid: None,
-        // Not `at`: a server whose wall clock runs behind may hand it out at once.
-        not_before: Timestamp::from_micros(0),
-        priority: planned.priority,
-        weight: planned.weight,
-        unmet: Vec::new(),
-        failure: None,
-        produced: Vec::new(),
-        source_job: planned.source_job,
-        retries_of: planned.retries_of,
-        superseded_by: None,
-        created_at: at,
-        changed_at: at,
-    }
 }
