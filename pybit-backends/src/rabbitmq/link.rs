@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::brim::Brim;
 use super::config::Broker;
 use super::names::Names;
 use super::socket::{self, Plug};
@@ -64,6 +65,8 @@ pub(super) struct Session {
     pub(super) publisher: tokio::sync::Mutex<Option<Channel>>,
     /// Routes whose queue is there.
     declared: Mutex<HashSet<Route>>,
+    /// Which of them need no more hints.
+    pub(super) brim: Brim,
 }
 
 impl std::ops::Deref for Session {
@@ -273,6 +276,7 @@ impl Link {
             _plug: plug,
             publisher: tokio::sync::Mutex::default(),
             declared: Mutex::default(),
+            brim: Brim::default(),
         })
     }
 }

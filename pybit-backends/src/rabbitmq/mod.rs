@@ -13,6 +13,7 @@
 //! was not confirmed counts as not sent, what was not acknowledged comes again, and a receipt from before is void.
 
 mod attend;
+mod brim;
 mod commands;
 mod config;
 mod error;
@@ -39,7 +40,7 @@ pub use config::{QueueKind, RabbitOptions};
 pub use commands::fuzz_command;
 
 use config::Broker;
-use link::{ANSWER, Link};
+use link::Link;
 
 /// How long a connection may take to end in good order.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -128,12 +129,7 @@ impl Transport for RabbitTransport {
     }
 
     async fn depth(&self, route: &Route) -> Result<u64> {
-        let session = self.link.session()?;
-        let queue = self.link.names().queue(route);
-        let counted = topology::depth(&session, &queue);
-        let counted =
-            async { counted.await.map_err(|e: lapin::Error| self.link.failed("depth", &e)) };
-        self.link.within("depth", ANSWER, &session, counted).await
+        publish::depth(&self.link, &self.link.session()?, route).await
     }
 
     async fn health(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
@@ -11,9 +11,9 @@ use pybit_core::transport::{Command, Hint, Recipient};
 use pybit_core::trial::{self, Mutation};
 use pybit_core::{Error, ErrorKind, Result};
 
-use super::commands;
-use super::link::{Link, Session};
+use super::link::{ANSWER, Link, Session};
 use super::names::Names;
+use super::{commands, topology};
 
 /// A broker that has stored a message says so within this time.
 const CONFIRM: Duration = Duration::from_secs(10);
@@ -22,7 +22,8 @@ const AT_ONCE: usize = 256;
 /// Delivery mode 2 (AMQP 0-9-1, basic.properties): kept on disk.
 const PERSISTENT: u8 = 2;
 
-/// Publishes hints; `Ok` when the broker has confirmed that a queue holds each.
+/// Publishes hints; `Ok` when the broker has confirmed that a queue holds each, or was seen a moment ago to hold as many
+/// of its route as it keeps (`brim`).
 ///
 /// A hint that comes back has no queue: somebody has deleted it. It is declared anew and the hint sent once more.
 pub(super) async fn hints(link: &Link, hints: &[Hint]) -> Result<()> {
@@ -30,16 +31,42 @@ pub(super) async fn hints(link: &Link, hints: &[Hint]) -> Result<()> {
         return Ok(());
     }
     let session = link.session()?;
-    let returned = send(link, &session, hints.iter()).await?;
+    let now = Instant::now();
+    let hints: Vec<&Hint> =
+        hints.iter().filter(|h| hints.len() == 1 || !session.brim.is_full(&h.route, now)).collect();
+    let returned = send(link, &session, hints.iter().copied()).await?;
     if returned.is_empty() {
+        look(link, &session, &hints).await;
         return Ok(());
     }
     session.declared().retain(|route| !returned.contains(route));
-    let again = send(link, &session, hints.iter().filter(|h| returned.contains(&h.route))).await?;
+    let again = hints.iter().copied().filter(|h| returned.contains(&h.route));
+    let again = send(link, &session, again).await?;
     match again.first() {
         None => Ok(()),
         Some(route) => Err(unroutable(link, route)),
     }
+}
+
+/// Looks whether the queues of routes that got many hints are full. One that cannot be looked at is filled on.
+async fn look(link: &Link, session: &Arc<Session>, hints: &[&Hint]) {
+    for route in session.brim.sent(hints.iter().map(|h| &h.route)) {
+        match depth(link, session, &route).await {
+            Ok(depth) => {
+                let full = depth >= u64::from(topology::MOST_HINTS.unsigned_abs());
+                session.brim.seen(&route, full, Instant::now());
+            }
+            Err(error) => tracing::debug!(?error, %route, "a queue was not looked at"),
+        }
+    }
+}
+
+/// Hints that wait in a route's queue.
+pub(super) async fn depth(link: &Link, session: &Arc<Session>, route: &Route) -> Result<u64> {
+    let queue = link.names().queue(route);
+    let counted = topology::depth(session, &queue);
+    let counted = async { counted.await.map_err(|e: lapin::Error| link.failed("depth", &e)) };
+    link.within("depth", ANSWER, session, counted).await
 }
 
 /// Publishes a command; nobody has to be there for it.

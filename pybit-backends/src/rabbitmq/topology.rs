@@ -29,7 +29,7 @@ use super::config::QueueKind;
 use super::names::Names;
 
 /// Hints that wait on one route; beyond it the oldest is forgotten.
-const MOST_HINTS: i32 = 1000;
+pub(super) const MOST_HINTS: i32 = 1000;
 /// The same in bytes of all hints of a route.
 const MOST_BYTES: i32 = 4 << 20;
 /// How long a hint waits, in milliseconds.

@@ -209,3 +209,42 @@ async fn a_closed_transport_ends_its_inboxes() {
     assert!(tokio::time::timeout(DEADLINE, commands.next()).await.unwrap().unwrap().is_none());
     assert_eq!(transport.publish(&hint(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs RabbitMQ"]
+async fn a_full_queue_gets_no_more_hints_until_there_is_room() {
+    let settings = broker::farm();
+    let server = open(&settings).await;
+    // It keeps a thousand.
+    for batch in 0..8 {
+        let hints: Vec<_> = (batch * 250..(batch + 1) * 250).map(hint).collect();
+        server.publish_all(&hints).await.unwrap();
+    }
+    assert_eq!(server.depth(&route("amd64")).await.unwrap(), 1000);
+    let reader = open(&settings).await;
+    let mut inbox = reader.consume(&client("tahr"), &[route("amd64")], 100).await.unwrap();
+    let mut newest = 0;
+    for _ in 0..1000 {
+        let delivery = next(&mut *inbox).await;
+        newest = newest.max(delivery.hint.job.unwrap().0);
+        delivery.receipt.ack().await.unwrap();
+    }
+    assert!(newest < 1999, "the last ones were not sent: {newest}");
+    // There is room again, and that is seen within a second or so.
+    let refilled = async {
+        for n in 5000.. {
+            server.publish_all(&[hint(n), hint(n)]).await.unwrap();
+            if server.depth(&route("amd64")).await.unwrap() > 0 {
+                return;
+            }
+            tokio::select! {
+                heard = inbox.next() => {
+                    heard.unwrap().unwrap().receipt.ack().await.unwrap();
+                    return;
+                }
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, refilled).await.expect("new hints come through");
+}

@@ -1,5 +1,7 @@
 //! Submissions, dry runs and retries.
 
+use futures_util::future::try_join;
+
 use super::Farm;
 use super::plan::{self, Planned};
 use crate::error::{Error, Result};
@@ -160,11 +162,12 @@ impl Farm {
     async fn whole_upload(&self, who: &Principal, id: UploadId) -> Result<Vec<Stream>> {
         let unknown =
             || Error::not_found(format!("there is no upload {id}")).with_code("unknown_upload");
-        let upload = self.inner.storage.upload(id).await?.ok_or_else(unknown)?;
-        if upload.principal != who.name {
+        let storage = &self.inner.storage;
+        let (upload, streams) =
+            try_join(storage.upload(id), storage.streams(StreamOwner::Upload(id))).await?;
+        if upload.is_none_or(|upload| upload.principal != who.name) {
             return Err(unknown());
         }
-        let streams = self.inner.storage.streams(StreamOwner::Upload(id)).await?;
         let missing: Vec<_> =
             streams.iter().filter(|s| s.object.is_none()).map(|s| s.name.as_str()).collect();
         if missing.is_empty() {

@@ -11,6 +11,9 @@ use crate::storage::OutboxRow;
 use crate::transport::Hint;
 use crate::trial::{self, Mutation};
 
+/// Rows of the outbox that are sent together.
+const AT_ONCE: u32 = 200;
+
 impl Farm {
     /// Wakes what waits in this process for whatever the storage says has changed, through this server or another. Runs
     /// until it is dropped.
@@ -34,7 +37,7 @@ impl Farm {
     pub async fn dispatch(&self) -> Result<usize> {
         let mut sent = 0;
         loop {
-            let rows = self.inner.storage.outbox(200).await?;
+            let rows = self.inner.storage.outbox(AT_ONCE).await?;
             if rows.is_empty() {
                 return Ok(sent);
             }
@@ -53,6 +56,10 @@ impl Farm {
             self.inner.storage.mark_sent(&ids).await?;
             trial::crash_point("dispatch_after_mark");
             sent += rows.len();
+            // Whatever came meanwhile is announced by itself.
+            if rows.len() < AT_ONCE as usize {
+                return Ok(sent);
+            }
         }
     }
 

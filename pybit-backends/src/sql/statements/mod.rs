@@ -192,3 +192,15 @@ pub static ALL: &[&Statement] = &[
     &ATTEMPTS_ADD,
     &LOGS_ADD,
 ];
+
+/// What only PostgreSQL runs.
+#[cfg(feature = "postgres")]
+pub static OF_POSTGRES: &[&Statement] = &[
+    &POSTGRES_TAKE_TURNS,
+    &POSTGRES_NOTIFY,
+    &POSTGRES_SERVER,
+    &POSTGRES_DURABLE,
+    &POSTGRES_SUBMIT,
+    &POSTGRES_CLAIM,
+    &POSTGRES_ADVANCE,
+];
