@@ -105,7 +105,8 @@ pub async fn run(
         config.suites = usual_suites(&farm).await?;
     }
     let new_token = server::admin_token(&farm, &dir).await?;
-    let tokens = Tokens::ensure(&farm, &dir).await?;
+    let drops = config.watch.given()?.is_some_and(|watch| !watch.drops.is_empty());
+    let tokens = Tokens::ensure(&farm, &dir, drops).await?;
     let mut parts = JoinSet::new();
     let address =
         server::start_web(&config, farm.clone(), &dir, &mut parts, shutdown.clone()).await?;
@@ -135,16 +136,22 @@ pub async fn run(
 struct Tokens {
     client: std::path::PathBuf,
     publish: std::path::PathBuf,
+    /// What comes to drop directories is submitted with this.
+    submit: Option<std::path::PathBuf>,
 }
 
 impl Tokens {
-    async fn ensure(farm: &Farm, dir: &DataDir) -> Result<Self> {
+    async fn ensure(farm: &Farm, dir: &DataDir, drops: bool) -> Result<Self> {
         let (client, publish) = (dir.role_token("client"), dir.role_token("publish"));
         let name = CLIENT.parse()?;
         server::role_token(farm, &client, &Grant { role: Role::Client, client: Some(name) })
             .await?;
         server::role_token(farm, &publish, &Grant { role: Role::Publish, client: None }).await?;
-        Ok(Self { client, publish })
+        let submit = drops.then(|| dir.role_token("submit"));
+        if let Some(file) = &submit {
+            server::role_token(farm, file, &Grant { role: Role::Submit, client: None }).await?;
+        }
+        Ok(Self { client, publish, submit })
     }
 }
 
@@ -245,6 +252,7 @@ fn watch_config(config: &Config, dir: &DataDir, url: &str, tokens: &Tokens) -> R
     watch.url = Some(url.to_owned());
     watch.token = None;
     watch.token_file = Some(tokens.publish.clone());
+    watch.submit_token_file.clone_from(&tokens.submit);
     if watch.work_dir.as_os_str().is_empty() {
         watch.work_dir = dir.work("watch");
     }
