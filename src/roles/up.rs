@@ -207,7 +207,8 @@ fn own_suite() -> Result<SuiteConfig> {
     })
 }
 
-/// The client of a farm whose configuration has no `[client]`: sources may lie on this machine, which is its user's own.
+/// The client of a farm whose configuration has no `[client]`: sources may lie on this machine, which is its user's own. Not for a farm
+/// that others can reach.
 pub fn own_client() -> ClientConfig {
     ClientConfig { allow_file: true, ..ClientConfig::default() }
 }
@@ -219,7 +220,10 @@ fn client_config(
     url: &str,
     tokens: &Tokens,
 ) -> Result<ClientConfig> {
-    let mut client = config.client.given()?.cloned().unwrap_or_else(own_client);
+    let mut client = config.client.given()?.cloned().unwrap_or_else(|| {
+        // Whoever submits over the network must not name what lies on this machine.
+        ClientConfig { allow_file: config.web.listen.ip().is_loopback(), ..own_client() }
+    });
     client.name = Some(CLIENT.parse()?);
     url.clone_into(&mut client.url);
     client.token = None;
@@ -278,5 +282,25 @@ fn repository(
         public_url: format!("{url}/repositories/{name}"),
         keep_snapshots: 3,
         name: name.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_farm_that_others_can_reach_builds_no_source_of_its_own_machine() {
+        let dir = DataDir::at(std::path::Path::new("/nowhere")).unwrap();
+        let file = || dir.role_token("one");
+        let tokens = Tokens { client: file(), publish: file(), submit: None };
+        for (listen, allowed) in
+            [("127.0.0.1:8080", true), ("[::1]:0", true), ("0.0.0.0:80", false)]
+        {
+            let mut config = Config::default();
+            config.web.listen = listen.parse().unwrap();
+            let client = client_config(&config, &dir, "http://127.0.0.1", &tokens).unwrap();
+            assert_eq!(client.allow_file, allowed, "{listen}");
+        }
     }
 }
