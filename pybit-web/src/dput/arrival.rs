@@ -115,7 +115,7 @@ async fn submit(
         source: Source::Upload { upload: id, main },
         suite: suite.suite.clone(),
         dist: suite.dist.clone(),
-        format: None,
+        format: Some(state.dput.reader()?.format().clone()),
         arches: Vec::new(),
         env: None,
         priority: 0,
