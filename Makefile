@@ -18,7 +18,7 @@ BUILD_PACKAGES := build-essential libzmq3-dev pkg-config
 DEMO_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot git gnupg iproute2 mmdebstrap reprepro sbuild uidmap
 SERVICE_PACKAGES := openssl postgresql rabbitmq-server
 TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) createrepo-c curl devscripts dnf dput faketime flit gpgv libdpkg-perl pristine-tar python3-build python3-debian python3-dev python3-dput python3-packaging python3-pip python3-setuptools python3-wheel rpm strace subversion
-BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev librpm-dev
+BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev librpm-dev python3-packaging
 DENY_VERSION := 0.20.2
 # The S3 server of the tests: docs/decisions/0008-s3-in-tests.md
 S3_VERSION := 0.14.1

@@ -1,14 +1,15 @@
-//! Version comparison: pybit's own orders, with libdpkg and librpm beside them in the same run.
+//! Version comparison: pybit's own orders, with libdpkg, librpm and Python's `packaging` beside them in the same run.
 //!
 //! What is measured: comparisons of pairs of real versions, parsed each time, and building sort keys. The rivals are small C
 //! programs over the formats' own libraries (`rivals/`, need `libdpkg-dev` and `librpm-dev`, which `make bench` installs): compiled
-//! here, they do the same rounds and say how long they took.
+//! here, they do the same rounds and say how long they took. So does a Python program over `packaging` (`python3-packaging`).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pybit_backends::deb::DebVersions;
+use pybit_backends::python::PythonVersions;
 use pybit_backends::rpm::RpmVersions;
 use pybit_core::version::VersionOrder;
 use std::hint::black_box;
@@ -53,12 +54,33 @@ const RPM_VERSIONS: [&str; 16] = [
     "2.39-6.fc40",
 ];
 
+/// Versions as Python's index has them: epochs, candidates, post and development releases, local builds, calendars.
+const PYTHON_VERSIONS: [&str; 16] = [
+    "2.31.0",
+    "1.0rc1",
+    "2023.12.25",
+    "1!4.0.0",
+    "0.1.dev12+g1a2b3c4",
+    "3.0.0b3",
+    "1.26.4.post1",
+    "66.1.1",
+    "v1.0.0",
+    "5.0a1.dev20240131",
+    "1.2.3+local.7",
+    "0.0.1",
+    "22.3.1",
+    "4.9.3.0",
+    "10.0.0-rc.2",
+    "2.0.0",
+];
+
 fn versions(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a directory for the rivals");
     let deb = Rival { name: "libdpkg", libraries: &["-ldpkg", "-lmd"] };
     let rpm = Rival { name: "librpm", libraries: &["-lrpm", "-lrpmio"] };
     order(c, "deb_versions", &DebVersions, VERSIONS, &deb.compiled(dir.path()));
     order(c, "rpm_versions", &RpmVersions, RPM_VERSIONS, &rpm.compiled(dir.path()));
+    order(c, "python_versions", &PythonVersions, PYTHON_VERSIONS, &packaging());
 }
 
 fn order(
@@ -66,7 +88,7 @@ fn order(
     group: &str,
     order: &dyn VersionOrder,
     versions: [&str; 16],
-    rival: &Path,
+    rival: &Program,
 ) {
     let pairs: Vec<_> =
         versions.iter().flat_map(|a| versions.iter().map(move |b| (*a, *b))).collect();
@@ -79,8 +101,7 @@ fn order(
             }
         });
     });
-    let name = rival.file_name().unwrap_or_default().to_string_lossy();
-    group.bench_function(format!("compare_by_{name}"), |bencher| {
+    group.bench_function(format!("compare_by_{}", rival.name), |bencher| {
         bencher.iter_custom(|rounds| rounds_of(rival, &versions, rounds));
     });
     group.throughput(Throughput::Elements(versions.len() as u64));
@@ -102,13 +123,27 @@ struct Rival {
 
 impl Rival {
     /// The program, compiled into `dir`.
-    fn compiled(&self, dir: &Path) -> PathBuf {
+    fn compiled(&self, dir: &Path) -> Program {
         let program = dir.join(self.name);
         let source = format!("{}/benches/rivals/{}.c", env!("CARGO_MANIFEST_DIR"), self.name);
         let out = program.to_str().expect("a path of text");
         started("cc", &[&["-O2", "-o", out, source.as_str()], self.libraries].concat());
-        program
+        Program { name: self.name, path: program, first: Vec::new() }
     }
+}
+
+/// Debian's own Python, which has `packaging`; whatever else is called python3 may not.
+fn packaging() -> Program {
+    let script = format!("{}/benches/rivals/packaging.py", env!("CARGO_MANIFEST_DIR"));
+    let first = vec!["-I".to_owned(), script];
+    Program { name: "packaging", path: PathBuf::from("/usr/bin/python3"), first }
+}
+
+/// A rival that can be started: its first arguments, then rounds and versions.
+struct Program {
+    name: &'static str,
+    path: PathBuf,
+    first: Vec<String>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark starts its rival")]
@@ -118,16 +153,16 @@ fn started(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> String {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
-        "are libdpkg-dev and librpm-dev installed (make bench)? {complaint}"
+        "are libdpkg-dev, librpm-dev and python3-packaging installed (make bench)? {complaint}"
     );
     String::from_utf8(output.stdout).expect("text")
 }
 
-fn rounds_of(rival: &Path, versions: &[&str], rounds: u64) -> Duration {
+fn rounds_of(rival: &Program, versions: &[&str], rounds: u64) -> Duration {
     let rounds = rounds.to_string();
-    let args: Vec<&str> =
-        std::iter::once(rounds.as_str()).chain(versions.iter().copied()).collect();
-    Duration::from_nanos(started(rival, &args).trim().parse().expect("nanoseconds"))
+    let first = rival.first.iter().map(String::as_str);
+    let args: Vec<&str> = first.chain([rounds.as_str()]).chain(versions.iter().copied()).collect();
+    Duration::from_nanos(started(&rival.path, &args).trim().parse().expect("nanoseconds"))
 }
 
 criterion_group!(benches, versions);

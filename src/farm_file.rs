@@ -1,5 +1,6 @@
 //! The file of `pybit apply`: what a farm serves, refuses and builds for pushes, as `docs/catalogue.md` shows it.
 
+use std::io::Read;
 use std::path::Path;
 
 use pybit_core::model::{BlockRule, BlockSubject, Catalogue, HookRule, PushRule, RuleId};
@@ -53,20 +54,31 @@ struct ExportedHook {
 /// Longer files are refused, in bytes.
 const LONGEST: u64 = 16 << 20;
 
-/// Reads a file. What it may not say is refused, `Invalid`, code `invalid_farm_file`, with file, line and key.
+/// Reads a file, standard input where it is `-`. What it may not say is refused, `Invalid`, code `invalid_farm_file`, with file, line
+/// and key.
 pub fn read(file: &Path) -> Result<Catalogue> {
-    let unreadable = |e: std::io::Error| {
-        let kind = match e.kind() {
-            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-            _ => ErrorKind::Unavailable,
-        };
-        Error::new(kind, format!("cannot read {}: {e}", file.display()))
+    if file == Path::new("-") {
+        return read_from(std::io::stdin().lock(), Path::new("standard input"));
+    }
+    let opened = std::fs::File::open(file).map_err(|e| unreadable(file, &e))?;
+    read_from(opened, file)
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Error {
+    let kind = match error.kind() {
+        std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+        _ => ErrorKind::Unavailable,
     };
-    if std::fs::metadata(file).map_err(unreadable)?.len() > LONGEST {
+    Error::new(kind, format!("cannot read {}: {error}", file.display()))
+}
+
+fn read_from(from: impl Read, file: &Path) -> Result<Catalogue> {
+    let mut text = String::new();
+    from.take(LONGEST + 1).read_to_string(&mut text).map_err(|e| unreadable(file, &e))?;
+    if text.len() as u64 > LONGEST {
         let message = format!("{} is longer than {} MiB", file.display(), LONGEST >> 20);
         return Err(Error::invalid(message).with_code("invalid_farm_file"));
     }
-    let text = std::fs::read_to_string(file).map_err(unreadable)?;
     parse(&text).map_err(|Wrong { line, what }| {
         let message = format!("{}, line {line}: {what}", file.display());
         Error::invalid(message).with_code("invalid_farm_file")
@@ -279,6 +291,26 @@ suite = "bookworm"
             let wrong = parse(&text).expect_err(what);
             assert_eq!(wrong.line, line, "{wrong:?}");
             assert!(wrong.what.contains(what), "{wrong:?} does not say {what}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever stands in a file, it is read or refused with one of its lines.
+        #[test]
+        fn any_bytes_are_read_or_refused_with_their_line(
+            at in 0..FARM.len(),
+            gone in 0_usize..40,
+            put in "[ -~\\n\u{0}\u{e9}]{0,12}",
+        ) {
+            let after = (at + gone).min(FARM.len());
+            let text = [&FARM[..at], &put, &FARM[after..]].concat();
+            match parse(&text) {
+                Ok(catalogue) => {
+                    let written = write(&catalogue).unwrap();
+                    assert_eq!(catalogue.changes_to(&parse(&written).unwrap()), [], "{written}");
+                }
+                Err(wrong) => assert!((1..=text.lines().count() + 1).contains(&wrong.line), "{wrong:?}"),
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use pybit_web::fuzz as web;
 type Target = fn(&[u8]);
 
 /// Every target by its name. `tools/fuzz` reads the names from here.
-const TARGETS: [(&str, Target); 18] = [
+const TARGETS: [(&str, Target); 22] = [
     ("dsc", backends::dsc),
     ("changes", backends::changes),
     ("srpm_info", backends::srpm_info),
@@ -21,6 +21,7 @@ const TARGETS: [(&str, Target); 18] = [
     ("deb_version", backends::deb_version),
     ("rpm_version", backends::rpm_version),
     ("python_version", backends::python_version),
+    ("wheel", backends::wheel),
     ("relation", backends::relation),
     ("log", backends::log),
     ("hint", backends::hint),
@@ -28,7 +29,10 @@ const TARGETS: [(&str, Target); 18] = [
     ("frame", backends::fuzz_frame),
     ("watch", backends::fuzz_watch),
     ("head", backends::fuzz_head),
+    ("submodules", backends::fuzz_submodules),
     ("webhook", web::webhook),
+    ("form", web::form),
+    ("catalogue", web::catalogue),
     ("submission", web::submission),
     ("message", web::message),
 ];

@@ -13,11 +13,11 @@ use pybit_core::version::VersionOrder;
 
 use crate::deb::{DebFormat, DebVersions, read_changes};
 pub use crate::publish::fuzz_primary;
-use crate::python::{PythonFormat, PythonVersions, is_sdist};
+use crate::python::{PythonFormat, PythonVersions, WheelName, is_sdist};
 #[cfg(feature = "rabbitmq")]
 pub use crate::rabbitmq::fuzz_command;
 use crate::rpm::{RpmFormat, RpmVersions};
-pub use crate::source::{fuzz_head, fuzz_watch};
+pub use crate::source::{fuzz_head, fuzz_submodules, fuzz_watch};
 #[cfg(feature = "zeromq")]
 pub use crate::zeromq::fuzz_frame;
 
@@ -71,6 +71,14 @@ pub fn rpm_version(bytes: &[u8]) {
 /// Two versions with a newline between them, of `python`.
 pub fn python_version(bytes: &[u8]) {
     versions(&PythonVersions, bytes);
+}
+
+/// The name of a wheel: what is taken is of itself, and for some platform.
+pub fn wheel(bytes: &[u8]) {
+    let name = String::from_utf8_lossy(bytes);
+    let Some(wheel) = WheelName::read(&name) else { return };
+    assert!(!wheel.platforms().is_empty(), "{name:?}");
+    let _ = (wheel.is_for_all(), wheel.is_for("x86_64"), wheel.is_of("x", "1"));
 }
 
 /// What is taken is ordered by its keys as by its versions, and what is refused is refused everywhere.

@@ -6,7 +6,7 @@ use pybit_backends::fuzz;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 13] = [
+const TARGETS: [(&str, Target); 17] = [
     ("dsc", fuzz::dsc),
     ("changes", fuzz::changes),
     ("srpm_info", fuzz::srpm_info),
@@ -15,11 +15,15 @@ const TARGETS: [(&str, Target); 13] = [
     ("deb_version", fuzz::deb_version),
     ("rpm_version", fuzz::rpm_version),
     ("python_version", fuzz::python_version),
+    ("wheel", fuzz::wheel),
     ("relation", fuzz::relation),
     ("log", fuzz::log),
     ("hint", fuzz::hint),
     ("command", fuzz::fuzz_command),
     ("frame", fuzz::fuzz_frame),
+    ("watch", fuzz::fuzz_watch),
+    ("head", fuzz::fuzz_head),
+    ("submodules", fuzz::fuzz_submodules),
 ];
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::model::{FileName, FileSpec, PackageName, Suite, Version};
+use crate::model::{FileName, FileSpec, FormatName, PackageName, Suite, Version};
 
 /// The primary key that made a signature: its fingerprint, in capital hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,9 @@ pub struct SignedUpload {
 /// expired or revoked key, code `bad_signature`. Each sentence names the key.
 #[async_trait]
 pub trait UploadReader: Send + Sync + fmt::Debug {
+    /// The format of these uploads' packages: a suite may have others, too.
+    fn format(&self) -> &FormatName;
+
     /// Refuses, `Invalid`, a keyring that cannot be read: said when the server starts.
     fn check_keyring(&self, keyring: &Path) -> Result<()>;
 

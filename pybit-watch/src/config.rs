@@ -23,6 +23,8 @@ pub struct WatchConfig {
     pub token: Option<Secret>,
     /// A file that holds the access token, readable by nobody else.
     pub token_file: Option<PathBuf>,
+    /// A file that holds another one, of role `submit`, for drop directories whose source-only uploads are built.
+    pub submit_token_file: Option<PathBuf>,
     /// The directory for files on their way into a repository.
     pub work_dir: PathBuf,
     /// The repositories.
@@ -66,6 +68,10 @@ pub struct DropConfig {
     /// of them, for the repository's suite. Without it, whoever can write into the directory may upload.
     #[serde(default)]
     pub keyring: Option<PathBuf>,
+    /// Whether an upload of source alone is submitted to the farm, which builds it, rather than published as it is. Left out:
+    /// where there is a keyring, so that uploaders are known, and the watcher has a token to submit with.
+    #[serde(default)]
+    pub build: Option<bool>,
     /// A whole upload whose bytes differ from its description is refused after it has not changed for so many seconds.
     #[serde(default = "a_minute")]
     pub refuse_after_secs: u64,
@@ -83,6 +89,12 @@ impl WatchConfig {
     /// The access token; fails where there is none.
     pub fn secret(&self) -> Result<Secret> {
         Secret::configured(self.token.as_ref(), self.token_file.as_deref(), "watch")
+    }
+
+    /// Whether source-only uploads of a drop directory are built.
+    pub(crate) fn builds(&self, drop: &DropConfig) -> bool {
+        let can = self.url.is_some() && self.submit_token_file.is_some();
+        drop.build.unwrap_or(can && drop.keyring.is_some())
     }
 
     /// The keys that have no default and are empty.
@@ -115,6 +127,13 @@ impl WatchConfig {
                 let message = format!(
                     "watch.drops names the repository {}, which is not in watch.repositories",
                     drop.repository
+                );
+                return Err(refuse(message));
+            }
+            if self.builds(drop) && (self.url.is_none() || self.submit_token_file.is_none()) {
+                let message = format!(
+                    "watch.drops builds what comes to {}, and watch.url or watch.submit_token_file is missing",
+                    drop.dir.display()
                 );
                 return Err(refuse(message));
             }

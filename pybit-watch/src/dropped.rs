@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use pybit_core::Result;
-use pybit_core::model::{FileSpec, PackageName, Version};
+use pybit_core::model::{FileName, FileSpec, PackageName, Version};
 
 /// A described upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub trait DropReader: Send + Sync + fmt::Debug {
 
     /// Whether a file belongs to the source package rather than to the result.
     fn is_source_file(&self, drop: &Drop, name: &str) -> bool;
+
+    /// The source description of an upload that brings source and nothing built.
+    fn source_alone(&self, drop: &Drop) -> Option<FileName>;
 }
 
 /// Debian uploads: a `.changes` and the files it lists, as `dput` and `dpkg-buildpackage` leave them.
@@ -50,5 +53,41 @@ impl DropReader for DebDrops {
             ending == Some("dsc") || n.contains(".tar.") || n.contains(".diff.")
         };
         drop.files.iter().any(|f| is_source(f.name.as_str())) && is_source(name)
+    }
+
+    fn source_alone(&self, drop: &Drop) -> Option<FileName> {
+        let ending = |f: &FileSpec, endings: &[&str]| {
+            let ending = Path::new(f.name.as_str()).extension().and_then(|e| e.to_str());
+            ending.is_some_and(|e| endings.contains(&e))
+        };
+        if drop.files.iter().any(|f| ending(f, &["deb", "udeb", "ddeb"])) {
+            return None;
+        }
+        drop.files.iter().find(|f| ending(f, &["dsc"])).map(|f| f.name.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_alone_is_a_dsc_without_anything_built() {
+        let drop = |names: &[&str]| Drop {
+            package: "x".parse().unwrap(),
+            version: "1".parse().unwrap(),
+            files: names
+                .iter()
+                .map(|n| FileSpec { name: n.parse().unwrap(), size: 1, sha256: "0".repeat(64) })
+                .collect(),
+        };
+        let source = ["x_1.tar.xz", "x_1.dsc", "x_1_source.buildinfo"];
+        let dsc = Some("x_1.dsc".parse().unwrap());
+        assert_eq!(DebDrops.source_alone(&drop(&source)), dsc);
+        for built in ["x_1_all.deb", "x-di_1_all.udeb", "x-dbgsym_1_amd64.ddeb"] {
+            let with = [&source[..], &[built]].concat();
+            assert_eq!(DebDrops.source_alone(&drop(&with)), None, "{built}");
+        }
+        assert_eq!(DebDrops.source_alone(&drop(&["x_1.tar.xz"])), None);
     }
 }

@@ -21,6 +21,7 @@ use crate::dropped::{Drop, DropReader};
 use crate::inotify::DirectoryWatch;
 use crate::rejected::{REJECTED, open_file, put_away};
 use crate::signed::Signatures;
+use crate::submitted::Submits;
 
 /// A directory is looked at again after this long without an event.
 const RESCAN: Duration = Duration::from_secs(30);
@@ -34,6 +35,7 @@ pub(crate) struct Drops {
     publisher: Arc<dyn Publisher>,
     reader: Arc<dyn DropReader>,
     signatures: Option<Signatures>,
+    submits: Option<Submits>,
     work_dir: PathBuf,
 }
 
@@ -57,9 +59,10 @@ impl Drops {
         publisher: Arc<dyn Publisher>,
         reader: Arc<dyn DropReader>,
         signatures: Option<Signatures>,
+        submits: Option<Submits>,
         work_dir: PathBuf,
     ) -> Self {
-        Self { config, publisher, reader, signatures, work_dir }
+        Self { config, publisher, reader, signatures, submits, work_dir }
     }
 
     /// Works until `stop`.
@@ -234,14 +237,21 @@ impl Drops {
         read.map(|d| d.files.iter().map(|f| f.name.to_string()).collect()).unwrap_or_default()
     }
 
-    /// Publishes a complete upload, if it is signed where that is asked for.
+    /// Publishes a complete upload, or lets the farm build it, if it is signed where that is asked for.
     async fn take(&self, path: &Path, drop: &Drop, staged: &Path, described: &[u8]) -> Result<()> {
         if let Some(signatures) = &self.signatures
             && let Some(why) = signatures.refusal(described, drop, staged).await?
         {
             return self.reject(path, &why);
         }
-        self.publish(path, drop, staged).await
+        let source = self.reader.source_alone(drop);
+        let Some((submits, main)) = self.submits.as_ref().zip(source) else {
+            return self.publish(path, drop, staged).await;
+        };
+        match submits.submit(drop, main, staged, described).await? {
+            None => self.remove(path, drop),
+            Some(why) => self.reject(path, &why),
+        }
     }
 
     async fn publish(&self, path: &Path, drop: &Drop, staged: &Path) -> Result<()> {

@@ -14,6 +14,7 @@
 //! | how a result of the farm is published and reported | `uploads` |
 //! | when a drop is complete, and what is refused | `drops` |
 //! | whose drops are taken | `signed` |
+//! | how a drop of source alone is built | `submitted` |
 
 mod config;
 mod dropped;
@@ -21,6 +22,7 @@ mod drops;
 mod inotify;
 mod rejected;
 mod signed;
+mod submitted;
 mod uploads;
 
 use std::collections::BTreeMap;
@@ -35,6 +37,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use signed::Signatures;
+use submitted::Submits;
 
 pub use config::{DropConfig, RepositoryConfig, WatchConfig};
 pub use dropped::{DebDrops, Drop, DropReader};
@@ -80,6 +83,7 @@ pub async fn run(
             publisher,
             Arc::new(DebDrops),
             signatures,
+            submits(&config, drop)?,
             config.work_dir.clone(),
         );
         let stop = shutdown.clone();
@@ -106,4 +110,15 @@ fn signatures(
     };
     let suite = repository.suite.clone();
     Signatures::new(Arc::clone(reader), keyring.clone(), suite).map(Some)
+}
+
+/// How source-only uploads of a drop directory are built; not at all where they are published.
+fn submits(config: &WatchConfig, drop: &DropConfig) -> Result<Option<Submits>> {
+    let repository = config.repositories.iter().find(|r| r.name == drop.repository);
+    match (&config.url, &config.submit_token_file, repository) {
+        (Some(url), Some(token), Some(repository)) if config.builds(drop) => {
+            Submits::new(url, token, repository).map(Some)
+        }
+        _ => Ok(None),
+    }
 }

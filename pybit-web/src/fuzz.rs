@@ -1,6 +1,6 @@
 //! Every reader of this crate that sees foreign bytes, as `make fuzz` calls it.
 
-use pybit_core::model::NewSubmission;
+use pybit_core::model::{Catalogue, NewSubmission};
 use pybit_core::protocol::{
     ClaimRequest, FailRequest, FinishRequest, HeartbeatRequest, Manifest, PublishedRequest,
     RejectedRequest,
@@ -22,6 +22,23 @@ pub fn submission(bytes: &[u8]) {
     if let Ok(request) = json::read::<NewSubmission>(bytes) {
         let _ = request.source.check();
         let _ = (request.source.to_string(), request.source.label());
+    }
+}
+
+/// The original's form: what it asks for is checked or refused.
+pub fn form(bytes: &[u8]) {
+    crate::api::vcshook::fuzz_form(bytes);
+}
+
+/// A catalogue, as `pybit apply` sends it: one that is taken is no change to itself.
+///
+/// # Panics
+///
+/// Where it is one.
+pub fn catalogue(bytes: &[u8]) {
+    let Ok(catalogue) = json::read::<Catalogue>(bytes) else { return };
+    if catalogue.check().is_ok() {
+        assert_eq!(catalogue.changes_to(&catalogue), []);
     }
 }
 

@@ -6,8 +6,13 @@ use pybit_web::fuzz;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 3] =
-    [("webhook", fuzz::webhook), ("submission", fuzz::submission), ("message", fuzz::message)];
+const TARGETS: [(&str, Target); 5] = [
+    ("webhook", fuzz::webhook),
+    ("form", fuzz::form),
+    ("catalogue", fuzz::catalogue),
+    ("submission", fuzz::submission),
+    ("message", fuzz::message),
+];
 
 #[test]
 fn every_reader_answers_to_the_corpus() {

@@ -1,5 +1,6 @@
 //! `pybit apply` and `pybit export`: what the farm serves, as a file.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use pybit::farm_file;
@@ -12,10 +13,11 @@ use super::output;
 /// Make a file what the farm serves: suites, weights, repositories, block rules, hook rules
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pybit export > farm.toml\n  pybit apply farm.toml --dry-run\n  pybit apply farm.toml\n\nApplying the same file again changes nothing. What unfinished jobs still need is not removed."
+    after_help = "Examples:\n  pybit export > farm.toml\n  pybit apply farm.toml --dry-run\n  pybit apply farm.toml\n  pybit export | pybit apply --dry-run\n\nApplying the same file again changes nothing. What unfinished jobs still need is not removed."
 )]
 pub(super) struct Args {
-    /// The file; docs/catalogue.md shows one
+    /// The file, - for standard input; docs/catalogue.md shows one
+    #[arg(default_value = "-")]
     file: PathBuf,
     /// Show what would change; change nothing
     #[arg(long)]
@@ -37,6 +39,9 @@ pub(super) struct ExportArgs {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<()> {
+    if args.file.as_os_str() == "-" && std::io::stdin().is_terminal() {
+        return Err(Error::invalid("name the file to apply, or give it on standard input"));
+    }
     let wanted = farm_file::read(&args.file)?;
     let plan = context.api.replace_catalogue(&wanted, true).await?;
     let removed = plan.changes.iter().filter(|c| c.removes()).count();

@@ -105,7 +105,8 @@ pub async fn run(
         config.suites = usual_suites(&farm).await?;
     }
     let new_token = server::admin_token(&farm, &dir).await?;
-    let tokens = Tokens::ensure(&farm, &dir).await?;
+    let drops = config.watch.given()?.is_some_and(|watch| !watch.drops.is_empty());
+    let tokens = Tokens::ensure(&farm, &dir, drops).await?;
     let mut parts = JoinSet::new();
     let address =
         server::start_web(&config, farm.clone(), &dir, &mut parts, shutdown.clone()).await?;
@@ -135,16 +136,22 @@ pub async fn run(
 struct Tokens {
     client: std::path::PathBuf,
     publish: std::path::PathBuf,
+    /// What comes to drop directories is submitted with this.
+    submit: Option<std::path::PathBuf>,
 }
 
 impl Tokens {
-    async fn ensure(farm: &Farm, dir: &DataDir) -> Result<Self> {
+    async fn ensure(farm: &Farm, dir: &DataDir, drops: bool) -> Result<Self> {
         let (client, publish) = (dir.role_token("client"), dir.role_token("publish"));
         let name = CLIENT.parse()?;
         server::role_token(farm, &client, &Grant { role: Role::Client, client: Some(name) })
             .await?;
         server::role_token(farm, &publish, &Grant { role: Role::Publish, client: None }).await?;
-        Ok(Self { client, publish })
+        let submit = drops.then(|| dir.role_token("submit"));
+        if let Some(file) = &submit {
+            server::role_token(farm, file, &Grant { role: Role::Submit, client: None }).await?;
+        }
+        Ok(Self { client, publish, submit })
     }
 }
 
@@ -200,7 +207,8 @@ fn own_suite() -> Result<SuiteConfig> {
     })
 }
 
-/// The client of a farm whose configuration has no `[client]`: sources may lie on this machine, which is its user's own.
+/// The client of a farm whose configuration has no `[client]`: sources may lie on this machine, which is its user's own. Not for a farm
+/// that others can reach.
 pub fn own_client() -> ClientConfig {
     ClientConfig { allow_file: true, ..ClientConfig::default() }
 }
@@ -212,7 +220,10 @@ fn client_config(
     url: &str,
     tokens: &Tokens,
 ) -> Result<ClientConfig> {
-    let mut client = config.client.given()?.cloned().unwrap_or_else(own_client);
+    let mut client = config.client.given()?.cloned().unwrap_or_else(|| {
+        // Whoever submits over the network must not name what lies on this machine.
+        ClientConfig { allow_file: config.web.listen.ip().is_loopback(), ..own_client() }
+    });
     client.name = Some(CLIENT.parse()?);
     url.clone_into(&mut client.url);
     client.token = None;
@@ -245,6 +256,7 @@ fn watch_config(config: &Config, dir: &DataDir, url: &str, tokens: &Tokens) -> R
     watch.url = Some(url.to_owned());
     watch.token = None;
     watch.token_file = Some(tokens.publish.clone());
+    watch.submit_token_file.clone_from(&tokens.submit);
     if watch.work_dir.as_os_str().is_empty() {
         watch.work_dir = dir.work("watch");
     }
@@ -270,5 +282,25 @@ fn repository(
         public_url: format!("{url}/repositories/{name}"),
         keep_snapshots: 3,
         name: name.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_farm_that_others_can_reach_builds_no_source_of_its_own_machine() {
+        let dir = DataDir::at(std::path::Path::new("/nowhere")).unwrap();
+        let file = || dir.role_token("one");
+        let tokens = Tokens { client: file(), publish: file(), submit: None };
+        for (listen, allowed) in
+            [("127.0.0.1:8080", true), ("[::1]:0", true), ("0.0.0.0:80", false)]
+        {
+            let mut config = Config::default();
+            config.web.listen = listen.parse().unwrap();
+            let client = client_config(&config, &dir, "http://127.0.0.1", &tokens).unwrap();
+            assert_eq!(client.allow_file, allowed, "{listen}");
+        }
     }
 }

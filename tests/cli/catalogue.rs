@@ -1,6 +1,8 @@
 //! `pybit apply` and `pybit export` against a real web server.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -44,6 +46,31 @@ fn write(farm: &Farm, text: &str) -> PathBuf {
 
 fn changes(reply: &Value) -> usize {
     reply["changes"].as_array().unwrap().len()
+}
+
+#[test]
+fn what_is_exported_can_be_applied_through_a_pipe() {
+    let farm = Farm::new("");
+    let _web = farm.web();
+    let file = write(&farm, FARM);
+    farm.json(&["apply", file.to_str().unwrap(), "--yes", "--json"]);
+    let piped = |text: &[u8], words: &[&str]| {
+        let mut apply = farm.command(words);
+        let (input, output, error) = (Stdio::piped(), Stdio::piped(), Stdio::piped());
+        let mut apply = apply.stdin(input).stdout(output).stderr(error).spawn().unwrap();
+        apply.stdin.take().unwrap().write_all(text).unwrap();
+        apply.wait_with_output().unwrap()
+    };
+    let exported = farm.run(&["export"]).stdout;
+    for words in [&["apply", "--dry-run"][..], &["apply", "-"]] {
+        let applied = piped(&exported, words);
+        let said = String::from_utf8(applied.stderr).unwrap();
+        assert!(applied.status.success() && said.contains("like that already"), "{said}");
+        assert!(applied.stdout.is_empty());
+    }
+    let wrong = piped(b"[[suites]]\nnmae = 'x'\n", &["apply"]);
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert!(!wrong.status.success() && said.contains("standard input, line 2"), "{said}");
 }
 
 #[test]

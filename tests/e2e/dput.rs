@@ -29,6 +29,14 @@ impl Site {
         let (anns, eves) = (keys.ring("bookworm.gpg", &ann), keys.ring("trixie.gpg", &eve));
         let farm = Farm::new(&format!(
             r#"
+# What dput sends is of the format deb, whatever else the suite has.
+[[suites]]
+dist = "Debian"
+name = "bookworm"
+format = "rpm"
+arches = ["x86_64"]
+envs = [{{ name = "host" }}]
+
 [[suites]]
 dist = "Debian"
 name = "trixie"

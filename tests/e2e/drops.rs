@@ -1,7 +1,10 @@
 //! Uploads that people and tools drop into a directory.
 
+use std::path::{Path, PathBuf};
+
+use crate::keys::Keys;
 use crate::support::package::Package;
-use crate::support::upload::{built, drop_files, files_of};
+use crate::support::upload::{built, drop_files, files_of, source_alone};
 use crate::support::{DEADLINE, Farm, wait_for};
 
 #[test]
@@ -48,4 +51,80 @@ fn what_arrived_while_the_watcher_was_down_is_published_and_a_wrong_drop_is_refu
     let reason = incoming.join("rejected/evil_1_amd64.changes/reason.txt");
     wait_for("the refusal", DEADLINE, || reason.is_file().then_some(()));
     assert!(!std::fs::read_to_string(reason).unwrap().trim().is_empty());
+}
+
+/// A signed upload of source alone; its files, the `.changes` last.
+fn signed_source(farm: &Farm, keys: &Keys, key: &str, version: &str) -> Vec<PathBuf> {
+    let dir = source_alone(farm.path(), &Package::new("pybit-src", version));
+    let mut files = files_of(&dir);
+    let is_changes = |p: &PathBuf| p.extension().is_some_and(|e| e == "changes");
+    keys.debsign(key, files.iter().find(|p| is_changes(p)).unwrap());
+    files.sort_by_key(is_changes);
+    files
+}
+
+/// Adds to the watcher's configuration: `watch` to the table itself, `drop` to its drop directory.
+fn configure(farm: &Farm, watch: &str, drop: &str) {
+    let config = farm.watch_config();
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replacen("[watch]\n", &format!("[watch]\n{watch}\n"), 1) + drop + "\n";
+    std::fs::write(config, text).unwrap();
+}
+
+fn wait_taken(incoming: &Path) {
+    wait_for("the drop to be taken away", DEADLINE, || files_of(incoming).is_empty().then_some(()));
+}
+
+#[test]
+#[ignore = "needs dpkg-dev, debhelper, devscripts, gpg, gpgv, reprepro and the user pybit-build"]
+fn a_signed_drop_of_source_alone_is_built_once_and_published() {
+    let keys = Keys::new();
+    let ann = keys.make("ann@example.org");
+    let farm = Farm::new("");
+    let _web = farm.web();
+    let token = farm.token("drops", &["--role", "submit"]);
+    let keyring = keys.ring("uploaders.gpg", &ann);
+    configure(
+        &farm,
+        &format!("submit_token_file = \"{}\"", token.display()),
+        &format!("keyring = \"{}\"", keyring.display()),
+    );
+    let (_client, _watcher) = (farm.client("one"), farm.watcher());
+    let incoming = farm.path().join("incoming");
+    wait_for("the drop directory", DEADLINE, || incoming.join("rejected").is_dir().then_some(()));
+    let upload = signed_source(&farm, &keys, &ann, "1.0");
+    drop_files(&upload, &incoming);
+    wait_for("the package", DEADLINE, || {
+        let failed = farm.json(&["jobs", "--status", "Failed", "--json"]);
+        assert_eq!(failed.as_array().unwrap().len(), 0, "{failed}");
+        (farm.published("pybit-src") == ["1.0"]).then_some(())
+    });
+    wait_taken(&incoming);
+    let jobs = || farm.json(&["jobs", "--json"]).as_array().unwrap().len();
+    assert_eq!(jobs(), 1);
+
+    // The same bytes once more are no new upload, as after a watcher that was killed before it took them away.
+    drop_files(&upload, &incoming);
+    wait_taken(&incoming);
+    assert_eq!(jobs(), 1);
+    // What the farm refuses lies there with the farm's words.
+    let older = signed_source(&farm, &keys, &ann, "0.9");
+    drop_files(&older, &incoming);
+    let name = older.last().unwrap().file_name().unwrap().to_owned();
+    let reason = incoming.join("rejected").join(name).join("reason.txt");
+    wait_for("the refusal", DEADLINE, || reason.is_file().then_some(()));
+    let said = std::fs::read_to_string(reason).unwrap();
+    assert!(said.contains("older than 1.0"), "{said}");
+    assert_eq!(jobs(), 1);
+}
+
+#[test]
+fn a_watcher_that_is_to_build_and_cannot_submit_says_so() {
+    let farm = Farm::new("");
+    let _web = farm.web();
+    configure(&farm, "", "build = true");
+    let config = farm.watch_config();
+    let ended = farm.run(&["--config", config.to_str().unwrap(), "watch"]);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success() && said.contains("watch.submit_token_file"), "{said}");
 }

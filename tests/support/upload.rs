@@ -7,9 +7,18 @@ use super::package::Package;
 
 /// Builds a package as a maintainer would, below `parent`, and returns the directory of the upload.
 pub(crate) fn built(parent: &Path, package: &Package) -> PathBuf {
-    let dir = parent.join("maintainer").join(&package.name);
+    made(parent, package, "--build=full")
+}
+
+/// The same with source alone.
+pub(crate) fn source_alone(parent: &Path, package: &Package) -> PathBuf {
+    made(parent, package, "--build=source")
+}
+
+fn made(parent: &Path, package: &Package, kind: &str) -> PathBuf {
+    let dir = parent.join("maintainer").join(format!("{}-{}", package.name, package.version));
     let tree = package.write(&dir);
-    let args = ["-us", "-uc", "--build=full", "--no-sign"];
+    let args = ["-us", "-uc", kind, "--no-sign"];
     let output = Command::new("dpkg-buildpackage").args(args).current_dir(tree).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     dir

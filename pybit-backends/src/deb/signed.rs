@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use pybit_core::model::{FileName, Suite};
+use pybit_core::model::{FileName, FormatName, Suite};
 use pybit_core::upload::{SignedUpload, Signer, UploadReader};
 use pybit_core::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -16,17 +16,26 @@ use crate::exec::Exec;
 #[derive(Debug, Clone)]
 pub struct DebUploads {
     exec: Exec,
+    format: FormatName,
 }
 
 impl DebUploads {
     /// Starts `gpgv` by `exec`, whose user must be able to read the keyrings.
+    ///
+    /// # Panics
+    ///
+    /// Never: `deb` is a valid format name.
     pub fn new(exec: Exec) -> Self {
-        Self { exec }
+        Self { exec, format: "deb".parse().expect("deb is a valid format name") }
     }
 }
 
 #[async_trait]
 impl UploadReader for DebUploads {
+    fn format(&self) -> &FormatName {
+        &self.format
+    }
+
     fn check_keyring(&self, keyring: &Path) -> Result<()> {
         signature::check_keyring(keyring)
     }

@@ -20,6 +20,8 @@ pub use credentials::Credential;
 pub use gateway::fuzz_head;
 pub use git::{GitConfig, GitFetcher};
 pub use reach::AllowedHost;
+#[cfg(feature = "fuzz")]
+pub use submodules::fuzz_submodules;
 pub use svn::{SvnConfig, SvnFetcher};
 pub use upload::{UploadConfig, UploadFetcher};
 #[cfg(feature = "fuzz")]

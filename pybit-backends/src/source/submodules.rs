@@ -108,6 +108,22 @@ fn parse(listing: &str) -> Vec<Submodule> {
     found
 }
 
+/// What git lists of a `.gitmodules`, for `make fuzz`.
+///
+/// # Panics
+///
+/// Where an address is taken that the rules of sources refuse.
+#[cfg(feature = "fuzz")]
+pub fn fuzz_submodules(bytes: &[u8]) {
+    let config = GitConfig::default();
+    for submodule in parse(&String::from_utf8_lossy(bytes)) {
+        let Ok(url) = checked("https://example.org/team/x.git", &submodule.url, &config) else {
+            continue;
+        };
+        assert!(!url.starts_with('-') && !url.contains("::"), "{url:?}");
+    }
+}
+
 fn refused(why: &str) -> Error {
     Error::invalid(why).with_code("submodule_refused")
 }

@@ -150,3 +150,13 @@ fn given(field: &str) -> Option<&str> {
 fn invalid(code: &'static str, why: &str) -> ApiError {
     Error::invalid(why).with_code(code).into()
 }
+
+/// A form's bytes, for `make fuzz`: what is taken has a source that was checked.
+#[cfg(feature = "fuzz")]
+pub(crate) fn fuzz_form(bytes: &[u8]) {
+    let Ok(form) = serde_urlencoded::from_bytes::<Form>(bytes) else { return };
+    if let Ok(request) = form.request(&Catalogue::default()) {
+        assert!(request.source.check().is_ok(), "{:?}", request.source);
+        let _ = form.key();
+    }
+}

@@ -53,7 +53,7 @@ fn check_kind(upload: &SignedUpload) -> Result<()> {
     if let Some(built) = upload.built.first() {
         let message = format!(
             "the upload holds the built package {built}: the farm builds packages itself; upload source alone \
-             (dpkg-buildpackage --build=source)"
+             (dpkg-buildpackage --build=source), or put ready packages into a drop directory of the watcher"
         );
         return Err(Error::invalid(message).with_code("built_packages"));
     }
@@ -115,7 +115,7 @@ async fn submit(
         source: Source::Upload { upload: id, main },
         suite: suite.suite.clone(),
         dist: suite.dist.clone(),
-        format: None,
+        format: Some(state.dput.reader()?.format().clone()),
         arches: Vec::new(),
         env: None,
         priority: 0,

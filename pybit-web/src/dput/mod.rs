@@ -4,12 +4,14 @@
 //! |---|---|
 //! | what a `[web.dput]` table says | `config.rs` |
 //! | where files wait for their description, how many and how long | `staging.rs` |
+//! | why two that come at once do not share one place | `on_the_way.rs` |
 //! | what a description leads to | `arrival.rs` |
 //!
 //! The route is in `api/dput.rs`.
 
 mod arrival;
 mod config;
+mod on_the_way;
 mod staging;
 
 pub(crate) use arrival::arrived;
@@ -18,6 +20,7 @@ pub(crate) use staging::{Staging, expire};
 
 use std::sync::Arc;
 
+use on_the_way::OnTheWay;
 use pybit_core::model::{FileName, Suite};
 use pybit_core::upload::UploadReader;
 use pybit_core::{Error, ErrorKind, Result};
@@ -27,6 +30,7 @@ use pybit_core::{Error, ErrorKind, Result};
 pub(crate) struct Dput {
     config: DputConfig,
     reader: Option<Arc<dyn UploadReader>>,
+    on_the_way: OnTheWay,
 }
 
 impl Dput {
@@ -44,7 +48,7 @@ impl Dput {
                 return Err(Error::invalid(message).with_code("invalid_configuration"));
             }
         }
-        Ok(Self { config: config.clone(), reader })
+        Ok(Self { config: config.clone(), reader, on_the_way: OnTheWay::default() })
     }
 
     /// Who reads uploads; nobody, `NotFound`, where no suite takes any.

@@ -13,6 +13,7 @@ use pybit_core::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 
 use super::DputConfig;
+use super::on_the_way::Amount;
 use crate::app::AppState;
 
 /// What every staged object's name starts with.
@@ -41,7 +42,8 @@ impl<'a> Staging<'a> {
 
     /// Takes a file whole or not at all; `declared` is the length that its sender has told.
     ///
-    /// Fails, `TooLarge`, code `staging_full`, where the token's files would be too many or too long together.
+    /// Fails, `TooLarge`, code `staging_full`, where the token's files would be too many or too long together, with those that are
+    /// still on their way to this server. One whose length was not told takes all the room there is until it has arrived.
     pub(crate) async fn take(
         &self,
         name: &FileName,
@@ -49,7 +51,9 @@ impl<'a> Staging<'a> {
         body: impl Stream<Item = std::io::Result<Bytes>>,
     ) -> Result<()> {
         let object = self.object(name);
-        let left = self.left(&object).await?;
+        let most = declared.unwrap_or(self.config().most_bytes);
+        let (_arriving, before) = self.state.dput.on_the_way.enter(&self.room, most);
+        let left = self.left(&object, before).await?;
         if declared.is_some_and(|length| length > left) {
             return Err(self.full());
         }
@@ -67,11 +71,12 @@ impl<'a> Staging<'a> {
         }
     }
 
-    /// Bytes that may still come as `object`.
-    async fn left(&self, object: &str) -> Result<u64> {
+    /// Bytes that may still come as `object`, after what is `on_the_way`.
+    async fn left(&self, object: &str, on_the_way: Amount) -> Result<u64> {
         let all = self.state.blobs.lengths(&self.room).await?;
         let others = all.iter().filter(|(name, _)| name != object);
-        let (count, bytes) = others.fold((0, 0_u64), |(n, sum), (_, len)| (n + 1, sum + len));
+        let (count, bytes) =
+            others.fold(on_the_way, |(n, sum), (_, len)| (n + 1, sum.saturating_add(*len)));
         if count >= self.config().most_files {
             return Err(self.full());
         }
@@ -175,6 +180,10 @@ mod tests {
     use crate::config::WebConfig;
 
     fn state(clock: &Arc<ManualClock>) -> AppState {
+        limited(clock, DputConfig::default())
+    }
+
+    fn limited(clock: &Arc<ManualClock>, dput: DputConfig) -> AppState {
         let farm = Farm::with_policy(
             Arc::new(MemoryStorage::default()),
             Arc::new(MemoryTransport::default()),
@@ -184,7 +193,8 @@ mod tests {
         );
         let blobs = Blobs::open(&Settings::url("memory:")).unwrap();
         let stopping = tokio_util::sync::CancellationToken::new();
-        AppState::new(farm, blobs, None, WebConfig::default(), stopping).unwrap()
+        let config = WebConfig { dput, ..WebConfig::default() };
+        AppState::new(farm, blobs, None, config, stopping).unwrap()
     }
 
     fn principal(name: &str) -> Principal {
@@ -219,5 +229,38 @@ mod tests {
         clock.advance(Duration::from_hours(25));
         assert_eq!(expire(&state).await.unwrap(), 1);
         assert_eq!(ann.check(&listed(5)).await.unwrap_err().code(), "files_missing");
+    }
+
+    #[tokio::test]
+    async fn two_files_at_once_share_what_one_token_may_have_here() {
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let limits = DputConfig { most_bytes: 10, most_files: 2, ..DputConfig::default() };
+        let state = limited(&clock, limits);
+        let (ann, bob) = (principal("ann"), principal("bob"));
+        let (ann, bob) = (Staging::of(&state, &ann), Staging::of(&state, &bob));
+        let name = |text: &str| -> FileName { text.parse().unwrap() };
+        let (first, second) = (name("first.tar"), name("second.tar"));
+        for declared in [Some(6), None] {
+            let (arrive, comes) = tokio::sync::oneshot::channel::<()>();
+            let (enter, entered) = tokio::sync::oneshot::channel::<()>();
+            let slow = stream::once(async {
+                enter.send(()).unwrap();
+                comes.await.unwrap();
+                Ok(Bytes::from_static(b"sixsix"))
+            });
+            let taking = ann.take(&first, declared, slow);
+            let meanwhile = async {
+                entered.await.unwrap();
+                let full = ann.take(&second, Some(5), body(vec![Ok("fives")])).await.unwrap_err();
+                assert_eq!(full.code(), "staging_full");
+                bob.take(&second, Some(5), body(vec![Ok("fives")])).await.unwrap();
+                arrive.send(()).unwrap();
+            };
+            let (taken, ()) = tokio::join!(taking, meanwhile);
+            taken.unwrap();
+        }
+        ann.take(&second, Some(4), body(vec![Ok("four")])).await.unwrap();
+        let third = ann.take(&name("third.tar"), Some(0), body(vec![])).await.unwrap_err();
+        assert_eq!(third.code(), "staging_full");
     }
 }
