@@ -1,5 +1,7 @@
 //! `pybit doctor`: what the roles need on this machine, and the command that installs what is missing.
 
+mod needs;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -7,7 +9,6 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use pybit::config::Config;
 use pybit_backends::env::BuildUser;
-use pybit_core::model::{EnvName, FormatName};
 use pybit_core::settings::Settings;
 use pybit_core::{Error, Result};
 use serde::Serialize;
@@ -109,36 +110,12 @@ impl Check {
     }
 }
 
-/// Programs, each with the Debian package that has it.
-const CLIENT_TOOLS: [(&str, &str); 9] = [
-    ("sbuild", "sbuild"),
-    ("mmdebstrap", "mmdebstrap"),
-    ("newuidmap", "uidmap"),
-    ("unshare", "util-linux"),
-    ("git", "git"),
-    ("ip", "iproute2"),
-    ("apt-get", "apt"),
-    ("dpkg-source", "dpkg-dev"),
-    ("dpkg-buildpackage", "dpkg-dev"),
-];
 /// How long a transport gets to connect.
 const TRANSPORT: Duration = Duration::from_secs(3);
-const WATCH_TOOLS: [(&str, &str); 2] = [("reprepro", "reprepro"), ("gpg", "gnupg")];
-/// Where an RPM repository is configured.
-const RPM_WATCH_TOOLS: [(&str, &str); 2] = [("createrepo_c", "createrepo-c"), ("rpmsign", "rpm")];
-
-/// Where wheels are built on the machine itself: a file of each package, whatever the version of Python.
-const PYTHON_CLIENT_FILES: [(&str, &str); 5] = [
-    ("/usr/lib/python3/dist-packages/build/__init__.py", "python3-build"),
-    ("/usr/lib/python3/dist-packages/pip/__init__.py", "python3-pip"),
-    ("/usr/lib/python3/dist-packages/setuptools/__init__.py", "python3-setuptools"),
-    ("/usr/lib/python3/dist-packages/wheel/__init__.py", "python3-wheel"),
-    ("/usr/bin/gpgv", "gpgv"),
-];
 
 pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let config = place.load()?;
-    let checks = checks(&config, |role| args.role.is_empty() || args.role.contains(&role));
+    let checks = needs::checks(&config, |role| args.role.is_empty() || args.role.contains(&role));
     let (server, no_server) = server(place).await;
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     let storage = if args.role.is_empty() || args.role.contains(&Role::Web) {
@@ -168,48 +145,6 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
         show(&report);
     }
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn checks(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<Check> {
-    let mut checks = Vec::new();
-    if wanted(Role::Web) {
-        checks.push(data_dir(config.data_dir.as_deref().unwrap_or(Path::new(USUAL_DATA_DIR))));
-    }
-    if wanted(Role::Client) {
-        checks.extend(CLIENT_TOOLS.map(|tool| program(Role::Client, tool)));
-        let user = config.client.readable().and_then(|c| c.build_user.as_deref());
-        checks.push(build_user(user.unwrap_or(pybit::roles::up::BUILD_USER)));
-        if builds_python_here(config) {
-            checks.extend(PYTHON_CLIENT_FILES.map(|file| present(Role::Client, file)));
-        }
-    }
-    if wanted(Role::Watch) {
-        checks.extend(WATCH_TOOLS.map(|tool| program(Role::Watch, tool)));
-        if publishes(config, "rpm") {
-            checks.extend(RPM_WATCH_TOOLS.map(|tool| program(Role::Watch, tool)));
-        }
-        if publishes(config, "python") {
-            checks.push(program(Role::Watch, ("python3", "python3")));
-        }
-    }
-    checks
-}
-
-/// Whether a repository of a format is configured: by a suite, or for the watcher.
-fn publishes(config: &Config, format: &str) -> bool {
-    let suites = config.suites.iter().filter(|s| s.repository.is_some()).map(|s| &s.format);
-    let watched = config.watch.readable().into_iter().flat_map(|w| &w.repositories);
-    suites.chain(watched.map(|r| &r.format)).any(|f| f.as_str() == format)
-}
-
-/// Whether Python projects are to be built on the machine itself: by a suite, or as the client offers it.
-fn builds_python_here(config: &Config) -> bool {
-    let python = |format: &FormatName| format.as_str() == "python";
-    let host = |env: &EnvName| env.as_str() == "host";
-    let suites = config.suites.iter().filter(|s| python(&s.format));
-    let offers = config.client.readable().into_iter().flat_map(|c| &c.offers);
-    suites.flat_map(|s| &s.envs).any(|env| host(&env.name))
-        || offers.filter(|o| python(&o.format)).flat_map(|o| &o.envs).any(host)
 }
 
 /// A file that a Debian package brings.

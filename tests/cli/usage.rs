@@ -161,6 +161,48 @@ fn doctor_names_a_build_user_that_is_not_there() {
     assert!(last.contains("useradd") && last.ends_with("pybit-no-such-user"), "{}", said.out);
 }
 
+/// What the doctor looks for with a configuration, as `ROLE WHAT`.
+fn looked_for(config: &str) -> Vec<String> {
+    let pybit = Lone::new();
+    std::fs::write(pybit.path().join("pybit.toml"), config).unwrap();
+    let said = pybit.run(&["doctor", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_else(|e| {
+        panic!("{config}: {e}: {}{}", said.out, said.err);
+    });
+    let word = |check: &serde_json::Value, key: &str| check[key].as_str().unwrap().to_owned();
+    let checks = report["checks"].as_array().unwrap();
+    checks.iter().map(|c| format!("{} {}", word(c, "role"), word(c, "what"))).collect()
+}
+
+#[test]
+fn doctor_looks_for_what_the_configuration_makes_a_role_need() {
+    let client = "[client]\nurl = \"http://127.0.0.1:1\"\nwork_dir = \"/nowhere\"\n";
+    let offer = |format: &str| {
+        format!(
+            "[[client.offers]]\ndist = \"Debian\"\nsuite = \"sid\"\nformat = \"{format}\"\nenvs = [\"sbuild\"]\n"
+        )
+    };
+    let debs = format!("{client}{}", offer("deb"));
+    let rpms = format!("{client}{}", offer("rpm"));
+    let uscan = format!("{client}uscan = true\n{}", offer("deb"));
+    let dput = "[[web.dput.suites]]\nsuite = \"sid\"\nkeyring = \"/k.gpg\"\n".to_owned();
+    let watch = "[watch]\nurl = \"http://127.0.0.1:1\"\nwork_dir = \"/w\"\nrepositories = []\n\
+                 [[watch.drops]]\ndir = \"/d\"\nrepository = \"sid\"\n";
+    let signed = format!("{watch}keyring = \"/k.gpg\"\n");
+    let none = String::new();
+    for (tool, needed, not_needed) in [
+        ("web the program gpgv", &dput, &none),
+        ("watch the program gpgv", &signed, &watch.to_owned()),
+        ("client the program pristine-tar", &debs, &rpms),
+        ("client the program pristine-tar", &none, &rpms),
+        ("client the program uscan", &uscan, &debs),
+    ] {
+        let found = |config: &str| looked_for(config).iter().any(|what| what == tool);
+        assert!(found(needed), "{tool} is not looked for with\n{needed}");
+        assert!(!found(not_needed), "{tool} is looked for with\n{not_needed}");
+    }
+}
+
 #[test]
 fn completions_and_manual_pages_are_whole() {
     let pybit = Lone::new();
