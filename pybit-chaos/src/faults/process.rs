@@ -76,10 +76,10 @@ pub(super) async fn kill_service(
         process::signal(child, Signal::SIGKILL);
     }
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(90) {
+    while start.elapsed() < Duration::from_secs(150) {
         service.start()?;
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
+        while begun.elapsed() < Duration::from_secs(60) {
             if service.settle(port) {
                 return Ok(format!("pid {pid}"));
             }
@@ -87,6 +87,10 @@ pub(super) async fn kill_service(
             if service.pid().is_ok_and(|p| !process::alive(p)) {
                 break;
             }
+        }
+        // One that is slow to start must not come up beside the next: the farm would have a broker when it is to have none.
+        if service.pid().is_ok_and(process::alive) {
+            service.kill();
         }
     }
     Err("it did not start again".to_owned())
