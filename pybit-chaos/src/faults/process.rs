@@ -79,7 +79,7 @@ pub(super) async fn kill_service(
     while start.elapsed() < Duration::from_secs(150) {
         service.start()?;
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(60) {
+        while begun.elapsed() < Duration::from_mins(1) {
             if service.settle(port) {
                 return Ok(format!("pid {pid}"));
             }
