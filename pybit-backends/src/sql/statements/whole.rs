@@ -62,7 +62,8 @@ pub(in crate::sql) static POSTGRES_SUBMIT: Statement = Statement::shared(
                  WHERE i.principal = s.principal AND i.key = s.key LIMIT 1) IS NOT NULL),
          came AS MATERIALIZED (
              SELECT nextval('submission_id_seq') AS id, new.*
-             FROM (SELECT * FROM s WHERE s.n NOT IN (SELECT met.n FROM met) ORDER BY s.n) AS new),
+             FROM (SELECT * FROM s WHERE (SELECT 1 FROM met WHERE met.n = s.n LIMIT 1) IS NULL
+                   ORDER BY s.n) AS new),
          planned AS MATERIALIZED (
              SELECT nextval('job_id_seq') AS id, new.*
              FROM (SELECT came.id AS submission, came.principal, ", time!("came.at"), " AS came_at, r.*
