@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pybit_core::ErrorKind;
+use pybit_core::model::JobId;
 use pybit_core::protocol::{Assignment, ClaimReply, ClaimRequest, Held, RefuseRequest};
 use pybit_core::storage::{Claim, ClientReport};
 use pybit_core::trial;
@@ -71,6 +72,10 @@ async fn build(client: &Client, assignment: Assignment, claim_id: String) -> boo
     let (job, attempt) = (assignment.job.id, assignment.job.attempt);
     tracing::info!(%job, attempt, package = %assignment.job.package, target = %assignment.job.target, "claimed");
     trial::crash_point("client_claimed_before_journal");
+    if client.shop.hands.has(job, attempt) {
+        give_back_a_number_given_twice(client, job, attempt).await;
+        return true;
+    }
     let entry = Entry::new(assignment, claim_id, client.report.boot.clone());
     let opened = match client.journal.begin(&entry) {
         Ok(dir) => Task::open(&client.shop, dir, entry).await,
@@ -97,6 +102,18 @@ async fn build(client: &Client, assignment: Assignment, claim_id: String) -> boo
             Backoff::new(Duration::from_secs(20), Duration::from_secs(20)).wait().await;
             true
         }
+    }
+}
+
+/// A database that was restored from an older copy gives a number again. What is in hand under it is of other times, and
+/// must not speak for the new attempt.
+async fn give_back_a_number_given_twice(client: &Client, job: JobId, attempt: u32) {
+    let reason = format!(
+        "attempt {attempt} of job {job} is in hand already: was the farm's database restored?"
+    );
+    tracing::error!(%job, attempt, "{reason}");
+    if let Err(e) = client.shop.api.refuse(job, &RefuseRequest { attempt, reason }).await {
+        tracing::warn!(%job, "the job cannot be given back: {e}");
     }
 }
 

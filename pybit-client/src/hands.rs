@@ -31,6 +31,11 @@ impl Hands {
         Grip { hands: Arc::clone(self), key: (job, attempt), orders }
     }
 
+    /// Whether this attempt is in hand.
+    pub(crate) fn has(&self, job: JobId, attempt: u32) -> bool {
+        self.lock().contains_key(&(job, attempt))
+    }
+
     /// What is in hand, for a heartbeat.
     pub(crate) fn held(&self) -> Vec<Held> {
         self.lock().keys().map(|&(job, attempt)| Held { job, attempt }).collect()

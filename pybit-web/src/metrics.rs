@@ -45,6 +45,7 @@ pub(crate) struct Metrics {
     claims: Counter,
     reports: Family<EndLabel, Counter>,
     foreign: Gauge,
+    outrun: Gauge,
 }
 
 impl Default for Metrics {
@@ -64,7 +65,10 @@ impl Default for Metrics {
         let foreign = Gauge::default();
         let help = "Messages on this server's transport that were not pybit's";
         registry.register("transport_foreign", help, foreign.clone());
-        Self { registry, jobs, requests, durations, claims, reports, foreign }
+        let outrun = Gauge::default();
+        let help = "Attempts that build clients held and this server's database never gave: it is an older copy";
+        registry.register("attempts_never_given", help, outrun.clone());
+        Self { registry, jobs, requests, durations, claims, reports, foreign, outrun }
     }
 }
 
@@ -92,9 +96,10 @@ impl Metrics {
         self.reports.get_or_create(&EndLabel { end }).inc();
     }
 
-    /// The text; `foreign` is the transport's own count.
-    pub(crate) fn text(&self, counts: &StatusCounts, foreign: u64) -> Result<String> {
+    /// The text; `foreign` is the transport's own count, `outrun` the farm's.
+    pub(crate) fn text(&self, counts: &StatusCounts, foreign: u64, outrun: u64) -> Result<String> {
         self.foreign.set(i64::try_from(foreign).unwrap_or(i64::MAX));
+        self.outrun.set(i64::try_from(outrun).unwrap_or(i64::MAX));
         for status in JobStatus::ALL {
             let gauge = self.jobs.get_or_create_owned(&StatusLabel { status: status.as_str() });
             gauge.set(i64::try_from(counts.of(status)).unwrap_or(i64::MAX));

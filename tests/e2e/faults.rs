@@ -1,7 +1,9 @@
 //! What is killed, and what must not be lost by it.
 
+use std::path::Path;
+
 use crate::support::package::Package;
-use crate::support::{Farm, outcomes};
+use crate::support::{DEADLINE, Farm, outcomes, wait_for};
 
 #[test]
 #[ignore = "needs dpkg-dev, debhelper, reprepro and the user pybit-build"]
@@ -47,4 +49,59 @@ fn a_server_killed_mid_build_leaves_no_gap() {
     let lines: Vec<_> = log.lines().filter(|l| l.starts_with("line-")).collect();
     let expected: Vec<_> = (1..=2000).map(|i| format!("line-{i}")).collect();
     assert_eq!(lines, expected, "no gap, nothing twice");
+}
+
+/// Copies the files of the farm's database, and removes those that the copy does not have.
+fn copy_database(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for name in ["farm.db", "farm.db-wal", "farm.db-shm"] {
+        let _ = std::fs::remove_file(to.join(name));
+        if from.join(name).exists() {
+            std::fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    }
+    assert!(to.join("farm.db").exists());
+}
+
+#[test]
+#[ignore = "needs dpkg-dev, debhelper, reprepro and the user pybit-build"]
+fn a_database_restored_to_an_older_copy_gives_no_attempt_twice() {
+    let farm = Farm::new("");
+    let web = farm.web();
+    let gate = farm.path().join("gate");
+    let one = farm.client("one");
+    let _watcher = farm.watcher();
+    let tree = Package::new("pybit-restored", "1.0").gate(&gate).write(farm.path());
+    let job = farm.binary_job(&farm.submit(&tree).0);
+    farm.wait_building(job, 1);
+    one.kill();
+    farm.wait_status(job, "Waiting");
+    farm.client_config("two", &farm.url()); // its token is older than the copy
+    let (data, copy) = (farm.path().join("data"), farm.path().join("copy"));
+    web.kill();
+    copy_database(&data, &copy);
+    let web = farm.web();
+    let _two = farm.client("two");
+    farm.wait_building(job, 2);
+    web.kill();
+    copy_database(&copy, &data);
+
+    let web = farm.web();
+    farm.wait_building(job, 4);
+    std::fs::write(&gate, "").unwrap();
+    let detail = farm.wait_status(job, "Done");
+    assert_eq!(outcomes(&detail), ["lost", "succeeded"]);
+    let numbers: Vec<_> =
+        detail["attempts"].as_array().unwrap().iter().map(|a| &a["number"]).collect();
+    assert_eq!(numbers, [1, 4], "2 was given before the copy came back, 3 lies between");
+    assert!(farm.log(job, 4).contains("built"));
+    let told = "client two holds attempt 2, which this database never gave: it is an older copy";
+    let events = detail["events"].as_array().unwrap();
+    assert_eq!(events.iter().filter(|e| e["cause"] == told).count(), 1, "{detail}");
+    assert!(web.said().contains("was it restored from an older copy?"), "{}", web.said());
+    let metrics = farm.metrics();
+    assert!(metrics.contains("pybit_attempts_never_given 1\n"), "{metrics}");
+    wait_for("the package", DEADLINE, || {
+        (farm.published("pybit-restored") == ["1.0"]).then_some(())
+    });
 }

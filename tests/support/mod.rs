@@ -274,6 +274,13 @@ refuse_after_secs = 1
         Self::get_from(&self.address(), path)
     }
 
+    /// The server's counters.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every test wants it")]
+    pub(crate) fn metrics(&self) -> String {
+        let token = format!("Authorization: Bearer {}", self.admin_token());
+        http::ask(&self.address(), "GET", "/metrics", &[&token], b"").body
+    }
+
     /// A plain GET from a server on this machine.
     pub(crate) fn get_from(address: &str, path: &str) -> (bool, String) {
         let answer = http::ask(address, "GET", path, &[], b"");

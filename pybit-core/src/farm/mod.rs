@@ -9,6 +9,7 @@
 //! | `apply` | how a decision takes effect although others decide too |
 //! | `submit` | submissions, dry runs, retries |
 //! | `serve` | claims and heartbeats of build clients |
+//! | `outrun` | clients that hold what the database never gave |
 //! | `report` | results and failures of build clients, and of the watcher |
 //! | `cancel` | ending jobs on request |
 //! | `tick` | the background: sending hints, lapsing leases, freeing blocked jobs |
@@ -21,6 +22,7 @@ pub mod plan;
 
 mod apply;
 mod cancel;
+mod outrun;
 mod policy;
 mod report;
 mod serve;
@@ -29,6 +31,7 @@ mod tick;
 mod why;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
@@ -65,6 +68,8 @@ struct Inner {
     results: watch::Sender<u64>,
     /// Moves when this server has put hints into the outbox.
     unsent: watch::Sender<u64>,
+    /// Attempts that clients held and the database never gave.
+    outrun: AtomicU64,
 }
 
 impl Farm {
@@ -100,6 +105,7 @@ impl Farm {
                 lines: lines::Lines::default(),
                 results,
                 unsent,
+                outrun: AtomicU64::new(0),
             }),
         }
     }

@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 
 use super::Farm;
-use super::machine::{Command, FARM, Finished, Holder, Reported, fence};
+use super::machine::{Command, FARM, Finished, Holder, Reported};
 use super::submit::check_files;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -32,8 +32,7 @@ impl Farm {
         main: Option<&[u8]>,
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt: request.attempt };
-        let job = self.job(id).await?;
-        fence(&job, &holder)?;
+        let job = self.held_job(id, &holder).await?;
         if !matches!(job.status, JobStatus::Building | JobStatus::Waiting) {
             let command = Command::Finish(holder, Box::new(finished(request)));
             return self.apply_to(job, &command).await.map(|(job, _)| job);
@@ -137,7 +136,7 @@ impl Farm {
     /// Takes a failure.
     pub async fn fail(&self, client: &ClientName, id: JobId, request: &FailRequest) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt: request.attempt };
-        fence(&self.job(id).await?, &holder)?;
+        self.held_job(id, &holder).await?;
         let owner = StreamOwner::Attempt { job: id, attempt: request.attempt };
         check_log(&self.inner.storage.streams(owner).await?, &request.log)?;
         let class = request.failure.class;
@@ -162,7 +161,8 @@ impl Farm {
         reason: &str,
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt };
-        let (job, _) = self.apply(id, &Command::Refuse(holder, clipped(reason))).await?;
+        let job = self.held_job(id, &holder).await?;
+        let (job, _) = self.apply_to(job, &Command::Refuse(holder, clipped(reason))).await?;
         trial::crash_point("refuse_after_commit_before_reply");
         Ok(job)
     }
@@ -176,11 +176,12 @@ impl Farm {
         log: &LogDigest,
     ) -> Result<Job> {
         let holder = Holder { client: client.clone(), attempt };
+        let job = self.held_job(id, &holder).await?;
         // A confirmation does not wait for the last lines: the digest of a log that did not arrive whole would be of another.
         let streams = self.inner.storage.streams(StreamOwner::Attempt { job: id, attempt }).await?;
         let whole = check_log(&streams, log).is_ok();
         let command = Command::Stopped(holder, whole.then(|| log.sha256.clone()));
-        let (job, _) = self.apply(id, &command).await?;
+        let (job, _) = self.apply_to(job, &command).await?;
         trial::crash_point("stopped_after_commit_before_reply");
         Ok(job)
     }

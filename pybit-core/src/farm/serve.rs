@@ -127,9 +127,13 @@ impl Farm {
         held: &Held,
         job: Option<&Job>,
     ) -> Result<Verdict> {
-        let Some(job) = job else { return Ok(Verdict::Unknown) };
         let holder = Holder { client: report.name.clone(), attempt: held.attempt };
-        if fence(job, &holder).is_err() {
+        let Some(job) = job else {
+            self.alarm(held.job, &holder, "there is no such job");
+            return Ok(Verdict::Unknown);
+        };
+        if let Err(refusal) = fence(job, &holder) {
+            self.look_behind(job, &holder, &refusal).await;
             return Ok(Verdict::Stale);
         }
         match job.status {

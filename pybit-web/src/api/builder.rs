@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use poem::Response;
-use pybit_core::farm::machine::{Holder, fence};
+use pybit_core::farm::machine::Holder;
 use pybit_core::model::{FileName, Job, JobId, Stream, StreamOwner};
 use pybit_core::protocol::{
     ClaimReply, ClaimRequest, FileState, HeartbeatReply, HeartbeatRequest, Length, Manifest,
@@ -113,9 +113,7 @@ fn check_total(manifest: &Manifest, declared: &[Stream], policy: &Policy) -> Api
 async fn held(call: &Call, attempt: u32) -> ApiResult<Job> {
     let id: JobId = call.id("id")?;
     let client = call.client()?;
-    let job = call.state.farm.job(id).await?;
-    fence(&job, &Holder { client, attempt })?;
-    Ok(job)
+    Ok(call.state.farm.held_job(id, &Holder { client, attempt }).await?)
 }
 
 /// A client speaks for itself alone, and not at any length.

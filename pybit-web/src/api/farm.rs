@@ -64,7 +64,8 @@ async fn answers(what: &str, health: impl Future<Output = Result<()>>) -> bool {
 pub(crate) async fn metrics(call: Call) -> ApiResult<Response> {
     let counts = call.state.farm.storage().counts().await?;
     let foreign = call.state.farm.transport().foreign();
-    let text = call.state.metrics.text(&counts, foreign)?;
+    let outrun = call.state.farm.outrun();
+    let text = call.state.metrics.text(&counts, foreign, outrun)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(Response::builder().content_type(kind).body(text))
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use poem::Response;
-use pybit_core::farm::machine::{Holder, fence};
+use pybit_core::farm::machine::Holder;
 use pybit_core::model::{ClientName, Job, JobId, JobKind, JobStatus, StreamOwner};
 use pybit_core::protocol::{FailRequest, FinishRequest, LogDigest, RefuseRequest, StoppedRequest};
 use pybit_core::{Error, Result};
@@ -72,8 +72,8 @@ async fn source_description(
 ) -> Result<Option<Bytes>> {
     let state = &call.state;
     let Some(source) = &request.source else { return Ok(None) };
-    let job = state.farm.job(id).await?;
-    fence(&job, &Holder { client: client.clone(), attempt: request.attempt })?;
+    let holder = Holder { client: client.clone(), attempt: request.attempt };
+    let job = state.farm.held_job(id, &holder).await?;
     let open = matches!(job.status, JobStatus::Building | JobStatus::Waiting);
     if !open || job.kind != JobKind::Source {
         return Ok(None);

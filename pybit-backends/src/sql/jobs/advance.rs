@@ -1,7 +1,8 @@
 //! One decided change takes effect, or nothing does.
 
 use pybit_core::clock::Timestamp;
-use pybit_core::model::{ClientName, Job, Outcome, Version};
+use pybit_core::farm::machine::FARM;
+use pybit_core::model::{ClientName, Job, JobId, Outcome, Version};
 use pybit_core::storage::{Advance, AttemptEnd, Change, HealthMark};
 use pybit_core::trial::{self, Mutation};
 use pybit_core::{Error, Result};
@@ -45,6 +46,24 @@ pub(super) async fn advance<D: Dialect>(
     before_commit();
     commit(transaction).await?;
     Ok(Advance::Done(Box::new(after), followed))
+}
+
+/// Moves the attempt number of a resting job past one that was never given.
+pub(super) async fn outrun<D: Dialect>(
+    store: &SqlStore<D>,
+    id: JobId,
+    seen: u32,
+    cause: &str,
+    at: Timestamp,
+) -> Result<Option<Job>> {
+    let mut transaction = store.begin().await?;
+    let connection = &mut *transaction;
+    let outrun = Call::<D>::new(&sql::JOB_OUTRUN).int(id.0).int(seen).at(at);
+    let Some(job) = outrun.first(connection, rows::job).await? else { return Ok(None) };
+    let act = Act { actor: FARM, cause, at };
+    note::<D>(connection, &job, Some(job.status), act).await?;
+    commit(transaction).await?;
+    Ok(Some(job))
 }
 
 /// The job as it is, held: nobody changes it or declares files of it before the transaction ends. With it, what the

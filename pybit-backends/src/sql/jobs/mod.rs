@@ -137,6 +137,16 @@ impl<D: Dialect> JobStore for SqlStore<D> {
         Ok(advance)
     }
 
+    async fn outrun(
+        &self,
+        id: JobId,
+        seen: u32,
+        cause: &str,
+        at: Timestamp,
+    ) -> Result<Option<Job>> {
+        self.again(|| advance::outrun(self, id, seen, cause, at)).await
+    }
+
     async fn leases(&self) -> Result<Vec<Lease>> {
         self.again(|| read::leases(self)).await
     }

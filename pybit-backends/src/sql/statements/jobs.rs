@@ -51,6 +51,19 @@ pub(in crate::sql) static JOB_ADVANCE: Statement = Statement::shared(
     ),
 );
 
+/// A job that nobody holds, past an attempt that was never given. Its status is not named: it stays.
+pub(in crate::sql) static JOB_OUTRUN: Statement = Statement::shared(
+    "job_outrun",
+    3,
+    concat!(
+        "UPDATE job
+         SET row_version = row_version + 1, lease_epoch = lease_epoch + 1,
+             attempt = CAST($2 AS BIGINT) + 1, changed_at = $3
+         WHERE id = $1 AND attempt < $2 AND status IN ('Waiting', 'Blocked') RETURNING ",
+        job_columns!()
+    ),
+);
+
 /// A job, held against every other change until the transaction ends.
 pub(in crate::sql) static JOB_LOCK: Statement = Statement::split(
     "job_lock",

@@ -116,6 +116,7 @@ pub static ALL: &[&Statement] = &[
     &JOB_ADD,
     &JOB_ADVANCE,
     &JOB_LOCK,
+    &JOB_OUTRUN,
     &JOB_PEEK,
     &JOB_CANDIDATE,
     &JOB_CLAIM,

@@ -2,13 +2,15 @@
 
 use crate::conformance::support::{
     Store, apply, at, bring, change, client, declare, ending, file, name, now, part, planned,
-    planned_in, planned_source, refusal, report, submit_and_take, target, together,
+    planned_in, planned_source, refusal, report, submit_and_take, submit_one, take, target,
+    together,
 };
 use crate::error::ErrorKind;
+use crate::farm::machine::FARM;
 use crate::model::{Avoid, Failure, FailureClass, Job, JobStatus, Outcome, Produced};
 use crate::storage::{Advance, AttemptEnd, Change, HealthMark};
 
-use JobStatus::{Building, Cancelled, Cancelling, Failed, Uploaded, Waiting};
+use JobStatus::{Blocked, Building, Cancelled, Cancelling, Failed, Uploaded, Waiting};
 
 async fn stale(s: &Store, change: &Change) -> Job {
     match s.advance(change, at(3)).await.expect("an answer") {
@@ -166,6 +168,47 @@ pub(super) async fn change_needs_complete_files_when_asked(s: Store) {
         Failed,
         "not asked"
     );
+}
+
+pub(super) async fn a_resting_job_moves_past_an_attempt_never_given(s: Store) {
+    for (status, arch) in [(Waiting, "amd64"), (Blocked, "arm64")] {
+        let job = bring(&s, planned_in("hello", "1", target(arch)), status).await;
+        let events = s.events(job.id).await.expect("an answer");
+        let moved = s.outrun(job.id, 4, "why", at(9)).await.expect("an answer").expect("it moves");
+        let expected = Job {
+            attempt: 5,
+            row_version: job.row_version + 1,
+            lease_epoch: job.lease_epoch + 1,
+            changed_at: at(9),
+            ..job.clone()
+        };
+        assert_eq!(moved, expected);
+        assert_eq!(now(&s, &job).await, expected);
+        let mut after = s.events(job.id).await.expect("an answer");
+        let event = after.pop().expect("an event of it");
+        assert_eq!(after, events, "the earlier ones stay");
+        assert_eq!((event.number, event.attempt), (moved.row_version, 5));
+        assert_eq!((event.from, event.to), (Some(status), status));
+        assert_eq!((event.actor.as_str(), event.cause.as_str()), (FARM, "why"));
+        assert_eq!(s.outrun(job.id, 5, "why", at(9)).await.expect("an answer"), None);
+    }
+    let next = take(&s, "c", target("amd64")).await;
+    assert_eq!(next.attempt, 6);
+    let attempts = s.attempts(next.id).await.expect("an answer");
+    assert_eq!(attempts.iter().map(|a| a.number).collect::<Vec<_>>(), [6]);
+}
+
+pub(super) async fn other_jobs_keep_their_attempt(s: Store) {
+    for status in JobStatus::ALL.into_iter().filter(|s| !matches!(s, Waiting | Blocked)) {
+        let arch = status.as_str().to_ascii_lowercase();
+        let job = bring(&s, planned_in("hello", "1", target(&arch)), status).await;
+        assert_eq!(s.outrun(job.id, 4, "why", at(9)).await.expect("an answer"), None, "{status}");
+        assert_eq!(now(&s, &job).await, job, "{status}: nothing changes");
+    }
+    let job = submit_one(&s, planned("world", "1")).await;
+    assert_eq!(s.outrun(job.id, job.attempt, "why", at(9)).await.expect("an answer"), None);
+    let unknown = crate::model::JobId(7_000_000);
+    assert_eq!(s.outrun(unknown, 4, "why", at(9)).await.expect("an answer"), None);
 }
 
 pub(super) async fn illegal_transition_is_refused(s: Store) {

@@ -71,6 +71,8 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         change_writes_job_event_and_attempt_together,
         every_change_moves_the_lease,
         change_needs_complete_files_when_asked,
+        a_resting_job_moves_past_an_attempt_never_given,
+        other_jobs_keep_their_attempt,
         illegal_transition_is_refused,
         texts_may_hold_any_character,
     }

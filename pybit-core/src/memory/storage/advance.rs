@@ -3,7 +3,8 @@
 use super::{Act, JobRow, State};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::model::{Attempt, ClientName, Job, Outcome, StreamOwner, StreamRole};
+use crate::farm::machine::FARM;
+use crate::model::{Attempt, ClientName, Job, JobId, JobStatus, Outcome, StreamOwner, StreamRole};
 use crate::storage::{Advance, AttemptEnd, Change, HealthMark};
 
 impl State {
@@ -26,6 +27,23 @@ impl State {
         self.mark_health(holder.as_ref(), change.health);
         let followed = self.plant_all(submission, &change.follow, act)?;
         Ok(Advance::Done(Box::new(self.row(change.after.id)?.job.clone()), followed))
+    }
+
+    pub(super) fn outrun(
+        &mut self,
+        id: JobId,
+        seen: u32,
+        cause: &str,
+        at: Timestamp,
+    ) -> Result<Option<Job>> {
+        let Some(row) = self.jobs.get_mut(&id) else { return Ok(None) };
+        let status = row.job.status;
+        if !matches!(status, JobStatus::Waiting | JobStatus::Blocked) || row.job.attempt >= seen {
+            return Ok(None);
+        }
+        row.job.attempt = seen.saturating_add(1);
+        self.set_status(id, status, Act { actor: FARM, cause, at })?;
+        Ok(Some(self.row(id)?.job.clone()))
     }
 
     fn check_change(&self, row: &JobRow, change: &Change) -> Result<()> {

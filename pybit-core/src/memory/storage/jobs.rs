@@ -74,6 +74,16 @@ impl JobStore for MemoryStorage {
         Ok(advance)
     }
 
+    async fn outrun(
+        &self,
+        id: JobId,
+        seen: u32,
+        cause: &str,
+        at: Timestamp,
+    ) -> Result<Option<Job>> {
+        self.write(|state| state.outrun(id, seen, cause, at)).await
+    }
+
     async fn leases(&self) -> Result<Vec<Lease>> {
         let state = self.read().await?;
         let held = state.jobs.values().map(|row| &row.job).filter(|j| j.status.is_held());
