@@ -122,6 +122,12 @@ const TRIALS: [Trial; 11] = [
                 --env PYBIT_TRIAL_STALL=publisher_snapshot_before_swap:300",
         counts: &["I14"],
     },
+    Trial {
+        rule: Mutation::TrustBodies,
+        backends: SQLITE,
+        words: "--jobs 60 --faults 60 --window-secs 25 --story plain --only flip_byte",
+        counts: &[],
+    },
 ];
 
 /// What a run found: findings by invariant. `Err` where it could not be made.

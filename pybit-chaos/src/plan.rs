@@ -80,6 +80,7 @@ pub(crate) enum Kind {
     DropReply,
     Duplicate,
     CutUpload,
+    FlipByte,
     SocketKill,
     DiskFull,
     FsyncFails,
@@ -110,6 +111,7 @@ impl Kind {
             | Self::DropReply
             | Self::Duplicate
             | Self::Diverge
+            | Self::FlipByte
             | Self::SocketKill => "F6",
             Self::DiskFull => "F7",
             Self::FsyncFails => "F8",
@@ -130,6 +132,7 @@ impl Kind {
                 | Self::Garbage
                 | Self::DropReply
                 | Self::Duplicate
+                | Self::FlipByte
                 | Self::CutUpload
                 | Self::Twin
         )
@@ -141,7 +144,7 @@ impl Kind {
         match self {
             Self::KillServer | Self::KillClient => 30,
             Self::CutUpload => 24,
-            Self::PauseClient | Self::DropReply => 14,
+            Self::PauseClient | Self::DropReply | Self::FlipByte => 14,
             Self::KillTool => 10,
             Self::Garbage | Self::PauseServer | Self::Reset | Self::Duplicate => 8,
             Self::KillWatcher => 7,
@@ -176,7 +179,7 @@ impl Kind {
         }
     }
 
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::KillServer,
         Self::KillClient,
         Self::KillWatcher,
@@ -196,6 +199,7 @@ impl Kind {
         Self::DropReply,
         Self::Duplicate,
         Self::CutUpload,
+        Self::FlipByte,
         Self::SocketKill,
         Self::DiskFull,
         Self::FsyncFails,

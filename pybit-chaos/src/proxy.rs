@@ -37,6 +37,10 @@ pub(crate) enum Trick {
     CutUpload(usize),
     /// A piece of a log reaches the server a second time, with other bytes and more of them.
     Diverge,
+    /// One bit of the body arrives as another, by this draw.
+    FlipRequest(usize),
+    /// One bit of the answer's body arrives as another, by this draw.
+    FlipAnswer(usize),
 }
 
 #[derive(Debug)]
@@ -48,9 +52,16 @@ struct State {
     connections: u64,
 }
 
-/// What the two directions of a connection share: its next answer is lost; it is broken.
-#[derive(Debug)]
-struct Pair(Arc<AtomicBool>, CancellationToken);
+/// What the two directions of a connection share.
+#[derive(Debug, Clone, Default)]
+struct Pair {
+    /// Its next answer is lost.
+    lost: Arc<AtomicBool>,
+    /// A bit of its next answer with a body is turned, by this draw.
+    turned: Arc<Mutex<Option<usize>>>,
+    /// It is broken.
+    broken: CancellationToken,
+}
 
 /// One line.
 #[derive(Debug, Clone)]
@@ -132,18 +143,13 @@ impl Proxy {
         let _ = (client.set_nodelay(true), server.set_nodelay(true), server.set_zero_linger());
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        let (lost, broken) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-        let up = self.clone().upwards(
-            from_client,
-            to_server,
-            Pair(Arc::clone(&lost), broken.clone()),
-            to,
-        );
-        let down = self.clone().downwards(from_server, to_client, Pair(lost, broken.clone()));
+        let pair = Pair::default();
+        let up = self.clone().upwards(from_client, to_server, pair.clone(), to);
+        let down = self.clone().downwards(from_server, to_client, pair.clone());
         // Both ends are dropped together, with a linger of zero: a reset.
         tokio::select! {
             _ = cut.changed() => {}
-            () = broken.cancelled() => {}
+            () = pair.broken.cancelled() => {}
             () = async { tokio::join!(up, down); } => {}
         }
     }
@@ -151,18 +157,22 @@ impl Proxy {
     async fn upwards(self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, pair: Pair, port: u16) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
-            let bytes = &buffer[..length];
+            let bytes = &mut buffer[..length];
             let trick = self.trick_for(bytes);
             match trick {
                 Some(Trick::CutUpload(after)) => {
                     let body = body_at(bytes).unwrap_or(length);
                     let _ = to.write_all(&bytes[..(body + after).min(length)]).await;
                     let _ = to.flush().await;
-                    pair.1.cancel();
+                    pair.broken.cancel();
                     return;
                 }
                 Some(Trick::DropReply) => {
-                    pair.0.store(true, Ordering::SeqCst);
+                    pair.lost.store(true, Ordering::SeqCst);
+                }
+                Some(Trick::FlipRequest(draw)) => turn_a_bit(bytes, draw),
+                Some(Trick::FlipAnswer(draw)) => {
+                    *pair.turned.lock().unwrap_or_else(PoisonError::into_inner) = Some(draw);
                 }
                 Some(Trick::Duplicate) => {
                     let again = bytes.to_vec();
@@ -188,11 +198,18 @@ impl Proxy {
     async fn downwards(self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, pair: Pair) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
-            if pair.0.load(Ordering::SeqCst) {
-                pair.1.cancel();
+            if pair.lost.load(Ordering::SeqCst) {
+                pair.broken.cancel();
                 return;
             }
-            if !self.pass(&buffer[..length], &mut to).await {
+            let bytes = &mut buffer[..length];
+            if has_body(bytes)
+                && let Some(draw) =
+                    pair.turned.lock().unwrap_or_else(PoisonError::into_inner).take()
+            {
+                turn_a_bit(bytes, draw);
+            }
+            if !self.pass(bytes, &mut to).await {
                 return;
             }
         }
@@ -242,9 +259,9 @@ impl Proxy {
                     && line.windows(5).any(|w| w == b"/log?")
                     && whole(bytes)
             }
-            Trick::DropReply | Trick::Duplicate => {
-                [&b"POST "[..], b"PUT ", b"PATCH "].iter().any(|m| bytes.starts_with(m))
-                    && whole(bytes)
+            Trick::FlipRequest(_) => changes_something(bytes) && has_body(bytes),
+            Trick::DropReply | Trick::Duplicate | Trick::FlipAnswer(_) => {
+                changes_something(bytes) && whole(bytes)
             }
         };
         if !fits {
@@ -267,6 +284,24 @@ fn whole(bytes: &[u8]) -> bool {
     let head = String::from_utf8_lossy(&bytes[..at]).to_lowercase();
     let length = head.lines().find_map(|l| l.strip_prefix("content-length:"));
     length.and_then(|l| l.trim().parse::<usize>().ok()).unwrap_or(0) == bytes.len() - at
+}
+
+fn changes_something(bytes: &[u8]) -> bool {
+    [&b"POST "[..], b"PUT ", b"PATCH "].iter().any(|m| bytes.starts_with(m))
+}
+
+/// Whether the piece holds a head, and of a body a byte at least.
+fn has_body(bytes: &[u8]) -> bool {
+    body_at(bytes).is_some_and(|at| at < bytes.len())
+}
+
+/// Turns one bit of the body.
+fn turn_a_bit(bytes: &mut [u8], draw: usize) {
+    let Some(body) = body_at(bytes).and_then(|at| bytes.get_mut(at..)) else { return };
+    let length = body.len().max(1);
+    if let Some(byte) = body.get_mut((draw >> 3) % length) {
+        *byte ^= 1 << (draw % 8);
+    }
 }
 
 /// The request with another body, which is longer.
@@ -304,6 +339,19 @@ mod tests {
     fn a_diverged_request_is_whole_and_longer() {
         let request = diverged(b"PATCH /a/log?b HTTP/1.1\r\nContent-Length: 2\r\nx: y\r\n\r\nhi");
         assert!(whole(&request) && request.ends_with(b"\r\n\r\nihchaos-alien\n"));
+    }
+
+    #[test]
+    fn one_bit_of_the_body_is_turned_and_none_of_the_head() {
+        let request = b"POST /a HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi";
+        for draw in [0, 7, 8, 1 << 40 | 13, usize::MAX] {
+            let mut other = *request;
+            turn_a_bit(&mut other, draw);
+            let turned = request.iter().zip(&other).map(|(a, b)| (a ^ b).count_ones());
+            assert_eq!(turned.sum::<u32>(), 1);
+            assert_eq!(request[..request.len() - 2], other[..request.len() - 2]);
+        }
+        assert!(has_body(request) && !has_body(&request[..request.len() - 2]));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{Body, Request, Response, Server};
 use pybit_core::model::FileSpec;
 use pybit_core::protocol::{
-    Assignment, ClaimReply, ClaimRequest, FileState, HeartbeatReply, HeartbeatRequest, LeaseTimes,
-    Length, Manifest, Verdict,
+    Assignment, CONTENT_DIGEST, ClaimReply, ClaimRequest, DAMAGED, FileState, HeartbeatReply,
+    HeartbeatRequest, LeaseTimes, Length, Manifest, Verdict, content_digest,
 };
 use pybit_core::storage::Claim;
 use serde::Serialize;
@@ -31,6 +31,10 @@ pub(crate) enum Fault {
     Away,
     /// It is accepted, and the answer is lost.
     LostAnswer,
+    /// The request arrives damaged, and is refused for it.
+    DamagedRequest,
+    /// It is accepted, and the answer that arrives is not the one that was sent.
+    DamagedAnswer,
     /// Half of what was durable is gone; the append is refused with the offset that is expected now.
     Forgot,
     /// Nothing.
@@ -279,6 +283,7 @@ impl State {
                 self.grown += new;
                 match fault {
                     Fault::LostAnswer => lost_answer(),
+                    Fault::DamagedAnswer => damaged_answer(&Length { length: length ^ 1 }),
                     _ => answer(&Length { length }),
                 }
             }
@@ -328,7 +333,8 @@ fn append(
             to.truncate(to.len() / 2);
             return Err(Box::new(refuse(409, "offset_mismatch", Some(to.len()))));
         }
-        Fault::LostAnswer | Fault::None => {}
+        Fault::DamagedRequest => return Err(Box::new(refuse(400, DAMAGED, None))),
+        Fault::LostAnswer | Fault::DamagedAnswer | Fault::None => {}
     }
     if offset > to.len() {
         return Err(Box::new(refuse(409, "offset_mismatch", Some(to.len()))));
@@ -352,6 +358,14 @@ fn answer(body: &impl Serialize) -> Response {
 fn refuse(status: u16, code: &str, expected: Option<usize>) -> Response {
     let body = json!({"error": {"code": code, "message": format!("refused: {code}"), "expected": expected}});
     Response::builder().status(StatusCode::from_u16(status).unwrap()).body(body.to_string())
+}
+
+/// An answer with the digest of another.
+fn damaged_answer(body: &impl Serialize) -> Response {
+    let mut answer = answer(body);
+    let digest = content_digest(b"another").parse().unwrap();
+    answer.headers_mut().insert(CONTENT_DIGEST, digest);
+    answer
 }
 
 /// A 200 whose body breaks off: whoever asked does not learn what became of it.

@@ -3,7 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use poem::Request;
-use poem::http::{HeaderMap, StatusCode, header};
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use pybit_core::protocol::{CONTENT_DIGEST, DAMAGED, is_as_sent};
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, ApiResult};
@@ -60,7 +61,20 @@ pub(crate) async fn bytes(request: &mut Request, most: usize) -> ApiResult<Bytes
         return Err(too_large(most));
     }
     let expected = declared.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    collect(request.take_body().into_bytes_stream(), most, expected).await
+    let body = collect(request.take_body().into_bytes_stream(), most, expected).await?;
+    refuse_damaged(request.headers(), &body)?;
+    Ok(body)
+}
+
+/// A body that is not the one that was sent.
+fn refuse_damaged(headers: &HeaderMap, body: &[u8]) -> ApiResult<()> {
+    let as_sent = |value: &HeaderValue| value.to_str().is_ok_and(|v| is_as_sent(v, body));
+    if headers.get_all(CONTENT_DIGEST).iter().all(as_sent) {
+        return Ok(());
+    }
+    let message =
+        "the body is not what its Content-Digest says; it was damaged on its way, send it again";
+    Err(ApiError::malformed(DAMAGED, message))
 }
 
 /// Reads at most `most` bytes of what arrives; 413 as soon as there are more. `expected` bytes have room at once.

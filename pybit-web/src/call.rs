@@ -8,6 +8,7 @@ use poem::http::{HeaderMap, StatusCode};
 use poem::{Request, Response};
 use pybit_core::Error;
 use pybit_core::model::{ClientName, Principal};
+use pybit_core::protocol::{CONTENT_DIGEST, content_digest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -153,5 +154,7 @@ pub(crate) fn nothing() -> Response {
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> ApiResult<Response> {
     let body = serde_json::to_vec(value)
         .map_err(|e| Error::internal("an answer cannot be written").with_source(e))?;
-    Ok(Response::builder().status(status).content_type("application/json").body(body))
+    let digest = content_digest(&body);
+    let answer = Response::builder().status(status).content_type("application/json");
+    Ok(answer.header(CONTENT_DIGEST, digest).body(body))
 }

@@ -2,7 +2,7 @@
 
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
-use pybit_core::protocol::{ErrorBody, ErrorDetail};
+use pybit_core::protocol::{CONTENT_DIGEST, ErrorBody, ErrorDetail, content_digest};
 use pybit_core::{Error, ErrorKind};
 
 /// The result of a handler.
@@ -123,8 +123,9 @@ impl IntoResponse for ApiError {
             expected: self.expected,
         };
         let body = serde_json::to_vec(&ErrorBody { error: detail }).unwrap_or_default();
-        let mut response =
-            Response::builder().status(self.status).content_type("application/json").body(body);
+        let digest = content_digest(&body);
+        let response = Response::builder().status(self.status).content_type("application/json");
+        let mut response = response.header(CONTENT_DIGEST, digest).body(body);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge));

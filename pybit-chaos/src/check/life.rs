@@ -51,6 +51,7 @@ fn takes_no_lease(kind: Kind, backends: Backends) -> bool {
         | Kind::KillTool
         | Kind::LyingTool
         | Kind::Diverge
+        | Kind::FlipByte
         | Kind::Duplicate => true,
         Kind::PauseServer | Kind::KillServer => backends == Backends::SqliteZero,
         _ => false,

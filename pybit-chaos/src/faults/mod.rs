@@ -84,6 +84,7 @@ async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
         | Kind::DropReply
         | Kind::Duplicate
         | Kind::Diverge
+        | Kind::FlipByte
         | Kind::CutUpload => network::strike(farm, fault).await,
         Kind::SocketKill => network::kill_sockets(farm, fault),
         Kind::DiskFull => disk::fill(farm, fault).await,

@@ -9,8 +9,10 @@ use crate::plan::{Fault, Kind};
 use crate::proxy::{Proxy, Trick, Weather};
 
 pub(super) async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
-    let requests =
-        matches!(fault.kind, Kind::DropReply | Kind::Duplicate | Kind::CutUpload | Kind::Diverge);
+    let requests = matches!(
+        fault.kind,
+        Kind::DropReply | Kind::Duplicate | Kind::CutUpload | Kind::Diverge | Kind::FlipByte
+    );
     let lines: Vec<&Proxy> =
         if requests { farm.lines.iter().collect() } else { farm.all_lines().collect() };
     let line = chosen(&lines, fault)?;
@@ -20,6 +22,7 @@ pub(super) async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, St
         Kind::DropReply => line.trick(Trick::DropReply),
         Kind::Duplicate => line.trick(Trick::Duplicate),
         Kind::Diverge => line.trick(Trick::Diverge),
+        Kind::FlipByte => line.trick(flip(fault.amount)),
         Kind::CutUpload => line.trick(Trick::CutUpload(cut_at(fault.amount))),
         Kind::Blackhole => over(line, Weather::Blackhole, fault).await,
         Kind::HalfOpen => over(line, Weather::HalfOpen, fault).await,
@@ -27,6 +30,12 @@ pub(super) async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, St
         _ => over(line, Weather::Trickle(Duration::from_secs(1)), fault).await,
     }
     Ok(place)
+}
+
+/// Half of the flips meet requests, half of them answers.
+fn flip(amount: u64) -> Trick {
+    let draw = usize::try_from(amount >> 1).unwrap_or(0);
+    if amount.is_multiple_of(2) { Trick::FlipRequest(draw) } else { Trick::FlipAnswer(draw) }
 }
 
 /// The offsets at which an upload is cut: the edges of pieces, and anywhere.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pybit_core::protocol::ErrorBody;
+use pybit_core::protocol::{DAMAGED, ErrorBody};
 use pybit_core::{Error, ErrorKind};
 use reqwest::StatusCode;
 
@@ -72,9 +72,10 @@ impl ApiError {
     }
 
     /// Whether the same call can succeed later without anybody changing anything: no answer came, or the server said
-    /// 408, 429 or 5xx.
+    /// 408, 429 or 5xx, or got a damaged body.
     pub fn is_transient(&self) -> bool {
         match self.status {
+            Some(400) if self.code == DAMAGED => true,
             None => self.kind == ErrorKind::Unavailable,
             Some(status) => status == 408 || status == 429 || status >= 500,
         }

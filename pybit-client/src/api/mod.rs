@@ -25,9 +25,10 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use pybit_core::protocol::{CONTENT_DIGEST, content_digest, is_as_sent};
 use pybit_core::{Error, ErrorKind, Result};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Body, Client, Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -110,7 +111,12 @@ impl Api {
     /// Sends a request; an answer other than 2xx is an error.
     async fn send(&self, request: RequestBuilder) -> ApiResult<Response> {
         let (client, request) = request.build_split();
-        let request = request.map_err(|e| self.broken(&e))?;
+        let mut request = request.map_err(|e| self.broken(&e))?;
+        if let Some(body) = request.body().and_then(Body::as_bytes)
+            && let Ok(digest) = HeaderValue::try_from(content_digest(body))
+        {
+            request.headers_mut().insert(CONTENT_DIGEST, digest);
+        }
         let asked = format!("{} {}", request.method(), without_query(request.url()));
         let mut response = client.execute(request).await.map_err(|e| self.no_answer(e))?;
         let status = response.status();
@@ -122,6 +128,7 @@ impl Api {
                 format!("{asked} was answered with a redirect; use the server's own address");
             return Err(ApiError::new(ErrorKind::Invalid, message));
         }
+        let digest = response.headers().get(CONTENT_DIGEST).cloned();
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = response.chunk().await {
             body.extend_from_slice(&chunk);
@@ -129,6 +136,7 @@ impl Api {
                 break;
             }
         }
+        self.check(digest.as_ref(), &body)?;
         Err(ApiError::answered(status, &body, &asked))
     }
 
@@ -152,7 +160,20 @@ impl Api {
     }
 
     async fn bytes(&self, request: RequestBuilder) -> ApiResult<Bytes> {
-        self.send(request).await?.bytes().await.map_err(|e| self.no_answer(e))
+        let answer = self.send(request).await?;
+        let digest = answer.headers().get(CONTENT_DIGEST).cloned();
+        let body = answer.bytes().await.map_err(|e| self.no_answer(e))?;
+        self.check(digest.as_ref(), &body)?;
+        Ok(body)
+    }
+
+    /// An answer that is not the one that was sent is none.
+    fn check(&self, digest: Option<&HeaderValue>, body: &[u8]) -> ApiResult<()> {
+        if digest.is_none_or(|d| d.to_str().is_ok_and(|d| is_as_sent(d, body))) {
+            return Ok(());
+        }
+        let message = format!("the answer of {} was damaged on its way", self.shown());
+        Err(ApiError::new(ErrorKind::Unavailable, message))
     }
 
     fn shown(&self) -> String {

@@ -46,7 +46,9 @@ async fn a_file_arrives_exactly_once_through_lost_answers_and_forgotten_bytes() 
     let faults = [
         Fault::LostAnswer,
         Fault::Away,
+        Fault::DamagedRequest,
         Fault::None,
+        Fault::DamagedAnswer,
         Fault::LostAnswer,
         Fault::Away,
         Fault::Forgot,

@@ -4,7 +4,9 @@
 //! with 409 and code `stale_attempt`, and the client then stops that build and cleans up.
 
 mod client;
+mod content_digest;
 mod people;
 
 pub use client::*;
+pub use content_digest::{CONTENT_DIGEST, DAMAGED, content_digest, is_as_sent};
 pub use people::*;

@@ -81,11 +81,13 @@ pub enum Mutation {
     TrustTool,
     /// The repository's index is replaced in place.
     PublishInPlace,
+    /// Bodies are not compared with their digest.
+    TrustBodies,
 }
 
 impl Mutation {
     /// Every one.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::DropCasOnFinish,
         Self::FenceByClient,
         Self::MarkBeforeConfirm,
@@ -98,6 +100,7 @@ impl Mutation {
         Self::FinishWhileCancelling,
         Self::TrustTool,
         Self::PublishInPlace,
+        Self::TrustBodies,
     ];
 
     /// Its name in `PYBIT_TRIAL_MUTATION`.
@@ -115,6 +118,7 @@ impl Mutation {
             Self::FinishWhileCancelling => "finish-while-cancelling",
             Self::TrustTool => "trust-tool",
             Self::PublishInPlace => "publish-in-place",
+            Self::TrustBodies => "trust-bodies",
         }
     }
 }

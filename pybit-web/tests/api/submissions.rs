@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use pybit_core::Policy;
+use pybit_core::protocol::{CONTENT_DIGEST, content_digest};
 use serde_json::{Value, json};
 
 use crate::support::Server;
@@ -41,6 +42,24 @@ async fn submit_in_parallel(server: Server) {
     let again = server.request("POST", "/api/v1/submissions").bearer_auth(&server.submit);
     let again = server.send(again.header("Idempotency-Key", "push-1").json(&other)).await;
     assert_eq!((again.status, again.code().as_str()), (422, "idempotency_key_reused"));
+}
+
+#[tokio::test]
+async fn a_body_that_was_damaged_on_its_way_is_not_taken_for_the_one_that_was_sent() {
+    let server = Server::start().await;
+    let send = async |digest: String| {
+        let send = server.request("POST", "/api/v1/submissions").bearer_auth(&server.submit);
+        server.send(send.header(CONTENT_DIGEST, digest).json(&request())).await
+    };
+    let answer = send(content_digest(b"another")).await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "damaged"));
+    let told = answer.headers[CONTENT_DIGEST].to_str().unwrap();
+    assert_eq!(told, content_digest(&answer.bytes), "an answer says what it is, too");
+    assert_eq!(server.get("/api/v1/jobs").await.json(), json!([]), "nothing was recorded");
+    let body = serde_json::to_vec(&request()).unwrap();
+    let answer = send(content_digest(&body)).await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(answer.headers[CONTENT_DIGEST].to_str().unwrap(), content_digest(&answer.bytes));
 }
 
 #[tokio::test]
