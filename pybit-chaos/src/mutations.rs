@@ -46,7 +46,7 @@ struct Trial {
 const SQLITE: &str = "sqlite+zeromq";
 const POSTGRES: &str = "postgres+rabbitmq";
 
-const TRIALS: [Trial; 11] = [
+const TRIALS: [Trial; 12] = [
     Trial {
         rule: Mutation::DropCasOnFinish,
         backends: SQLITE,
