@@ -18,7 +18,7 @@ use pybit_core::model::Grant;
 use pybit_core::settings::{Registry, Settings};
 use pybit_core::storage::Storage;
 use pybit_core::upload::UploadReader;
-use pybit_core::{Error, ErrorKind, Farm, Result};
+use pybit_core::{Error, ErrorKind, Farm, Policy, Result};
 use pybit_web::{Blobs, WebParts};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -53,13 +53,16 @@ pub async fn open_farm(config: &Config, dir: &DataDir, backends: &Backends) -> R
     let storage = backends.storages.open(&storage).await?;
     let transport = server_transport(config, backends, storage.as_ref()).await?;
     pybit_web::seed(storage.as_ref(), &config.suites).await?;
-    Ok(Farm::with_policy(
-        storage,
-        transport,
-        formats(),
-        Arc::new(SystemClock),
-        config.policy.clone(),
-    ))
+    Ok(Farm::with_policy(storage, transport, formats(), Arc::new(SystemClock), policy(config)?))
+}
+
+/// The configured policy. What it leaves out: sources on this machine are for a farm that only this machine reaches, or
+/// whose own build client is told so.
+fn policy(config: &Config) -> Result<Policy> {
+    let told = config.client.given()?.is_some_and(|client| client.allow_file);
+    let mut policy = config.policy.clone();
+    policy.file_sources.get_or_insert(told || config.web.listen.ip().is_loopback());
+    Ok(policy)
 }
 
 /// Failures of a database that may be there in a moment, by their codes; any other is the configuration's.

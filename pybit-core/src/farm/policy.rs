@@ -1,4 +1,4 @@
-//! The numbers that a farm runs by.
+//! The numbers and rules that a farm runs by.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::{LeaseTimes, Limits};
 
-/// Times, caps and limits; every field has a default fit for production.
+/// Times, caps, limits and what is taken; every field has a default fit for production.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
@@ -43,6 +43,9 @@ pub struct Policy {
     pub confirm_jobs: u32,
     /// Submissions that one batch may hold.
     pub batch_lines: u32,
+    /// Whether `file:` sources, which lie on the build client's own machine, are taken. Where nothing is said the server says no if it
+    /// listens on another address than loopback, and so does a build client that is not told `allow_file`.
+    pub file_sources: Option<bool>,
     /// Seconds that a build may take.
     pub build_wall_secs: u64,
     /// Seconds that a build may say nothing.
@@ -74,6 +77,7 @@ impl Default for Policy {
             max_jobs: 200,
             confirm_jobs: 500,
             batch_lines: 50_000,
+            file_sources: None,
             build_wall_secs: 8 * 3600,
             build_silent_secs: 3600,
             log_bytes: 64 << 20,

@@ -4,7 +4,7 @@ use futures_util::future::try_join;
 
 use super::Farm;
 use super::plan::{self, Planned};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::SourceInfo;
 use crate::model::{
     Catalogue, FileSpec, Job, JobId, JobKind, JobStatus, NewSubmission, Principal, Source, Stream,
@@ -74,6 +74,7 @@ impl Farm {
         main: Option<&[u8]>,
     ) -> Result<Vec<Planned>> {
         request.source.check()?;
+        self.check_scheme(&request.source)?;
         let catalogue = self.inner.storage.catalogue().await?;
         let scope = plan::scope(&catalogue, request)?;
         let format = self.format(&scope.format)?;
@@ -119,6 +120,16 @@ impl Farm {
         self.check_count(planned.len())?;
         self.check_versions(&planned).await?;
         Ok(planned.into_iter().map(|p| p.job).collect())
+    }
+
+    /// A source on the machine that builds is for those who could log in there.
+    fn check_scheme(&self, source: &Source) -> Result<()> {
+        if self.inner.policy.file_sources != Some(false) || !source.is_local() {
+            return Ok(());
+        }
+        let message = "file: sources are not taken by a farm that others can reach, unless its configuration says \
+                       file_sources = true under [policy]; upload the source, or name a repository's address";
+        Err(Error::new(ErrorKind::Denied, message).with_code("file_source_refused"))
     }
 
     fn check_count(&self, count: usize) -> Result<()> {

@@ -74,6 +74,11 @@ impl Source {
         }
     }
 
+    /// Whether it lies on the machine that fetches it.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Git { url, .. } | Self::Svn { url, .. } if url.starts_with("file:"))
+    }
+
     /// What a person calls this source before its package name is known.
     pub fn label(&self) -> String {
         match self {

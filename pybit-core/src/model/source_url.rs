@@ -85,6 +85,11 @@ fn check(url: &str, kind: &Kind) -> Result<()> {
             "its host must be a name or an address, with a port in digits where it needs one, and neither host nor user may start with \"-\"",
         );
     }
+    if is_link_local(host) {
+        return refuse(
+            "its host is a link-local address: such are a machine's own services, not where sources are",
+        );
+    }
     let decoded =
         path.to_ascii_lowercase().replace("%25", "%").replace("%2e", ".").replace("%2f", "/");
     if decoded.split('/').any(|part| part == ".." || part == "." || part.starts_with('-')) {
@@ -109,6 +114,18 @@ fn is_host(host: &str) -> bool {
         port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0)
     });
     ok && port.unwrap_or(rest.is_empty())
+}
+
+/// An address of 169.254.0.0/16 or fe80::/10, where clouds keep their machines' credentials. Names and other ways to write it
+/// are seen through where it is fetched.
+fn is_link_local(host: &str) -> bool {
+    if let Some((v6, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let Ok(address) = v6.parse::<std::net::Ipv6Addr>() else { return false };
+        let mapped = address.to_ipv4_mapped().is_some_and(|v4| v4.is_link_local());
+        return mapped || address.is_unicast_link_local();
+    }
+    let name = host.split(':').next().unwrap_or_default().trim_end_matches('.');
+    name.parse::<std::net::Ipv4Addr>().is_ok_and(|v4| v4.is_link_local())
 }
 
 /// Letters, digits, `.`, `_` and `-`, and no option.
@@ -224,6 +241,26 @@ mod tests {
         }
         for url in ["https://[::1]:8080/x", "ssh://git_1@a-b.example.:22/x", "git://10.0.0.1/x"] {
             assert!(check_git(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn link_local_addresses_are_refused_however_they_are_written() {
+        let hosts = [
+            "169.254.169.254",
+            "169.254.169.254.:80",
+            "169.254.0.1:8080",
+            "[fe80::1]",
+            "[febf::1]:443",
+            "[::ffff:169.254.169.254]",
+            "[::ffff:a9fe:a9fe]:80",
+        ];
+        for host in hosts {
+            assert!(check_git(&format!("http://{host}/latest")).is_err(), "{host}");
+            assert!(check_svn(&format!("http://{host}/latest")).is_err(), "{host}");
+        }
+        for host in ["169.253.0.1", "10.0.0.1", "[fec0::1]", "[2001:db8::1]", "169-254.example"] {
+            assert!(check_git(&format!("http://{host}/x")).is_ok(), "{host}");
         }
     }
 

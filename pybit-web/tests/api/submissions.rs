@@ -197,3 +197,20 @@ async fn more_jobs_than_anybody_is_taken_to_mean_need_a_confirmation() {
     assert_eq!(one("/api/v1/submissions").await.code(), "needs_confirmation");
     assert_eq!(one("/api/v1/submissions?confirmed=true").await.status, 201);
 }
+
+#[tokio::test]
+async fn a_source_on_a_builders_own_machine_is_refused_at_once_where_the_farm_says_so() {
+    let git = |url: &str| json!({"source": {"method": "git", "url": url}, "suite": "bookworm"});
+    let closed = served(Policy { file_sources: Some(false), ..Policy::default() }).await;
+    for path in ["/api/v1/submissions", "/api/v1/submissions/plan"] {
+        let answer = closed.post(path, &closed.submit, &git("file:///srv/git/hello")).await;
+        assert_eq!((answer.status, answer.code().as_str()), (403, "file_source_refused"));
+        let answer = closed.post(path, &closed.submit, &git("http://169.254.169.254/latest")).await;
+        assert_eq!((answer.status, answer.code().as_str()), (422, "invalid_source_url"));
+    }
+    assert_eq!(closed.get("/api/v1/jobs").await.json(), json!([]), "nothing was recorded");
+    let open = served(Policy { file_sources: Some(true), ..Policy::default() }).await;
+    let answer =
+        open.post("/api/v1/submissions", &open.submit, &git("file:///srv/git/hello")).await;
+    assert_eq!(answer.status, 201);
+}
