@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use poem::Response;
 use pybit_core::Error;
+use pybit_core::clock::Timestamp;
 use pybit_core::model::{Grant, TokenId};
 use pybit_core::protocol::{NewTokenReply, NewTokenRequest};
 use pybit_core::storage::NewToken;
@@ -29,18 +30,23 @@ pub(crate) async fn create(mut call: Call) -> ApiResult<Response> {
     auth::check_grant(&grant)?;
     let farm = &call.state.farm;
     let now = farm.clock().now();
-    let expires_at = match request.expires_in_days {
-        Some(days @ 1..=3650) => Some(now.plus(Duration::from_secs(u64::from(days) * 86_400))),
-        None => None,
-        Some(_) => {
-            let message = "a token ends after 1 to 3650 days, or never";
-            return Err(Error::invalid(message).with_code("invalid_expiry").into());
-        }
-    };
+    let expires_at = expiry(request.expires_in_days, now)?;
     let secret = auth::new_secret();
     let new = NewToken { name: request.name, sha256: auth::digest(&secret), grant, expires_at };
     let token = farm.storage().add_token(&new, now).await?;
     created(&NewTokenReply { token, secret })
+}
+
+/// When what is made `now` ends by itself.
+pub(super) fn expiry(days: Option<u32>, now: Timestamp) -> ApiResult<Option<Timestamp>> {
+    match days {
+        Some(days @ 1..=3650) => Ok(Some(now.plus(Duration::from_secs(u64::from(days) * 86_400)))),
+        None => Ok(None),
+        Some(_) => {
+            let message = "it ends after 1 to 3650 days, or never";
+            Err(Error::invalid(message).with_code("invalid_expiry").into())
+        }
+    }
 }
 
 /// `DELETE /tokens/{id}`
