@@ -27,8 +27,8 @@ fn hook(farm: &Farm, name: &str, password: &str) -> u16 {
         &format!("Authorization: Basic {credentials}"),
         "Content-Type: application/x-www-form-urlencoded",
     ];
-    let form = b"method=apt&package=hello&suite=bookworm&architecture_list=any,all";
-    ask(&farm.address(), "POST", "/job/vcshook", &headers, form).status
+    let body = b"method=apt&package=hello&suite=bookworm&architecture_list=any,all";
+    ask(&farm.address(), "POST", "/job/vcshook", &headers, body).status
 }
 
 #[test]

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use tokio::time::Instant;
 
 /// How long a password is not hashed again.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 /// Passwords that are remembered at most.
 const MOST: usize = 1000;
 

@@ -13,14 +13,14 @@ use tokio::time::Instant;
 
 /// Tries for an account that may fail within [`WINDOW`].
 const PER_ACCOUNT: usize = 5;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Tries from an address that may fail before it has to wait, and the longest that it waits.
 const PER_ADDRESS: u32 = 10;
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// An address from which nothing failed for so long starts afresh.
-const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
+const FORGOTTEN: Duration = Duration::from_mins(15);
 /// How long an address is known as an account's own.
-const OWN: Duration = Duration::from_secs(24 * 3600);
+const OWN: Duration = Duration::from_hours(24);
 /// Accounts, addresses, and addresses of accounts that are remembered at most, each.
 const MOST: usize = 10_000;
 
