@@ -7,6 +7,8 @@
 #[expect(dead_code, reason = "the end-to-end tests use the rest of it")]
 mod support;
 
+#[path = "cli/accounts.rs"]
+mod accounts;
 #[path = "cli/catalogue.rs"]
 mod catalogue;
 #[path = "cli/config.rs"]

@@ -50,5 +50,5 @@ pub use api::{Api, ApiError, ApiResult, Destination, LogEvent, LogStream};
 pub use backoff::{Backoff, Retry};
 pub use client::{Shutdown, run, signalled};
 pub use config::ClientConfig;
-pub use secret::Secret;
+pub use secret::{Secret, read_private};
 pub use toolbox::Toolbox;

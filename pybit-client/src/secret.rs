@@ -42,18 +42,23 @@ impl Secret {
 
     /// Reads a secret from a file that nobody else can read.
     pub fn read(file: &Path) -> Result<Self> {
-        let unreadable = |e: std::io::Error| {
-            refuse(format!("the token file {} cannot be read: {e}", file.display())).with_source(e)
-        };
-        let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let path = file.display();
-            return Err(refuse(format!(
-                "the token file {path} can be read by others; run chmod 600 {path}"
-            )));
-        }
-        Ok(Self::new(&std::fs::read_to_string(file).map_err(unreadable)?))
+        read_private(file, "token").map(|text| Self::new(&text))
     }
+}
+
+/// The text of a file that nobody else can read; `what` it holds stands in the refusal: `token`, `password`.
+pub fn read_private(file: &Path, what: &str) -> Result<String> {
+    let unreadable = |e: std::io::Error| {
+        refuse(format!("the {what} file {} cannot be read: {e}", file.display())).with_source(e)
+    };
+    let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let path = file.display();
+        return Err(refuse(format!(
+            "the {what} file {path} can be read by others; run chmod 600 {path}"
+        )));
+    }
+    std::fs::read_to_string(file).map_err(unreadable)
 }
 
 fn refuse(why: String) -> Error {

@@ -7,6 +7,7 @@ use pybit_core::upload::UploadReader;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Accounts;
 use crate::blobs::Blobs;
 use crate::config::WebConfig;
 use crate::dput::Dput;
@@ -28,6 +29,8 @@ pub(crate) struct AppState {
     pub(crate) completions: Completions,
     /// Tokens that were shown lately.
     pub(crate) tokens: KnownTokens,
+    /// What is known of accounts' passwords.
+    pub(crate) accounts: Accounts,
     /// Counted for `/metrics`.
     pub(crate) metrics: Arc<Metrics>,
     /// Hooks that tell of pushes.
@@ -61,6 +64,7 @@ impl AppState {
             logs: LogHub::default(),
             completions: Completions::default(),
             tokens: KnownTokens::default(),
+            accounts: Accounts::default(),
             metrics: Arc::default(),
             config: Arc::new(config),
             followers,

@@ -1,7 +1,7 @@
 //! Who asks, and whether they may.
 //!
 //! A token is 256 random bits; the storage keeps and finds it by its SHA-256 alone, so neither a stolen database nor the
-//! time of a lookup says anything about a token that works.
+//! time of a lookup says anything about a token that works. A password is checked by `accounts/`.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,8 +10,10 @@ use poem::http::{StatusCode, header};
 use pybit_core::model::{Grant, Principal, Role, Token};
 use sha2::{Digest, Sha256};
 
+use crate::accounts::Claim;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
+use crate::peer;
 
 /// What every secret starts with.
 const PREFIX: &str = "pbt_";
@@ -27,8 +29,9 @@ pub(crate) enum Access {
     Signed,
     /// Tokens of these roles.
     Roles(&'static [Role]),
-    /// The same, and for tools that know no tokens also as the password of HTTP Basic, under any user name. Never for what a
-    /// browser could be made to ask: it sends such a password along by itself.
+    /// The same, and for tools that know no tokens also HTTP Basic: with an account's name and password, or with a token as
+    /// the password, under any user name. Never for what a browser could be made to ask: it sends such a password along by
+    /// itself.
     Hook(&'static [Role]),
 }
 
@@ -92,38 +95,69 @@ pub(crate) async fn admit(
     request: &Request,
     access: Access,
 ) -> ApiResult<Option<Principal>> {
-    let (roles, secret) = match access {
+    let (roles, proof) = match access {
         Access::All | Access::Signed => return Ok(None),
-        Access::Roles(roles) => (roles, bearer(request).map(str::to_owned)),
-        Access::Hook(roles) => {
-            (roles, bearer(request).map(str::to_owned).or_else(|| basic(request)))
+        Access::Roles(roles) => (roles, bearer(request)),
+        Access::Hook(roles) => (roles, bearer(request).or_else(|| basic(request))),
+    };
+    let (kind, who) = match &proof {
+        Some(Proof::Secret(secret)) => ("a token", of_token(state, secret).await?),
+        Some(Proof::Password { name, password }) => {
+            let from = peer::address(request, &state.config.proxies);
+            ("an account", of_account(state, Claim { name, password, from }).await?)
         }
+        None => ("nobody", None),
     };
-    let unknown = || match access {
-        Access::Hook(_) => ApiError::unauthenticated().with_challenge("Basic realm=\"pybit\""),
+    let who = who.ok_or_else(|| match access {
+        Access::Hook(_) => ApiError::unauthenticated_hook(),
         _ => ApiError::unauthenticated(),
-    };
-    let digest = digest(&secret.ok_or_else(unknown)?);
-    let token = state.tokens.find(state.farm.storage().as_ref(), &digest).await?;
-    let now = state.farm.clock().now();
-    let valid = |t: &Token| t.revoked_at.is_none() && t.expires_at.is_none_or(|end| end > now);
-    let token = token.filter(valid).ok_or_else(unknown)?;
-    if !roles.contains(&token.grant.role) {
-        let message = format!("a token of the role {} may not do this", token.grant.role);
+    })?;
+    if !roles.contains(&who.grant.role) {
+        let message = format!("{kind} of the role {} may not do this", who.grant.role);
         return Err(ApiError::denied(message));
     }
-    Ok(Some(Principal { name: token.name, grant: token.grant }))
+    Ok(Some(who))
 }
 
-fn bearer(request: &Request) -> Option<&str> {
-    credentials(request, "bearer").filter(|secret| is_secret(secret))
+async fn of_token(state: &AppState, secret: &str) -> ApiResult<Option<Principal>> {
+    let token = state.tokens.find(state.farm.storage().as_ref(), &digest(secret)).await?;
+    let now = state.farm.clock().now();
+    let valid = |t: &Token| t.revoked_at.is_none() && t.expires_at.is_none_or(|end| end > now);
+    Ok(token.filter(valid).map(|t| Principal { name: t.name, grant: t.grant }))
 }
 
-/// The password of HTTP Basic (RFC 7617), where it is a token; whom the user name names does not matter.
-fn basic(request: &Request) -> Option<String> {
+async fn of_account(state: &AppState, claim: Claim<'_>) -> ApiResult<Option<Principal>> {
+    let now = state.farm.clock().now();
+    let account = state.accounts.prove(state.farm.storage().as_ref(), now, claim).await?;
+    Ok(account.map(|a| Principal {
+        name: format!("account {}", a.name),
+        grant: Grant { role: a.role, client: None },
+    }))
+}
+
+/// How a caller proves who it is.
+enum Proof {
+    /// By what has the form of a token.
+    Secret(String),
+    /// By an account's password, perhaps.
+    Password { name: String, password: String },
+}
+
+fn bearer(request: &Request) -> Option<Proof> {
+    let secret = credentials(request, "bearer").filter(|secret| is_secret(secret));
+    secret.map(|secret| Proof::Secret(secret.to_owned()))
+}
+
+/// HTTP Basic (RFC 7617). Where the password is a token, whom the user name names does not matter.
+fn basic(request: &Request) -> Option<Proof> {
     let decoded = BASE64_STANDARD.decode(credentials(request, "basic")?).ok()?;
-    let (_, password) = str::from_utf8(&decoded).ok()?.split_once(':')?;
-    is_secret(password).then(|| password.to_owned())
+    let (name, password) = str::from_utf8(&decoded).ok()?.split_once(':')?;
+    let (name, password) = (name.to_owned(), password.to_owned());
+    Some(if is_secret(&password) {
+        Proof::Secret(password)
+    } else {
+        Proof::Password { name, password }
+    })
 }
 
 /// What follows the scheme in `Authorization`.

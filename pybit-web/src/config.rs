@@ -1,6 +1,6 @@
 //! The `[web]` table of the configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -14,6 +14,8 @@ use crate::hooks::HookConfig;
 pub struct WebConfig {
     /// The address to listen on; port 0 lets the system choose one.
     pub listen: SocketAddr,
+    /// Addresses of proxies whose `X-Forwarded-For` is believed: wrong passwords are counted by the address that asks.
+    pub proxies: Vec<IpAddr>,
     /// The directory that holds the repositories to serve, each as `NAME/current/…`; none where left out.
     pub repositories: Option<PathBuf>,
     /// Connections that may be open at once, at most half of the files that the process may open; further ones wait.
@@ -35,6 +37,7 @@ impl Default for WebConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            proxies: Vec::new(),
             repositories: None,
             most_connections: 4096,
             most_followers: 1000,

@@ -16,12 +16,21 @@ pub(crate) struct ApiError {
     message: String,
     expected: Option<u64>,
     challenge: &'static str,
+    /// Seconds.
+    retry_after: Option<u64>,
 }
 
 impl ApiError {
     /// An answer of `status` with a stable code and a sentence for people.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), expected: None, challenge: "Bearer" }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            expected: None,
+            challenge: "Bearer",
+            retry_after: None,
+        }
     }
 
     /// 400: it cannot be read.
@@ -35,9 +44,16 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, ErrorKind::Unauthenticated.code(), message)
     }
 
-    /// How a refused caller may prove who it is (RFC 9110, 11.6.1).
-    pub(crate) fn with_challenge(self, challenge: &'static str) -> Self {
-        Self { challenge, ..self }
+    /// The same where a password does, too, and how it is sent (RFC 9110, 11.6.1).
+    pub(crate) fn unauthenticated_hook() -> Self {
+        let message = "this needs a valid access token, or an account's name and password, in the Authorization header";
+        let error = Self::new(StatusCode::UNAUTHORIZED, ErrorKind::Unauthenticated.code(), message);
+        Self { challenge: "Basic realm=\"pybit\"", ..error }
+    }
+
+    /// Where asking again makes sense only after so many seconds.
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// 403.
@@ -130,8 +146,9 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let busy = self.status == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(seconds) = self.retry_after.or(busy.then_some(1)) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -37,7 +37,8 @@ const SHAPE: [&str; 8] = [
 ];
 
 /// The codes of names, by the words that their refusal uses.
-const NAMES: [(&str, &str); 10] = [
+const NAMES: [(&str, &str); 11] = [
+    ("account name", "invalid_account"),
     ("distribution name", "invalid_dist"),
     ("suite name", "invalid_suite"),
     ("architecture name", "invalid_arch"),
@@ -58,7 +59,8 @@ fn refusal(message: &str) -> ApiError {
         );
     }
     let named = |(what, _): &&(&str, &str)| message.contains(&format!("is not a valid {what}"));
-    let code = NAMES.iter().find(named).map_or("invalid", |(_, code)| code);
+    let other = if message.starts_with("a password ") { "invalid_password" } else { "invalid" };
+    let code = NAMES.iter().find(named).map_or(other, |(_, code)| code);
     pybit_core::Error::invalid(message).with_code(code).into()
 }
 

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | which routes there are, and who may use them | `router.rs` |
 //! | what a route does | `api/` |
+//! | who a token or a password proves to be | `auth.rs`, `accounts/` |
 //! | how a failure is answered | `error.rs` |
 //! | what happens to every request | `front.rs`, `operation.rs` |
 //! | what a farm serves, in a file's words | `suites/` |
@@ -16,6 +17,7 @@
 //! [`serve()`] runs one; any number may run on the same storage, transport and blobs.
 
 mod acceptor;
+mod accounts;
 mod api;
 mod app;
 mod auth;
@@ -37,6 +39,7 @@ mod open_files;
 mod openapi;
 mod operation;
 mod pages;
+mod peer;
 mod private_file;
 mod repositories;
 mod router;

@@ -42,7 +42,9 @@ pub(crate) fn document(operations: &[Operation]) -> OpenApi {
         .build();
     let password = Http::builder()
         .scheme(HttpAuthScheme::Basic)
-        .description(Some("Any user name, and an access token as the password"))
+        .description(Some(
+            "An account's name and password; or any user name, and an access token as the password",
+        ))
         .build();
     let components = ComponentsBuilder::new()
         .schemas_from_iter(schemas)
@@ -73,7 +75,8 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> Described {
     };
     if !ways.is_empty() {
         let names: Vec<_> = roles.iter().map(|r| r.as_str()).collect();
-        let who = format!("Needs a token of a role: {}.", names.join(", "));
+        let what = if ways.contains(&BASIC) { "a token or an account" } else { "a token" };
+        let who = format!("Needs {what} of a role: {}.", names.join(", "));
         described = described.description(Some(who));
     }
     for way in ways {

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use poem::{EndpointExt, Route, RouteMethod};
 use pybit_core::model::{
-    BlockRule, BuildClient, Catalogue, Job, NewSubmission, PackageSummary, Token, Upload,
+    Account, BlockRule, BuildClient, Catalogue, Job, NewSubmission, PackageSummary, Token, Upload,
 };
 use pybit_core::protocol::{
     BatchReply, BatchRequest, CancelMany, CancelRequest, CatalogueReply, ClaimReply, ClaimRequest,
     Explanation, FailRequest, FileState, FinishRequest, HeartbeatReply, HeartbeatRequest,
-    JobDetail, Length, Manifest, NewTokenReply, NewTokenRequest, PlannedView, PublishedRequest,
-    RefuseRequest, RejectedRequest, RepositoryKey, StoppedRequest, SubmissionReply, UploadedSet,
+    JobDetail, Length, Manifest, NewAccountRequest, NewPassword, NewTokenReply, NewTokenRequest,
+    PlannedView, PublishedRequest, RefuseRequest, RejectedRequest, RepositoryKey, StoppedRequest,
+    SubmissionReply, UploadedSet,
 };
 
 use crate::api::{
     accounts, batch, builder, catalogue, clients, dput, farm, files, jobs, logs, packages, reports,
-    submissions, uploads, vcshook, watcher, webhook,
+    submissions, tokens, uploads, vcshook, watcher, webhook,
 };
 use crate::app::AppState;
 use crate::auth::Access;
@@ -112,9 +113,15 @@ fn of_the_farm() -> Vec<Operation> {
         Operation::new("PUT", "/api/v1/catalogue", A::ADMIN, run!(catalogue::replace), "Makes this what the farm serves").query(&["dry_run"]).takes::<Catalogue>().gives::<CatalogueReply>(200),
         post("/api/v1/rules", A::ADMIN, run!(catalogue::add_rule), "Adds a block rule").takes::<catalogue::NewRule>().gives::<BlockRule>(201),
         delete("/api/v1/rules/{id}", A::ADMIN, run!(catalogue::remove_rule), "Removes a block rule"),
-        get("/api/v1/tokens", A::ADMIN, run!(accounts::list), "Tokens, without their secrets").lists::<Token>(),
-        post("/api/v1/tokens", A::ADMIN, run!(accounts::create), "Makes a token").takes::<NewTokenRequest>().gives::<NewTokenReply>(201),
-        delete("/api/v1/tokens/{id}", A::ADMIN, run!(accounts::revoke), "Revokes a token"),
+        get("/api/v1/tokens", A::ADMIN, run!(tokens::list), "Tokens, without their secrets").lists::<Token>(),
+        post("/api/v1/tokens", A::ADMIN, run!(tokens::create), "Makes a token").takes::<NewTokenRequest>().gives::<NewTokenReply>(201),
+        delete("/api/v1/tokens/{id}", A::ADMIN, run!(tokens::revoke), "Revokes a token"),
+        get("/api/v1/accounts", A::ADMIN, run!(accounts::list), "Accounts, without their passwords").lists::<Account>(),
+        post("/api/v1/accounts", A::ADMIN, run!(accounts::create), "Makes an account").takes::<NewAccountRequest>().gives::<Account>(201),
+        delete("/api/v1/accounts/{name}", A::ADMIN, run!(accounts::remove), "Removes an account"),
+        Operation::new("PUT", "/api/v1/accounts/{name}/password", A::ADMIN, run!(accounts::set_password), "Sets an account's password").takes::<NewPassword>().gives_nothing(),
+        post("/api/v1/accounts/{name}/disable", A::ADMIN, run!(accounts::disable), "Lets an account's password open nothing").gives_nothing(),
+        post("/api/v1/accounts/{name}/enable", A::ADMIN, run!(accounts::enable), "Lets an account's password open what it did").gives_nothing(),
     ]
 }
 

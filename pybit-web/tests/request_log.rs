@@ -49,6 +49,16 @@ async fn every_request_is_one_line_in_the_log_and_no_line_holds_a_secret() {
     }
     let wrong = server.request("GET", "/api/v1/tokens").bearer_auth(format!("{secret}x"));
     ids.push((server.send(wrong).await, "GET"));
+    let password = "correct horse";
+    let account = json!({"name": "ann", "role": "submit", "password": password});
+    ids.push((server.post("/api/v1/accounts", &server.admin, &account).await, "POST"));
+    for tried in [password, "correct horsf"] {
+        let hook = server.request("POST", "/job/vcshook").basic_auth("ann", Some(tried));
+        ids.push((server.send(hook.json(&1)).await, "POST"));
+    }
+    let storage = server.farm.storage();
+    let (_, hash) = storage.account(&"ann".parse().unwrap()).await.unwrap().unwrap();
+    let kept = hash.expose().rsplit('$').next().unwrap().to_owned();
     let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
     for (answer, method) in ids {
         let id = answer.headers["x-request-id"].to_str().unwrap();
@@ -58,8 +68,9 @@ async fn every_request_is_one_line_in_the_log_and_no_line_holds_a_secret() {
         let status = format!("status={}", answer.status);
         assert!(lines[0].contains(&status) && lines[0].contains(method), "{}", lines[0]);
     }
-    for secret in [&secret, &server.admin, &server.submit] {
-        assert!(!said.contains(secret.as_str()), "a secret is in the log");
+    assert!(said.contains("who=\"account ann\"") && said.contains("a password was refused"));
+    for secret in [&secret, &server.admin, &server.submit, password, "correct horsf", &kept] {
+        assert!(!said.contains(secret), "a secret is in the log");
     }
     assert!(!said.contains('\u{1b}'));
 }

@@ -1,5 +1,6 @@
 //! The verbs of the `pybit` command: one file each.
 
+mod account;
 mod apply;
 mod cancel;
 mod clients;
@@ -12,6 +13,7 @@ mod jobs;
 mod load;
 mod log;
 mod output;
+mod password;
 mod roles;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod storage;
@@ -71,6 +73,7 @@ enum Verb {
     Apply(apply::Args),
     Export(apply::ExportArgs),
     Token(token::Args),
+    Account(account::Args),
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     Storage(storage::Args),
     Doctor(doctor::Args),
@@ -171,6 +174,7 @@ async fn talk(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Apply(args) => apply::run(&args, context).await?,
         Verb::Export(args) => apply::export(&args, context).await?,
         Verb::Token(args) => token::run(args, context).await?,
+        Verb::Account(args) => account::run(args, context).await?,
         _ => return Err(Error::internal("this verb talks to no server")),
     }
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use crate::Lone;
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "up",
     "web",
     "client",
@@ -16,6 +16,7 @@ const VERBS: [&str; 16] = [
     "why",
     "clients",
     "token",
+    "account",
     "doctor",
     "vercmp",
     "completions",
@@ -74,6 +75,7 @@ fn wrong_arguments_are_refused_in_one_line_with_exit_code_2() {
         (&["cancel"], "<JOBS>"),
         (&["cancel", "1", "--all"], "--all"),
         (&["token", "create", "--name", "x", "--role", "king"], "king"),
+        (&["account", "add", "x", "--role", "king"], "king"),
         (&["completions", "cobol"], "cobol"),
         (&["submit", "apt:hello", "--suite", "x", "--follow", "--json"], "--follow"),
     ] {

@@ -90,6 +90,10 @@ keyring = "{}"
 
     /// Runs `dput`, which asks for the password at its standard input where it has no terminal.
     fn dput(&self, changes: &Path) -> Output {
+        self.dput_with(changes, &self.secret)
+    }
+
+    fn dput_with(&self, changes: &Path, password: &str) -> Output {
         let config = self.keys.path().join("dput.cf");
         let text = format!(
             "[farm]\nfqdn = {}\nmethod = http\nincoming = /dput\nlogin = ann\n",
@@ -108,7 +112,7 @@ keyring = "{}"
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        dput.stdin.take().unwrap().write_all(format!("{}\n", self.secret).as_bytes()).unwrap();
+        dput.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
         dput.wait_with_output().unwrap()
     }
 
@@ -184,7 +188,8 @@ fn what_dput_uploads_is_built_and_published() {
     let words = "was here before";
     assert!(!again.status.success() && said(&again).contains(words), "{}", said(&again));
     let older = site.upload("pybit-put", "0.9", "bookworm", &site.ann);
-    let older = site.dput(&older);
+    site.farm.account("ann", "correct: horse");
+    let older = site.dput_with(&older, "correct: horse");
     assert!(!older.status.success() && said(&older).contains("older than 1.0"), "{}", said(&older));
     let eves = site.upload("pybit-put", "1.1", "bookworm", &site.eve);
     let refused = site.dput(&eves);

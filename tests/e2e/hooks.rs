@@ -34,6 +34,20 @@ fn install(hook: &str, to: &Path) {
     std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// A password that a shell, curl and HTTP could each take for something else.
+const PASSWORD: &str = r#" p"a:s\s 'w$(id)ör%64 "#;
+
+/// The principals of all submissions, the newest first.
+fn principals(farm: &Farm) -> Vec<String> {
+    let jobs = farm.json(&["jobs", "--json"]);
+    let of = |job: &serde_json::Value| {
+        let shown = farm.get(&format!("/api/v1/submissions/{}", job["submission"])).1;
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        shown["submission"]["principal"].as_str().unwrap().to_owned()
+    };
+    jobs.as_array().unwrap().iter().map(of).collect()
+}
+
 /// Waits for a published package, and says how long that took since `start`.
 fn published(farm: &Farm, package: &str, version: &str, start: Instant) {
     wait_for("the package", DEADLINE, || {
@@ -75,6 +89,16 @@ fn a_git_push_becomes_a_published_package() {
     assert!(said.contains("refs/heads/main submitted (200)"), "{said}");
     assert!(!said.contains("other"), "{said}");
     published(&farm, "pybit-pushed", "1.0", start);
+    // An account's password does as well.
+    let password = farm.account("forge", PASSWORD).display().to_string();
+    for (name, value) in [("user", "forge"), ("tokenFile", &password)] {
+        run(&bare, "git", &["config", &format!("pybit.{name}"), value]);
+    }
+    run(&tree, "git", &["tag", "v1"]);
+    let pushed = run(&tree, "git", &["push", "--quiet", bare.to_str().unwrap(), "v1"]);
+    let said = String::from_utf8_lossy(&pushed.stderr).into_owned();
+    assert!(said.contains("refs/tags/v1 submitted (200)"), "{said}");
+    assert_eq!(principals(&farm)[0], "account forge");
 }
 
 #[test]
@@ -102,6 +126,17 @@ fn a_subversion_commit_becomes_a_published_package() {
     published(&farm, "pybit-committed", "1.0", start);
     let jobs = farm.json(&["jobs", "--json"]);
     assert_eq!(jobs.as_array().unwrap().len(), 2, "{jobs}");
+    // An account's password does as well.
+    let password = farm.account("forge", PASSWORD);
+    let settings = format!(
+        "farm={}\nuser=forge\ntoken_file={}\nsource={source}\nsuite=bookworm\n",
+        farm.url(),
+        password.display()
+    );
+    std::fs::write(repository.join("conf/pybit"), settings).unwrap();
+    let to = format!("{source}/pybit-another/trunk");
+    run(farm.path(), "svn", &["import", "-q", "-m", "two", tree.to_str().unwrap(), &to]);
+    assert_eq!(principals(&farm)[0], "account forge");
 }
 
 #[test]
@@ -110,9 +145,10 @@ fn an_archives_mail_becomes_a_submission_of_its_source() {
     let farm = Farm::new("");
     let _web = farm.web();
     let token = farm.token("hook", &["--role", "submit"]);
-    let deliver = |url: &str, mail: &str| {
+    let deliver_as = |words: &[&str], url: &str, mail: &str| {
         let mut hook = Command::new(example("changes-mail"))
-            .args(["--farm", url, "--suite", "bookworm", "--token-file", token.to_str().unwrap()])
+            .args(["--farm", url, "--suite", "bookworm"])
+            .args(words)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -121,6 +157,8 @@ fn an_archives_mail_becomes_a_submission_of_its_source() {
         let output = hook.wait_with_output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
+    let with_token = ["--token-file", token.to_str().unwrap()];
+    let deliver = |url: &str, mail: &str| deliver_as(&with_token, url, mail);
     let mail = "From: archive@example.org\nSubject: hello_2.10-3_source.changes ACCEPTED\n\nAccepted:\n\nFormat: 1.8\n\
         Date: Mon, 23 Nov 2026 10:00:00 +0000\nSource: hello\nArchitecture: source\nVersion: 2.10-3\n\
         Distribution: unstable\nDescription:\n hello - a greeting\n";
@@ -135,4 +173,9 @@ fn an_archives_mail_becomes_a_submission_of_its_source() {
     assert!(code == Some(65) && said.contains("invalid_package"), "{said}");
     let (code, said) = deliver("http://127.0.0.1:9", mail);
     assert!(code == Some(75) && said.contains("cannot be reached"), "{said}");
+    let password = farm.account("archive", PASSWORD);
+    let with_password = ["--user", "archive", "--token-file", password.to_str().unwrap()];
+    let newer = mail.replace("2.10-3", "2.10-4");
+    assert_eq!(deliver_as(&with_password, &farm.url(), &newer), (Some(0), String::new()));
+    assert_eq!(principals(&farm)[0], "account archive");
 }

@@ -135,6 +135,18 @@ weight = 1
         file
     }
 
+    /// An account of the role `submit`; its password, in a file only its owner can read.
+    pub(crate) fn account(&self, name: &str, password: &str) -> PathBuf {
+        let file = self.path().join(format!("{name}.password"));
+        std::fs::write(&file, format!("{password}\n")).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        let from = ["--password-file", file.to_str().unwrap()];
+        let made = self.run(&[&["account", "add", name, "--role", "submit"][..], &from].concat());
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        file
+    }
+
     /// Starts a build client that builds on the machine itself.
     pub(crate) fn client(&self, name: &str) -> Role {
         self.client_through(name, &self.url())

@@ -1,9 +1,9 @@
-//! Access tokens.
+//! Access tokens and accounts.
 
 use async_trait::async_trait;
 use pybit_core::clock::Timestamp;
-use pybit_core::model::{ClientName, Grant, Token, TokenId};
-use pybit_core::storage::{AccountStore, NewToken};
+use pybit_core::model::{Account, AccountName, ClientName, Grant, PasswordHash, Token, TokenId};
+use pybit_core::storage::{AccountChange, AccountStore, NewAccount, NewToken};
 use pybit_core::{Error, ErrorKind, Result};
 
 use super::{Call, Cells, Dialect, SqlStore, commit, statements as sql};
@@ -61,6 +61,85 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
         .await
     }
 
+    async fn add_account(&self, new: &NewAccount, at: Timestamp) -> Result<Account> {
+        self.again(|| async {
+            let mut transaction = self.begin().await?;
+            let added = Call::<D>::new(&sql::ACCOUNT_ADD)
+                .text(new.name.as_str())
+                .text(new.role.as_str())
+                .text(new.hash.expose())
+                .at(at)
+                .maybe_at(new.expires_at)
+                .one(&mut transaction, account)
+                .await;
+            let added = added.map_err(|e| match e.kind() {
+                ErrorKind::Conflict => {
+                    Error::conflict(format!("there is an account {} already", new.name))
+                        .with_code("account_exists")
+                        .with_op("account_add")
+                }
+                _ => e,
+            })?;
+            commit(transaction).await?;
+            Ok(added)
+        })
+        .await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>> {
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            Call::<D>::new(&sql::ACCOUNTS).all(&mut reader, account).await
+        })
+        .await
+    }
+
+    async fn account(&self, name: &AccountName) -> Result<Option<(Account, PasswordHash)>> {
+        self.again(|| async {
+            let mut reader = self.reader().await?;
+            let call = Call::<D>::new(&sql::ACCOUNT_BY_NAME).text(name.as_str());
+            call.first(&mut reader, |c| Ok((account(c)?, c.parsed("hash")?))).await
+        })
+        .await
+    }
+
+    async fn change_account(
+        &self,
+        name: &AccountName,
+        change: &AccountChange,
+        at: Timestamp,
+    ) -> Result<bool> {
+        let call = |statement| Call::<D>::new(statement).text(name.as_str());
+        self.again(|| async {
+            let call = match change {
+                AccountChange::Password(hash) => {
+                    call(&sql::ACCOUNT_PASSWORD).text(hash.expose()).at(at)
+                }
+                AccountChange::Rehash { from, to } => {
+                    call(&sql::ACCOUNT_REHASH).text(from.expose()).text(to.expose())
+                }
+                AccountChange::Disable => call(&sql::ACCOUNT_DISABLE).at(at),
+                AccountChange::Enable => call(&sql::ACCOUNT_ENABLE),
+            };
+            let mut transaction = self.begin().await?;
+            let changed = call.run(&mut transaction).await?;
+            commit(transaction).await?;
+            Ok(changed > 0)
+        })
+        .await
+    }
+
+    async fn remove_account(&self, name: &AccountName) -> Result<bool> {
+        self.again(|| async {
+            let mut transaction = self.begin().await?;
+            let call = Call::<D>::new(&sql::ACCOUNT_REMOVE).text(name.as_str());
+            let removed = call.run(&mut transaction).await?;
+            commit(transaction).await?;
+            Ok(removed > 0)
+        })
+        .await
+    }
+
     async fn farm_id(&self, fresh: &str) -> Result<String> {
         let mut transaction = self.begin().await?;
         Call::<D>::new(&sql::FARM_NAME).text(fresh).run(&mut transaction).await?;
@@ -89,5 +168,16 @@ fn token<D: Dialect>(c: &Cells<'_, D>) -> Result<Token> {
         created_at: c.at("created_at")?,
         expires_at: c.maybe_at("expires_at")?,
         revoked_at: c.maybe_at("revoked_at")?,
+    })
+}
+
+fn account<D: Dialect>(c: &Cells<'_, D>) -> Result<Account> {
+    Ok(Account {
+        name: c.parsed("name")?,
+        role: c.parsed("role")?,
+        created_at: c.at("created_at")?,
+        password_at: c.at("password_at")?,
+        expires_at: c.maybe_at("expires_at")?,
+        disabled_at: c.maybe_at("disabled_at")?,
     })
 }

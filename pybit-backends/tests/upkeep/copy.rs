@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use pybit_backends::sql::upkeep::{CopiedTable, Database, Progress, Step};
 use pybit_core::conformance::support::{
-    Store, at, bring, planned, planned_in, record, refusal, submit_one, take, target,
+    Store, at, bring, name, planned, planned_in, record, refusal, submit_one, take, target,
 };
 use pybit_core::model::{JobFilter, JobId, JobStatus, Page};
 use pybit_core::settings::{Registry, Settings};
@@ -73,6 +73,8 @@ async fn goes_on(store: &Store, jobs: usize) {
     }
     assert_eq!(store.farm_id("another").await.unwrap(), "0123456789abcdef");
     assert!(store.token(&"0".repeat(64)).await.unwrap().is_some());
+    let (account, hash) = store.account(&name("B.o_b-1")).await.unwrap().unwrap();
+    assert!(account.disabled_at == Some(at(8)) && hash.expose().ends_with("B.o_b-1"));
     let hints = store.outbox(100).await.unwrap();
     let waiting = take(store, "new", target("i386")).await;
     assert_eq!((waiting.package.as_str(), waiting.attempt), ("keyed", 1));

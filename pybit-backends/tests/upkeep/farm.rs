@@ -14,7 +14,7 @@ use pybit_core::model::{
     StreamOwner, WeightedTarget,
 };
 use pybit_core::settings::Settings;
-use pybit_core::storage::{NewToken, PlannedJob, SubmissionRecord};
+use pybit_core::storage::{AccountChange, NewAccount, NewToken, PlannedJob, SubmissionRecord};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection, Row, Sqlite};
 
@@ -154,7 +154,7 @@ async fn bytes(store: &Store) {
     store.append_part(dsc.id, &part(0, 2)).await.unwrap();
 }
 
-/// Catalogue, rules, clients and tokens.
+/// Catalogue, rules, clients, tokens and accounts.
 async fn around(store: &Store) {
     store.put_target(&WeightedTarget { target: target("amd64"), weight: -7 }).await.unwrap();
     let repository = Repository {
@@ -196,6 +196,13 @@ async fn around(store: &Store) {
             assert!(store.revoke_token(made.id, at(7)).await.unwrap());
         }
     }
+    for (text, role) in [("ann", Role::Submit), ("B.o_b-1", Role::Admin)] {
+        let expires_at = (role == Role::Submit).then(|| at(2_000_000));
+        let hash = name(&format!("$argon2id$v=19$m=19456,t=2,p=1$salt+/${text}"));
+        let new = NewAccount { name: name(text), role, hash, expires_at };
+        store.add_account(&new, at(6)).await.unwrap();
+    }
+    assert!(store.change_account(&name("B.o_b-1"), &AccountChange::Disable, at(8)).await.unwrap());
     let sent: Vec<_> = store.outbox(3).await.unwrap().iter().map(|row| row.id).collect();
     store.mark_sent(&sent).await.unwrap();
     // One that waits for the next start.

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use pybit_core::model::{
-    BlockRule, BuildClient, Catalogue, ClientName, FileName, Job, JobFilter, JobId, NewSubmission,
-    PackageName, PackageSummary, Page, RuleId, SubmissionId, Token, TokenId, Upload, UploadId,
+    Account, AccountName, BlockRule, BuildClient, Catalogue, ClientName, FileName, Job, JobFilter,
+    JobId, NewSubmission, PackageName, PackageSummary, Page, RuleId, SubmissionId, Token, TokenId,
+    Upload, UploadId,
 };
 use pybit_core::protocol::{
     BatchReply, BatchRequest, CancelMany, CancelRequest, CatalogueReply, Explanation, FileState,
-    JobDetail, Length, Manifest, NewTokenReply, NewTokenRequest, PlannedView, SubmissionReply,
+    JobDetail, Length, Manifest, NewAccountRequest, NewPassword, NewTokenReply, NewTokenRequest,
+    PlannedView, SubmissionReply,
 };
 use reqwest::{Method, RequestBuilder};
 
@@ -201,6 +203,37 @@ impl Api {
     /// Revokes a token.
     pub async fn revoke_token(&self, id: TokenId) -> ApiResult<()> {
         self.done(self.request(Method::DELETE, &["tokens", &id.to_string()])).await
+    }
+
+    /// All accounts, without their passwords.
+    pub async fn accounts(&self) -> ApiResult<Vec<Account>> {
+        self.json(self.request(Method::GET, &["accounts"])).await
+    }
+
+    /// Makes an account.
+    pub async fn new_account(&self, account: &NewAccountRequest) -> ApiResult<Account> {
+        self.json(self.request(Method::POST, &["accounts"]).json(account)).await
+    }
+
+    /// Sets an account's password; the former one opens nothing any more.
+    pub async fn set_password(&self, name: &AccountName, password: &NewPassword) -> ApiResult<()> {
+        let path = ["accounts", name.as_str(), "password"];
+        self.done(self.request(Method::PUT, &path).json(password)).await
+    }
+
+    /// Lets an account's password open nothing.
+    pub async fn disable_account(&self, name: &AccountName) -> ApiResult<()> {
+        self.done(self.request(Method::POST, &["accounts", name.as_str(), "disable"])).await
+    }
+
+    /// Lets an account's password open again what it did.
+    pub async fn enable_account(&self, name: &AccountName) -> ApiResult<()> {
+        self.done(self.request(Method::POST, &["accounts", name.as_str(), "enable"])).await
+    }
+
+    /// Removes an account.
+    pub async fn remove_account(&self, name: &AccountName) -> ApiResult<()> {
+        self.done(self.request(Method::DELETE, &["accounts", name.as_str()])).await
     }
 
     /// The log of an attempt from `offset` on, as far as it is durable; the newest attempt where none is named.

@@ -1,5 +1,6 @@
 //! The words of the build farm as types (`docs/` explains them for people).
 
+mod account;
 mod catalogue;
 mod catalogue_change;
 mod client;
@@ -15,6 +16,7 @@ mod submission;
 mod target;
 mod token;
 
+pub use account::{Account, Password, PasswordHash};
 pub use catalogue::{BlockRule, BlockSubject, Catalogue, HookRule, PushRule, Repository};
 pub use catalogue_change::CatalogueChange;
 pub use client::{BuildClient, Offer};
@@ -23,8 +25,8 @@ pub use job::{
     Attempt, Avoid, CLOCK_STEP, Event, Failure, FailureClass, Job, JobKind, Outcome, Produced,
 };
 pub use name::{
-    Arch, ClientName, Dist, EnvName, FileName, FormatName, PackageName, RepositoryName, Suite,
-    Version,
+    AccountName, Arch, ClientName, Dist, EnvName, FileName, FormatName, PackageName,
+    RepositoryName, Suite, Version,
 };
 pub use query::{JobFilter, PackageSummary, Page, StatusCounts};
 pub use source::Source;

@@ -128,6 +128,14 @@ name!(
     "A build client's name, unique in the farm."
 );
 name!(
+    AccountName,
+    "account name",
+    "invalid_account",
+    "._-",
+    64,
+    "An account's name, unique in the farm: `ann`."
+);
+name!(
     RepositoryName,
     "repository name",
     "invalid_repository",

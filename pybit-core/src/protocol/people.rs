@@ -1,11 +1,11 @@
-//! What people's tools ask: submissions, jobs, tokens.
+//! What people's tools ask: submissions, jobs, tokens, accounts.
 
 use serde::{Deserialize, Serialize};
 
 use super::client::FileState;
 use crate::model::{
-    Attempt, CatalogueChange, ClientName, Event, Job, JobId, PackageName, Role, Submission,
-    SubmissionId, Token,
+    AccountName, Attempt, CatalogueChange, ClientName, Event, Job, JobId, PackageName, Password,
+    Role, Submission, SubmissionId, Token,
 };
 
 /// A submission and its jobs so far.
@@ -166,6 +166,31 @@ impl std::fmt::Debug for NewTokenReply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NewTokenReply").field("token", &self.token).finish_non_exhaustive()
     }
+}
+
+/// An account to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewAccountRequest {
+    /// Its name.
+    pub name: AccountName,
+    /// What it may do: `admin`, `submit` or `publish`.
+    pub role: Role,
+    /// Its password, 8 characters to 1024 bytes.
+    pub password: Password,
+    /// Days until it ends by itself, 1 to 3650; never where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_days: Option<u32>,
+}
+
+/// An account's new password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    /// The password, 8 characters to 1024 bytes.
+    pub password: Password,
 }
 
 /// What replacing the catalogue changes.

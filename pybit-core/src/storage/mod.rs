@@ -12,7 +12,7 @@ mod jobs;
 mod packages;
 mod streams;
 
-pub use accounts::{AccountStore, NewToken};
+pub use accounts::{AccountChange, AccountStore, NewAccount, NewToken};
 pub use catalog::CatalogStore;
 pub use changes::Changes;
 pub use clients::{Beat, ClientReport, ClientStore};

@@ -1,56 +1,79 @@
-//! Access tokens.
-
-use std::time::Duration;
+//! Accounts.
 
 use poem::Response;
 use pybit_core::Error;
-use pybit_core::model::{Grant, TokenId};
-use pybit_core::protocol::{NewTokenReply, NewTokenRequest};
-use pybit_core::storage::NewToken;
+use pybit_core::model::{AccountName, Password, Role};
+use pybit_core::protocol::{NewAccountRequest, NewPassword};
+use pybit_core::storage::{AccountChange, NewAccount};
 
+use super::tokens::expiry;
 use crate::auth;
 use crate::call::{Call, created, nothing, ok};
 use crate::error::ApiResult;
 
-/// `GET /tokens`: never a secret, which the farm does not know itself.
+/// `GET /accounts`: never a password, nor what is kept of it.
 pub(crate) async fn list(call: Call) -> ApiResult<Response> {
-    ok(&call.state.farm.storage().tokens().await?)
+    ok(&call.state.farm.storage().accounts().await?)
 }
 
-/// `POST /tokens`
+/// `POST /accounts`
 pub(crate) async fn create(mut call: Call) -> ApiResult<Response> {
-    let request: NewTokenRequest = call.json().await?;
-    let printable = |c: char| !c.is_control() && c.is_ascii();
-    if !(1..=64).contains(&request.name.len()) || !request.name.chars().all(printable) {
-        let message = "a token's name must be 1 to 64 printable characters";
-        return Err(Error::invalid(message).with_code("invalid_token_name").into());
+    let request: NewAccountRequest = call.json().await?;
+    if request.role == Role::Client {
+        let message =
+            "a build client has a token (pybit token create --role client), and no account";
+        return Err(Error::invalid(message).with_code("invalid_grant").into());
     }
-    let grant = Grant { role: request.role, client: request.client };
-    auth::check_grant(&grant)?;
-    let farm = &call.state.farm;
-    let now = farm.clock().now();
-    let expires_at = match request.expires_in_days {
-        Some(days @ 1..=3650) => Some(now.plus(Duration::from_secs(u64::from(days) * 86_400))),
-        None => None,
-        Some(_) => {
-            let message = "a token ends after 1 to 3650 days, or never";
-            return Err(Error::invalid(message).with_code("invalid_expiry").into());
-        }
-    };
-    let secret = auth::new_secret();
-    let new = NewToken { name: request.name, sha256: auth::digest(&secret), grant, expires_at };
-    let token = farm.storage().add_token(&new, now).await?;
-    created(&NewTokenReply { token, secret })
+    let now = call.state.farm.clock().now();
+    let expires_at = expiry(request.expires_in_days, now)?;
+    check(&request.password)?;
+    let hash = call.state.accounts.hash(&request.password).await?;
+    let new = NewAccount { name: request.name, role: request.role, hash, expires_at };
+    created(&call.state.farm.storage().add_account(&new, now).await?)
 }
 
-/// `DELETE /tokens/{id}`
-pub(crate) async fn revoke(call: Call) -> ApiResult<Response> {
-    let id: TokenId = call.id("id")?;
-    let now = call.state.farm.clock().now();
-    let revoked = call.state.farm.storage().revoke_token(id, now).await;
-    call.state.tokens.forget();
-    if revoked? {
+/// `PUT /accounts/{name}/password`
+pub(crate) async fn set_password(mut call: Call) -> ApiResult<Response> {
+    let NewPassword { password } = call.json().await?;
+    check(&password)?;
+    let hash = call.state.accounts.hash(&password).await?;
+    change(&call, &AccountChange::Password(hash)).await
+}
+
+/// `POST /accounts/{name}/disable`
+pub(crate) async fn disable(call: Call) -> ApiResult<Response> {
+    change(&call, &AccountChange::Disable).await
+}
+
+/// `POST /accounts/{name}/enable`
+pub(crate) async fn enable(call: Call) -> ApiResult<Response> {
+    change(&call, &AccountChange::Enable).await
+}
+
+/// `DELETE /accounts/{name}`
+pub(crate) async fn remove(call: Call) -> ApiResult<Response> {
+    let name: AccountName = call.name("name")?;
+    done(call.state.farm.storage().remove_account(&name).await?, &name)
+}
+
+async fn change(call: &Call, change: &AccountChange) -> ApiResult<Response> {
+    let name: AccountName = call.name("name")?;
+    let farm = &call.state.farm;
+    done(farm.storage().change_account(&name, change, farm.clock().now()).await?, &name)
+}
+
+fn done(there: bool, name: &AccountName) -> ApiResult<Response> {
+    if there {
         return Ok(nothing());
     }
-    Err(Error::not_found(format!("there is no token {id}")).with_code("unknown_token").into())
+    Err(Error::not_found(format!("there is no account {name}")).with_code("unknown_account").into())
+}
+
+/// A password is no token: it would be taken for one where both may stand.
+fn check(password: &Password) -> ApiResult<()> {
+    if !auth::is_secret(password.expose()) {
+        return Ok(());
+    }
+    let message = "a password must not look like an access token";
+    Err(Error::invalid(message).with_code("invalid_password").into())
 }

@@ -13,6 +13,7 @@ pub(crate) mod logs;
 pub(crate) mod packages;
 pub(crate) mod reports;
 pub(crate) mod submissions;
+pub(crate) mod tokens;
 pub(crate) mod uploads;
 pub(crate) mod vcshook;
 pub(crate) mod watcher;

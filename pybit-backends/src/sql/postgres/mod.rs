@@ -144,6 +144,7 @@ impl Dialect for Postgres {
                 include_str!("../../../migrations/postgres/0005_replaced_clients.sql"),
             ),
             (6, "hook rules", include_str!("../../../migrations/postgres/0006_hook_rules.sql")),
+            (7, "accounts", include_str!("../../../migrations/postgres/0007_accounts.sql")),
         ])
     }
 

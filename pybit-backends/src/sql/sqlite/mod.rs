@@ -131,6 +131,7 @@ impl Dialect for Sqlite {
                 include_str!("../../../migrations/sqlite/0005_replaced_clients.sql"),
             ),
             (6, "hook rules", include_str!("../../../migrations/sqlite/0006_hook_rules.sql")),
+            (7, "accounts", include_str!("../../../migrations/sqlite/0007_accounts.sql")),
         ])
     }
 

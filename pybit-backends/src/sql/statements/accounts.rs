@@ -1,10 +1,16 @@
-//! Tokens, the farm's name, and whether the database answers.
+//! Tokens, accounts, the farm's name, and whether the database answers.
 
 use crate::sql::statement::Statement;
 
 macro_rules! token_columns {
     () => {
         "id, name, role, client, created_at, expires_at, revoked_at"
+    };
+}
+
+macro_rules! account_columns {
+    () => {
+        "name, role, created_at, password_at, expires_at, disabled_at"
     };
 }
 
@@ -44,3 +50,49 @@ pub(in crate::sql) static TOKEN_REVOKE: Statement = Statement::shared(
     2,
     "UPDATE token SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1",
 );
+
+pub(in crate::sql) static ACCOUNT_ADD: Statement = Statement::shared(
+    "account_add",
+    5,
+    concat!(
+        "INSERT INTO account (name, role, hash, created_at, password_at, expires_at)
+         VALUES ($1, $2, $3, $4, $4, $5) RETURNING ",
+        account_columns!()
+    ),
+);
+
+pub(in crate::sql) static ACCOUNTS: Statement = Statement::shared(
+    "accounts",
+    0,
+    concat!("SELECT ", account_columns!(), " FROM account ORDER BY name"),
+);
+
+pub(in crate::sql) static ACCOUNT_BY_NAME: Statement = Statement::shared(
+    "account_by_name",
+    1,
+    concat!("SELECT ", account_columns!(), ", hash FROM account WHERE name = $1"),
+);
+
+pub(in crate::sql) static ACCOUNT_PASSWORD: Statement = Statement::shared(
+    "account_password",
+    3,
+    "UPDATE account SET hash = $2, password_at = $3 WHERE name = $1",
+);
+
+pub(in crate::sql) static ACCOUNT_REHASH: Statement = Statement::shared(
+    "account_rehash",
+    3,
+    "UPDATE account SET hash = $3 WHERE name = $1 AND hash = $2",
+);
+
+pub(in crate::sql) static ACCOUNT_DISABLE: Statement = Statement::shared(
+    "account_disable",
+    2,
+    "UPDATE account SET disabled_at = COALESCE(disabled_at, $2) WHERE name = $1",
+);
+
+pub(in crate::sql) static ACCOUNT_ENABLE: Statement =
+    Statement::shared("account_enable", 1, "UPDATE account SET disabled_at = NULL WHERE name = $1");
+
+pub(in crate::sql) static ACCOUNT_REMOVE: Statement =
+    Statement::shared("account_remove", 1, "DELETE FROM account WHERE name = $1");

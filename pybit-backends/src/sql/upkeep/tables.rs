@@ -102,6 +102,10 @@ pub const TABLES: &[Table] = tables! {
         Text "name", "sha256", "role", "client";
         Moment "created_at", "expires_at", "revoked_at";
     }
+    "account" by "name" {
+        Text "name", "role", "hash";
+        Moment "created_at", "password_at", "expires_at", "disabled_at";
+    }
 };
 
 /// Rows that name a row of another table: the columns that do, that table, and its columns.

@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 use pybit_core::Error;
 use pybit_core::model::{
-    Arch, ClientName, Dist, EnvName, FailureClass, FormatName, JobStatus, NewSubmission,
-    PackageName, Produced, RepositoryName, Role, Suite, Target, Version,
+    AccountName, Arch, ClientName, Dist, EnvName, FailureClass, FormatName, JobStatus,
+    NewSubmission, PackageName, PasswordHash, Produced, RepositoryName, Role, Suite, Target,
+    Version,
 };
 use serde::de::DeserializeOwned;
 
@@ -50,4 +51,7 @@ pub(super) const READS: &[(&str, &str, Reads)] = &[
     ("target", "env", word::<EnvName>),
     ("repository", "name", word::<RepositoryName>),
     ("token", "role", word::<Role>),
+    ("account", "name", word::<AccountName>),
+    ("account", "role", word::<Role>),
+    ("account", "hash", word::<PasswordHash>),
 ];

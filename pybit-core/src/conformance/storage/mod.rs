@@ -131,6 +131,13 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         a_digest_is_kept_once,
         a_token_is_found_by_its_digest_alone,
         revoking_twice_keeps_the_first_time,
+        an_account_is_kept_once,
+        accounts_come_by_name,
+        an_account_is_found_by_its_exact_name,
+        a_new_password_replaces_the_old_one,
+        a_rehash_needs_the_hash_that_it_replaces,
+        disabling_twice_keeps_the_first_time,
+        a_removed_account_is_gone,
         the_first_farm_id_stays,
     }
 };

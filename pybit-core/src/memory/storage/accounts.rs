@@ -1,12 +1,12 @@
-//! Access tokens.
+//! Access tokens and accounts.
 
 use async_trait::async_trait;
 
-use super::{MemoryStorage, TokenRow, next_number};
+use super::{AccountRow, MemoryStorage, TokenRow, next_number};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::model::{Token, TokenId};
-use crate::storage::{AccountStore, NewToken};
+use crate::model::{Account, AccountName, PasswordHash, Token, TokenId};
+use crate::storage::{AccountChange, AccountStore, NewAccount, NewToken};
 
 #[async_trait]
 impl AccountStore for MemoryStorage {
@@ -49,6 +49,65 @@ impl AccountStore for MemoryStorage {
             Ok(true)
         })
         .await
+    }
+
+    async fn add_account(&self, new: &NewAccount, at: Timestamp) -> Result<Account> {
+        self.write(|state| {
+            if state.accounts.contains_key(&new.name) {
+                let message = format!("there is an account {} already", new.name);
+                return Err(Error::conflict(message).with_code("account_exists"));
+            }
+            let account = Account {
+                name: new.name.clone(),
+                role: new.role,
+                created_at: at,
+                password_at: at,
+                expires_at: new.expires_at,
+                disabled_at: None,
+            };
+            let row = AccountRow { account: account.clone(), hash: new.hash.clone() };
+            state.accounts.insert(new.name.clone(), row);
+            Ok(account)
+        })
+        .await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>> {
+        Ok(self.read().await?.accounts.values().map(|row| row.account.clone()).collect())
+    }
+
+    async fn account(&self, name: &AccountName) -> Result<Option<(Account, PasswordHash)>> {
+        let state = self.read().await?;
+        Ok(state.accounts.get(name).map(|row| (row.account.clone(), row.hash.clone())))
+    }
+
+    async fn change_account(
+        &self,
+        name: &AccountName,
+        change: &AccountChange,
+        at: Timestamp,
+    ) -> Result<bool> {
+        self.write(|state| {
+            let Some(row) = state.accounts.get_mut(name) else { return Ok(false) };
+            match change {
+                AccountChange::Password(hash) => {
+                    row.hash = hash.clone();
+                    row.account.password_at = at;
+                }
+                AccountChange::Rehash { from, .. } if row.hash != *from => return Ok(false),
+                AccountChange::Rehash { to, .. } => row.hash = to.clone(),
+                AccountChange::Disable => {
+                    row.account.disabled_at.get_or_insert(at);
+                }
+                AccountChange::Enable => row.account.disabled_at = None,
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn remove_account(&self, name: &AccountName) -> Result<bool> {
+        self.write(|state| Ok(state.accounts.remove(name).is_some())).await
     }
 
     async fn farm_id(&self, fresh: &str) -> Result<String> {

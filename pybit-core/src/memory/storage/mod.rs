@@ -1,6 +1,6 @@
 //! The farm's state as plain tables behind one lock.
 //!
-//! Nothing is ever removed but sent hints, parts and what the catalogue holds, so numbers are counted from the length of their table where
+//! Nothing is ever removed but sent hints, parts, accounts and what the catalogue holds, so numbers are counted from the length of their table where
 //! they can be.
 
 mod accounts;
@@ -26,9 +26,9 @@ use super::Rows;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::{
-    Attempt, BlockRule, BuildClient, ClientName, Event, HookRule, Job, JobId, JobStatus, Part,
-    Repository, RepositoryName, RuleId, Stream, StreamId, Submission, SubmissionId, Target, Token,
-    TokenId, Upload, UploadId,
+    Account, AccountName, Attempt, BlockRule, BuildClient, ClientName, Event, HookRule, Job, JobId,
+    JobStatus, Part, PasswordHash, Repository, RepositoryName, RuleId, Stream, StreamId,
+    Submission, SubmissionId, Target, Token, TokenId, Upload, UploadId,
 };
 use crate::storage::{Changes, OutboxRow};
 use table::{Single, Table};
@@ -168,6 +168,7 @@ struct State {
     /// Processes that others have replaced, newest first.
     replaced: Table<ClientName, Vec<String>>,
     tokens: Table<TokenId, TokenRow>,
+    accounts: Table<AccountName, AccountRow>,
     farm_id: Single<String>,
 }
 
@@ -198,6 +199,12 @@ struct TokenRow {
     token: Token,
     /// The digest of the secret.
     sha256: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AccountRow {
+    account: Account,
+    hash: PasswordHash,
 }
 
 /// Who changes something, why and when.
