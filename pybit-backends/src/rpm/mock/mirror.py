@@ -29,7 +29,7 @@ def fetch(name, file, most):
     digest, size = hashlib.sha256(), 0
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/{name}", timeout=60) as answer, open(file, "wb") as out:
-            while part := answer.read(1 << 20):
+            for part in iter(lambda: answer.read(1 << 20), b""):
                 size += len(part)
                 if size > most:
                     fail(f"{name} is too large")
@@ -43,7 +43,7 @@ def fetch(name, file, most):
 def digest_of(file):
     digest = hashlib.sha256()
     with open(file, "rb") as bytes_:
-        while part := bytes_.read(1 << 20):
+        for part in iter(lambda: bytes_.read(1 << 20), b""):
             digest.update(part)
     return digest.hexdigest()
 
@@ -140,5 +140,9 @@ with tempfile.TemporaryDirectory() as place:
 print(f"the farm's repository is here and verified: {count} packages", flush=True)
 # A build that uses a package has a name of its own for it.
 for entry in os.scandir(kept):
-    if time.time() - entry.stat().st_mtime > OLD:
-        os.unlink(entry.path)
+    try:
+        if time.time() - entry.stat().st_mtime > OLD:
+            os.unlink(entry.path)
+    except FileNotFoundError:
+        # Another build was quicker.
+        pass
