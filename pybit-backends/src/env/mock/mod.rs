@@ -116,19 +116,10 @@ impl BuildEnvironment for MockEnvironment {
 
     async fn recover(&self) {
         for left in self.leftovers.take() {
-            match self
-                .mock
-                .scrub(&left.config, &left.unique)
-                .await
-                .and_then(|()| left.entry.forget())
-            {
-                Ok(()) => tracing::info!(
-                    root = left.unique,
-                    "removed a root that an earlier process had left"
-                ),
-                Err(error) => {
-                    tracing::warn!(%error, "an old root of mock stays until the next start")
-                }
+            let scrubbed = self.mock.scrub(&left.config, &left.unique).await;
+            match scrubbed.and_then(|()| left.entry.forget()) {
+                Ok(()) => tracing::info!(root = left.unique, "removed what was left of mock's"),
+                Err(e) => tracing::warn!("an old root of mock stays until the next start: {e}"),
             }
         }
     }

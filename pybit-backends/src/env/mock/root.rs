@@ -49,7 +49,7 @@ impl Mock {
     }
 
     /// mock with these arguments, as the build user in mock's group: other groups are not kept.
-    fn command(&self, cmd: Cmd, args: &[String]) -> Cmd {
+    fn command(&self, cmd: Cmd, words: &[String]) -> Cmd {
         let mut argv = vec![
             "setpriv".to_owned(),
             format!("--reuid={}", self.user.uid),
@@ -58,7 +58,7 @@ impl Mock {
             "--".to_owned(),
             self.program.display().to_string(),
         ];
-        argv.extend_from_slice(args);
+        argv.extend_from_slice(words);
         let mut cmd = Cmd { argv, grace: GRACE, ..cmd };
         let home = self.user.home.display().to_string();
         for (name, value) in
@@ -71,9 +71,9 @@ impl Mock {
 
     /// Removes the root that these name; nothing where there is none. Nobody stops it.
     pub(super) async fn scrub(&self, config: &MockName, unique: &str) -> Result<()> {
-        let args = ["-r", config.as_str(), &format!("--uniqueext={unique}"), "--scrub=chroot"];
+        let words = ["-r", config.as_str(), &format!("--uniqueext={unique}"), "--scrub=chroot"];
         let cmd = self
-            .command(Cmd::new([MOCK], Path::new("/")).within(SCRUBBING), &args.map(str::to_owned));
+            .command(Cmd::new([MOCK], Path::new("/")).within(SCRUBBING), &words.map(str::to_owned));
         let output = self.root.output(&cmd, SCRUB_SAYS).await?;
         if output.exit == Exit::Code(0) {
             return Ok(());
@@ -134,14 +134,14 @@ impl Prepared for MockRoot {
             return Err(Error::internal(message));
         }
         let cmd = on_machine(step, limits);
-        let Some(args) = step.argv.strip_prefix(&[MOCK.to_owned()]) else {
+        let Some(words) = step.argv.strip_prefix(&[MOCK.to_owned()]) else {
             return self.mock.exec.run_until(&cmd, log, &self.stop).await;
         };
         if !*made {
             self.entry.note(&self.config)?;
             *made = true;
         }
-        self.mock.root.run_until(&self.mock.command(cmd, args), log, &self.stop).await
+        self.mock.root.run_until(&self.mock.command(cmd, words), log, &self.stop).await
     }
 
     async fn stop(&self) -> Result<()> {

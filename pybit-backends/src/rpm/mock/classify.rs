@@ -77,7 +77,7 @@ fn rpmbuild(code: i32, said: &str, last_words: &str) -> Option<Verdict> {
 fn missing(code: i32, last_words: &str) -> Option<Verdict> {
     let asked = last_words.contains("builddep") || code == 10;
     let named = last_words.lines().filter(|_| asked).filter_map(|line| relation(&bare(line)));
-    dep_wait(&named.map(|name| format!("{UNMET}{name}\n")).collect::<String>())
+    dep_wait(&named.fold(String::new(), |lines, name| lines + UNMET + &name + "\n"))
 }
 
 /// The relation that a line of yum, dnf or dnf5 names.
