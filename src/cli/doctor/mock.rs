@@ -2,6 +2,7 @@
 
 use pybit::config::Config;
 use pybit_backends::env::BuildUser;
+use pybit_client::ClientConfig;
 
 use super::packages::Installer;
 use super::{Check, Mend, Role, is_there, make_user, program};
@@ -21,7 +22,7 @@ const GROUP: &str = "mock";
 pub(super) fn alone(config: &Config) -> bool {
     let client = config.client.readable();
     let mut envs = config.suites.iter().flat_map(|suite| &suite.envs);
-    client.is_some_and(|c| c.only_mock()) && envs.all(|env| env.name.as_str() == "mock")
+    client.is_some_and(ClientConfig::only_mock) && envs.all(|env| env.name.as_str() == "mock")
 }
 
 /// mock itself, what its builds need, and the build user's right to use it.

@@ -209,7 +209,9 @@ fn install(checks: &[Check]) -> Option<String> {
         })
         .collect();
     let installer = packages::Installer::of_this_machine();
-    packages.iter_mut().for_each(|name| *name = installer.name(name));
+    for name in &mut packages {
+        *name = installer.name(name);
+    }
     packages.sort_unstable();
     packages.dedup();
     let mut commands = Vec::new();

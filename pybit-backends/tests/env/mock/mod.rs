@@ -125,7 +125,7 @@ async fn a_repository_that_cannot_be_verified_reaches_no_build() {
     let Ended::Well(built) = stage.binary(&lib, &[], &MemoryLog::default()).await else { panic!() };
     let package = built.join("mylib-1.0-1.noarch.rpm");
     for spoil in [Repository::spoil_package, Repository::spoil_index, Repository::sign_by_another] {
-        let repository = Repository::new(stage.path(), &[package.clone()]);
+        let repository = Repository::new(stage.path(), std::slice::from_ref(&package));
         spoil(&repository);
         let before = stage.modes().len();
         let verdict =
@@ -146,7 +146,7 @@ async fn a_locked_root_and_mocks_own_trouble_are_infrastructure() {
     let source = stage.source(&stage.tree("alpha", &spec("alpha", "", ":"))).await;
     let (environment, work) = (stage.environment(), stage.work());
     let log = MemoryLog::default();
-    let prepared = environment.prepare(&stage.target(), &work, &log).await.unwrap();
+    let prepared = environment.prepare(&Stage::target(), &work, &log).await.unwrap();
     let lock = stage.lock(&*prepared);
     let verdict = failed(stage.run_binary(&*prepared, &work, &source, &[], &log).await);
     assert_eq!(verdict.failure.class, FailureClass::Infra);
@@ -189,7 +189,7 @@ async fn a_cancelled_build_is_asked_to_end_and_its_root_removed_by_a_command_of_
     let build = format!("export MARKER={marker}; echo now building; setsid sleep 1000");
     let source = stage.source(&stage.tree("slow", &spec("slow", "", &build))).await;
     let (environment, work, log) = (stage.environment(), stage.work(), MemoryLog::default());
-    let prepared = environment.prepare(&stage.target(), &work, &log).await.unwrap();
+    let prepared = environment.prepare(&Stage::target(), &work, &log).await.unwrap();
     let cancelling = async {
         log.says("\nnow building\n").await;
         let start = Instant::now();
@@ -213,7 +213,7 @@ async fn a_cancelled_build_is_asked_to_end_and_its_root_removed_by_a_command_of_
 async fn a_root_that_a_killed_client_has_left_is_removed_at_the_next_start() {
     let stage = Stage::new("{}");
     let (environment, work, log) = (stage.environment(), stage.work(), MemoryLog::default());
-    let prepared = environment.prepare(&stage.target(), &work, &log).await.unwrap();
+    let prepared = environment.prepare(&Stage::target(), &work, &log).await.unwrap();
     let tree = stage.tree("worse", "nothing of a spec");
     stage.run_source(&*prepared, &work, &tree, &log).await;
     drop((prepared, environment));
@@ -232,8 +232,8 @@ async fn what_no_configuration_is_named_for_is_given_back() {
     let log = MemoryLog::default();
     for other in [
         target("amd64", "mock"),
-        stage.target_of("s390x", "rpm"),
-        stage.target_of(std::env::consts::ARCH, "deb"),
+        Stage::target_of("s390x", "rpm"),
+        Stage::target_of(std::env::consts::ARCH, "deb"),
     ] {
         let error = stage.environment().prepare(&other, &stage.work(), &log).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Unsupported, "no_mock_configuration"));

@@ -1,4 +1,4 @@
-//! A signed repository, as the farm publishes one: made with the real createrepo_c and gpg.
+//! A signed repository, as the farm publishes one: made with the real `createrepo_c` and `gpg`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -71,7 +71,7 @@ impl Stage {
     }
 
     pub(super) fn config(&self) -> MockConfig {
-        let target = self.target();
+        let target = Self::target();
         let roots = [((target.dist, target.suite, target.arch), CONFIG.parse().unwrap())].into();
         let (program, group) = (self.path().join("mock"), GROUP.to_owned());
         MockConfig { program, group, ..MockConfig::new(self.path().join("client"), roots) }
@@ -85,11 +85,11 @@ impl Stage {
         self.open(self.config()).unwrap()
     }
 
-    pub(super) fn target(&self) -> Target {
-        self.target_of(std::env::consts::ARCH, "rpm")
+    pub(super) fn target() -> Target {
+        Self::target_of(std::env::consts::ARCH, "rpm")
     }
 
-    pub(super) fn target_of(&self, arch: &str, format: &str) -> Target {
+    pub(super) fn target_of(arch: &str, format: &str) -> Target {
         let target = support::target(arch, "mock");
         let (dist, suite) = ("Fedora".parse().unwrap(), "f40".parse().unwrap());
         Target { dist, suite, format: format.parse().unwrap(), ..target }
@@ -122,7 +122,7 @@ impl Stage {
 
     pub(super) async fn source_steps(&self, tree: &Path, log: &MemoryLog) -> (Ended, PathBuf) {
         let work = self.work();
-        let prepared = self.environment().prepare(&self.target(), &work, log).await.unwrap();
+        let prepared = self.environment().prepare(&Self::target(), &work, log).await.unwrap();
         let ended = self.run_source(&*prepared, &work, tree, log).await;
         prepared.destroy().await.unwrap();
         (ended, work.join("output"))
@@ -135,7 +135,7 @@ impl Stage {
         tree: &Path,
         log: &MemoryLog,
     ) -> Ended {
-        let context = self.context(prepared, work, tree.to_owned(), &[]);
+        let context = Self::context(prepared, work, tree.to_owned(), &[]);
         let steps = self.format.source_steps(&context).unwrap();
         self.run(prepared, &steps, &context.output, log).await
     }
@@ -147,7 +147,7 @@ impl Stage {
         log: &MemoryLog,
     ) -> Ended {
         let work = self.work();
-        let prepared = self.environment().prepare(&self.target(), &work, log).await.unwrap();
+        let prepared = self.environment().prepare(&Self::target(), &work, log).await.unwrap();
         let ended = self.run_binary(&*prepared, &work, source, repositories, log).await;
         prepared.destroy().await.unwrap();
         ended
@@ -162,19 +162,18 @@ impl Stage {
         log: &MemoryLog,
     ) -> Ended {
         let description = source.files[0].1.clone();
-        let context = self.context(prepared, work, description, repositories);
+        let context = Self::context(prepared, work, description, repositories);
         let steps = self.format.binary_steps(&context).unwrap();
         self.run(prepared, &steps, &context.output, log).await
     }
 
     fn context(
-        &self,
         prepared: &dyn Prepared,
         work: &Path,
         source: PathBuf,
         repositories: &[BuildRepository],
     ) -> BuildContext {
-        let target = self.target();
+        let target = Self::target();
         BuildContext {
             suite: target.suite,
             arch: target.arch,
@@ -236,7 +235,7 @@ impl Stage {
 
     /// No root, and no note of one.
     pub(super) fn nothing_is_left(&self) {
-        assert_eq!(self.roots(), [PathBuf::new(); 0]);
+        assert!(self.roots().is_empty(), "{:?}", self.roots());
         let notes = fs::read_dir(self.path().join("client/roots")).into_iter().flatten().flatten();
         assert_eq!(notes.count(), 0);
     }
