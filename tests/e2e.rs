@@ -26,6 +26,8 @@ mod hooks;
 mod isolated;
 #[path = "e2e/keys.rs"]
 mod keys;
+#[path = "e2e/mock.rs"]
+mod mock;
 #[path = "e2e/publish.rs"]
 mod publish;
 #[path = "e2e/python.rs"]

@@ -63,7 +63,7 @@ pub(crate) fn telling_line(log: &str) -> Option<String> {
 }
 
 /// How a script of ours names a missing relation in the log.
-const UNMET: &str = "pybit: unmet: ";
+pub(crate) const UNMET: &str = "pybit: unmet: ";
 /// The most missing relations, and the longest, that are kept.
 const MOST_UNMET: usize = 100;
 const LONGEST_UNMET: usize = 200;
@@ -91,6 +91,6 @@ fn last_part(log: &str) -> &str {
 }
 
 /// A line fit for a message: without control characters, at most [`LONGEST`] characters.
-fn shown(line: &str) -> String {
+pub(crate) fn shown(line: &str) -> String {
     line.trim().chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }

@@ -89,6 +89,9 @@ pub(crate) async fn live(
     recover(&client, &mut jobs).await?;
     heartbeat::first(&client).await?;
     let mut background = JoinSet::new();
+    for environment in client.shop.toolbox.environments.clone() {
+        background.spawn(async move { environment.recover().await });
+    }
     background.spawn(heartbeat::run(Arc::clone(&client)));
     if let Some(address) = config.status {
         background.spawn(status::serve(Arc::clone(&client), status::bind(address).await?));

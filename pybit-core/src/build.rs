@@ -65,8 +65,12 @@ pub struct FetchRequest<'a> {
 /// A kind of build environment.
 #[async_trait]
 pub trait BuildEnvironment: Send + Sync + fmt::Debug {
-    /// Its name in the catalogue: `sbuild`, `host`.
+    /// Its name in the catalogue: `sbuild`, `mock`, `host`.
     fn name(&self) -> &str;
+
+    /// Removes what an earlier process of this client could not, in its own time; asked once, beside the first jobs. What is left
+    /// all the same is for the next start.
+    async fn recover(&self) {}
 
     /// Makes an environment for one job; `work` is the job's own directory.
     ///

@@ -60,7 +60,7 @@ pub enum Place {
     /// Inside, as the environment's own root: installs what a build needs, and runs nothing that the package's authors wrote. On `host`
     /// it is the build user, too.
     Root,
-    /// On the machine, as the build user: for tools such as `sbuild` that make the environment themselves.
+    /// On the machine, as the build user: for tools such as `sbuild` and `mock` that make the environment themselves.
     Machine,
 }
 
@@ -108,6 +108,15 @@ pub enum Surroundings {
         tarball: PathBuf,
         /// An existing directory for the unpacked root; the environment removes it.
         scratch: PathBuf,
+    },
+    /// A root that `mock` makes, and removes again, by commands on the machine whose program is `mock`.
+    Mock {
+        /// The name of mock's configuration, from the build client's own: a plain word, never a path.
+        config: String,
+        /// What sets this job's root apart from others of that configuration: a plain word.
+        unique: String,
+        /// A directory that outlives the job, writable for the build user: packages of the farm's repositories that were verified.
+        store: PathBuf,
     },
 }
 

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pybit_backends::env::{BuildUser, HostEnvironment, SbuildConfig, SbuildEnvironment};
+use pybit_backends::env::{
+    BuildUser, HostEnvironment, MockConfig, MockEnvironment, SbuildConfig, SbuildEnvironment,
+};
 use pybit_backends::exec::{Exec, Supervisor, supervise};
 use pybit_backends::source::{
     AllowedHost, AptConfig, AptFetcher, Credential, GitConfig, GitFetcher, SvnConfig, SvnFetcher,
@@ -12,6 +14,7 @@ use pybit_backends::source::{
 };
 use pybit_client::config::CredentialConfig;
 use pybit_client::{ClientConfig, Secret, Shutdown, Toolbox};
+use pybit_core::build::BuildEnvironment;
 use pybit_core::transport::Transport;
 use pybit_core::{Error, Result};
 
@@ -32,7 +35,7 @@ pub fn supervised() -> Option<ExitCode> {
 }
 
 /// What this machine can build with: packages of every known format from git, svn, apt and uploads, in isolated roots and on the
-/// host.
+/// host; in mock, where its configurations are named. `Unsupported` where they are and mock cannot be used.
 pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     let user = config.build_user.as_deref().map(BuildUser::find).transpose()?;
     let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, user);
@@ -54,18 +57,23 @@ pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
         ..GitConfig::default()
     };
     let svn = SvnConfig { allow_file, allow_hosts, credentials, ..SvnConfig::default() };
+    let mut environments: Vec<Arc<dyn BuildEnvironment>> = vec![
+        Arc::new(SbuildEnvironment::new(sbuild, exec.clone())),
+        Arc::new(HostEnvironment::new(exec.clone(), config.allow_host)),
+    ];
+    if !config.mock.is_empty() {
+        let mock = MockConfig::new(config.work_dir.join("mock"), config.mock_roots());
+        environments.push(Arc::new(MockEnvironment::new(mock, exec.clone())?));
+    }
     Ok(Toolbox {
         formats: formats(),
         fetchers: vec![
             Arc::new(GitFetcher::new(git, exec.clone())),
             Arc::new(SvnFetcher::new(svn, exec.clone())),
             Arc::new(AptFetcher::new(AptConfig::new(config.work_dir.join("apt")), exec.clone())),
-            Arc::new(UploadFetcher::new(UploadConfig::default(), exec.clone())),
+            Arc::new(UploadFetcher::new(UploadConfig::default(), exec)),
         ],
-        environments: vec![
-            Arc::new(SbuildEnvironment::new(sbuild, exec.clone())),
-            Arc::new(HostEnvironment::new(exec, config.allow_host)),
-        ],
+        environments,
     })
 }
 

@@ -245,7 +245,10 @@ fn offer(suite: &SuiteConfig, allow_host: bool) -> OfferConfig {
         suite: suite.name.clone(),
         format: suite.format.clone(),
         arches: Vec::new(),
-        envs: envs.filter(|e| allow_host || e.as_str() != "host").collect(),
+        // mock is offered by [[client.mock]].
+        envs: envs
+            .filter(|e| (allow_host || e.as_str() != "host") && e.as_str() != "mock")
+            .collect(),
         weight: 0,
     }
 }

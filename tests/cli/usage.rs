@@ -191,8 +191,18 @@ fn doctor_looks_for_what_the_configuration_makes_a_role_need() {
     let watch = "[watch]\nurl = \"http://127.0.0.1:1\"\nwork_dir = \"/w\"\nrepositories = []\n\
                  [[watch.drops]]\ndir = \"/d\"\nrepository = \"sid\"\n";
     let signed = format!("{watch}keyring = \"/k.gpg\"\n");
+    let mock = format!(
+        "{client}[[client.mock]]\ndist = \"Fedora\"\nsuite = \"f40\"\nconfig = \"fedora-40-x86_64\"\n"
+    );
+    let both = format!("{mock}{}", offer("rpm"));
     let none = String::new();
     for (tool, needed, not_needed) in [
+        ("client the program mock", &mock, &rpms),
+        ("client the program mock", &both, &none),
+        ("client the build user pybit-build in the group mock", &mock, &rpms),
+        ("client the program sbuild", &both, &mock),
+        ("client the program mmdebstrap", &rpms, &mock),
+        ("client the build user pybit-build with subordinate ids", &both, &mock),
         ("web the program gpgv", &dput, &none),
         ("watch the program gpgv", &signed, &watch.to_owned()),
         ("client the program pristine-tar", &debs, &rpms),

@@ -20,10 +20,15 @@ impl Role {
 
     /// The same, with more variables.
     pub(crate) fn start_with(name: &str, dir: &Path, args: &[&str], vars: &[(&str, &str)]) -> Self {
+        Self::start_as(name, dir, &[&[PYBIT], args].concat(), vars)
+    }
+
+    /// Starts a command that becomes `pybit`.
+    pub(crate) fn start_as(name: &str, dir: &Path, argv: &[&str], vars: &[(&str, &str)]) -> Self {
         let log = dir.join(format!("{name}.log"));
         let out = std::fs::File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(PYBIT)
-            .args(args)
+        let child = Command::new(argv[0])
+            .args(&argv[1..])
             .current_dir(dir)
             .env_remove("PYBIT_URL")
             .env_remove("PYBIT_TOKEN")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pybit_core::format::{BuildContext, BuildRepository, Place, Step, Surroundings};
-use pybit_core::{Error, Result};
+use pybit_core::{Error, ErrorKind, Result};
 
 use crate::build_repository::checked_url;
 
@@ -39,6 +39,9 @@ pub(super) fn binary(context: &BuildContext) -> Result<Vec<Step>> {
     let mut steps = match &context.place {
         Surroundings::Sbuild { tarball, .. } => vec![sbuild(context, tarball)?],
         Surroundings::Host => host(context)?,
+        Surroundings::Mock { .. } => {
+            return Err(Error::new(ErrorKind::Unsupported, "mock builds no Debian packages"));
+        }
     };
     steps.push(Step {
         phase: "describe",

@@ -1,6 +1,7 @@
 //! The machine itself as the build environment.
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pybit_core::build::{BuildEnvironment, LogSink, Prepared, StepLimits};
@@ -84,5 +85,6 @@ pub(super) fn on_machine(step: &Step, limits: &StepLimits) -> Cmd {
         vars: step.vars.clone(),
         input: String::new(),
         limits: *limits,
+        grace: Duration::ZERO,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nix::unistd::{Gid, Uid, User, geteuid};
+use nix::unistd::{Gid, Group, Uid, User, geteuid};
 use pybit_core::{Error, Result};
 
 /// A user of this machine that owns what builds write.
@@ -47,6 +47,12 @@ impl BuildUser {
             Error::invalid(format!("the user id {} has no entry in /etc/passwd", geteuid()))
                 .with_code("no_build_user")
         })
+    }
+
+    /// Whether it is in the group of this name, by the list of groups or as its own; not where there is no such group.
+    pub fn is_in(&self, group: &str) -> bool {
+        let group = Group::from_name(group).ok().flatten();
+        group.is_some_and(|g| g.gid == self.gid || g.mem.contains(&self.name))
     }
 
     /// The user ids that it may hand out.

@@ -26,6 +26,8 @@ pub struct Cmd {
     pub input: String,
     /// Bounds; [`Exec::output`] uses `wall` alone.
     pub limits: StepLimits,
+    /// What its processes get to end by themselves after a SIGTERM, before they are killed; zero kills at once.
+    pub grace: Duration,
 }
 
 /// What the buffer of a pipe holds at once (`PIPE_BUF` of `pipe(7)`), so that nobody has to wait for a reader.
@@ -53,6 +55,7 @@ impl Cmd {
             vars: BTreeMap::new(),
             input: String::new(),
             limits: StepLimits { wall, silent: wall, log_bytes: 64 << 20 },
+            grace: Duration::ZERO,
         }
     }
 

@@ -37,6 +37,7 @@ impl Tree {
             vars: cmd.environment(exec),
             input: cmd.input.clone(),
             owner: exec.user().map(|u| (u.uid.as_raw(), u.gid.as_raw())),
+            grace: cmd.grace,
         };
         let supervisor = exec.supervisor();
         let failed = |e| cannot_start(cmd, e);

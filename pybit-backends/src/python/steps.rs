@@ -127,7 +127,7 @@ fn variables(context: &BuildContext) -> BTreeMap<String, String> {
 fn requirements(context: &BuildContext) -> String {
     match context.place {
         Surroundings::Host => format!("{}/requirements", context.output.display()),
-        Surroundings::Sbuild { .. } => ROOT_REQUIREMENTS.to_owned(),
+        Surroundings::Sbuild { .. } | Surroundings::Mock { .. } => ROOT_REQUIREMENTS.to_owned(),
     }
 }
 

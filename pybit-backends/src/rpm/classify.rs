@@ -5,12 +5,14 @@
 use pybit_core::format::{Exit, Verdict};
 use pybit_core::model::{Failure, FailureClass};
 
+use super::mock;
 use crate::build_log::{machine_trouble, telling_line, unmet};
 
 /// What a failed step means. `phase` is the step's, as [`steps`](super::steps) names them.
 pub(super) fn classify(phase: &str, exit: Exit, log: &str) -> Verdict {
     use FailureClass::{Build, Infra};
     match exit {
+        Exit::Code(code) if mock::is_step(phase) => mock::classify(phase, code, log),
         Exit::Code(_) => failed(phase, log),
         Exit::Signal(signal) => verdict(
             Infra,
@@ -34,35 +36,43 @@ fn failed(phase: &str, log: &str) -> Verdict {
         "install" => {
             verdict(Infra, explain("The farm's own repository cannot be installed from", log))
         }
+        "repository" => {
+            verdict(Infra, explain("The farm's own repository cannot be fetched and verified", log))
+        }
         "requires" => verdict(Source, explain("The build dependencies cannot be read", log)),
         "dependencies" => dep_wait(log).unwrap_or_else(|| {
             verdict(Source, explain("The build dependencies cannot be read", log))
         }),
-        "build" => match section(log) {
-            Some("%prep") => {
-                verdict(Source, explain("The sources cannot be prepared (%prep)", log))
-            }
-            Some("%check") => verdict(Build, explain("The package's tests fail (%check)", log)),
-            Some(section) => {
-                verdict(Build, explain(&format!("The package does not build ({section})"), log))
-            }
-            None => verdict(Build, explain("The package does not build", log)),
-        },
+        "build" => in_section(log)
+            .unwrap_or_else(|| verdict(Build, explain("The package does not build", log))),
         "describe" => verdict(Build, explain("The build made no packages that can be read", log)),
         "describe-source" => verdict(Source, explain("The source package cannot be read", log)),
         _ => verdict(Source, explain("The tree does not make a source package", log)),
     }
 }
 
+/// What it means that a part of the spec file failed; `None` where the log names none.
+pub(super) fn in_section(log: &str) -> Option<Verdict> {
+    use FailureClass::{Build, Source};
+    let (class, what) = match section(log)? {
+        "%prep" => (Source, "The sources cannot be prepared (%prep)".to_owned()),
+        "%check" => (Build, "The package's tests fail (%check)".to_owned()),
+        section => (Build, format!("The package does not build ({section})")),
+    };
+    Some(verdict(class, explain(&what, log)))
+}
+
 /// The part of the spec file that failed: `error: Bad exit status from /var/tmp/rpm-tmp.a1b2c3 (%build)`.
 fn section(log: &str) -> Option<&'static str> {
     let line =
         log.lines().rev().find(|l| l.trim_start().starts_with("error: Bad exit status from "))?;
-    let known = ["%prep", "%build", "%install", "%check", "%clean"];
+    let known =
+        ["%prep", "%generate_buildrequires", "%conf", "%build", "%install", "%check", "%clean"];
     known.into_iter().find(|section| line.trim_end().ends_with(&format!("({section})")))
 }
 
-fn dep_wait(log: &str) -> Option<Verdict> {
+/// A dep-wait for the relations that lines of ours name; `None` where they name none.
+pub(super) fn dep_wait(log: &str) -> Option<Verdict> {
     let unmet = unmet(log);
     let message = format!("Build dependencies are missing: {}.", unmet.join(", "));
     let failure = Failure { class: FailureClass::DepWait, message };
@@ -70,7 +80,7 @@ fn dep_wait(log: &str) -> Option<Verdict> {
 }
 
 /// A sentence with the line of the log that says most.
-fn explain(what: &str, log: &str) -> String {
+pub(super) fn explain(what: &str, log: &str) -> String {
     let own = |line: &&str| {
         !["error: Bad exit status", "    Bad exit status", "RPM build errors:"]
             .iter()
@@ -81,7 +91,7 @@ fn explain(what: &str, log: &str) -> String {
         .map_or_else(|| format!("{what}."), |line| format!("{what}: {line}"))
 }
 
-fn verdict(class: FailureClass, message: impl Into<String>) -> Verdict {
+pub(super) fn verdict(class: FailureClass, message: impl Into<String>) -> Verdict {
     Verdict { failure: Failure { class, message: message.into() }, unmet: Vec::new() }
 }
 

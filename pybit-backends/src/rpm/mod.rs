@@ -1,4 +1,4 @@
-//! RPM packages: versions, source packages, builds with `rpmbuild`, what they leave and why they fail.
+//! RPM packages: versions, source packages, builds with `rpmbuild` or `mock`, what they leave and why they fail.
 //!
 //! | to know | open |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | what a failure means | `classify.rs` |
 //! | what satisfies a missing dependency | `relation.rs`, `dependencies.pl` |
 //! | what is installed from the farm's own repository | `install.pl` |
+//! | what is different where `mock` makes the roots | `mock/` |
 //!
 //! A spec file runs macros when it is read, so nothing but the build environment ever reads one: the server reads the small text
 //! (`NAME-VERSION-RELEASE.srpm-info`) that the source build writes beside the `.src.rpm`. Architectures are named as rpm names
@@ -18,6 +19,7 @@
 mod arch;
 mod classify;
 mod collect;
+mod mock;
 mod relation;
 mod source;
 mod steps;

@@ -1,4 +1,5 @@
-//! The commands of RPM builds, all inside the environment: reading a spec file runs its macros.
+//! The commands of RPM builds, all inside the environment: reading a spec file runs its macros. Where `mock` makes the environment, the
+//! commands are its own: [`mock`](super::mock).
 //!
 //! On a Debian machine or root rpm's own database holds next to nothing, so `rpmbuild` never judges the dependencies itself: the step before it does.
 
@@ -8,12 +9,13 @@ use std::path::Path;
 use pybit_core::format::{BuildContext, Place, Step, Surroundings};
 use pybit_core::{Error, Result};
 
+use super::mock::Mock;
 use crate::build_repository::checked_url;
 
 /// Makes the `.src.rpm`.
-const MAKE_SRPM: &str = include_str!("make-srpm.pl");
+pub(super) const MAKE_SRPM: &str = include_str!("make-srpm.pl");
 /// Writes down what the `.src.rpm` says of itself, for [`source`](super::source).
-const DESCRIBE_SOURCE: &str = include_str!("describe-source.pl");
+pub(super) const DESCRIBE_SOURCE: &str = include_str!("describe-source.pl");
 /// Says what is missing, for [`classify`](super::classify).
 const DEPENDENCIES: &str = include_str!("dependencies.pl");
 /// Installs what the farm's own repositories have of what is missing.
@@ -25,6 +27,9 @@ const DESCRIBE: &str = include_str!("describe.pl");
 
 /// The commands that turn a tree, with a spec file or a `.src.rpm`, into a described source package in `context.output`.
 pub(super) fn source(context: &BuildContext) -> Result<Vec<Step>> {
+    if let Some(mock) = Mock::of(context)? {
+        return mock.source();
+    }
     let tree = text(&context.source)?;
     Ok(vec![
         step(context, "source", &["perl", "-e", MAKE_SRPM, "--", tree]),
@@ -34,11 +39,10 @@ pub(super) fn source(context: &BuildContext) -> Result<Vec<Step>> {
 
 /// The commands that build binary packages from `context.source`, a `.srpm-info` with its `.src.rpm` beside it.
 pub(super) fn binary(context: &BuildContext) -> Result<Vec<Step>> {
-    let described = text(&context.source)?;
-    let stem = described.strip_suffix(super::source::SUFFIX);
-    let srpm = stem.map(|stem| format!("{stem}.src.rpm"));
-    let srpm =
-        srpm.ok_or_else(|| Error::internal("the source of an RPM build is no .srpm-info"))?;
+    let srpm = srpm(context)?;
+    if let Some(mock) = Mock::of(context)? {
+        return mock.binary(&srpm);
+    }
     let output = text(&context.output)?;
     let define = |name: &str, value: &str| format!("--define={name} {value}");
     let build = [
@@ -52,12 +56,24 @@ pub(super) fn binary(context: &BuildContext) -> Result<Vec<Step>> {
         &define("_rpmfilename", "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"),
         &srpm,
     ];
-    let indep = if context.indep { "1" } else { "0" };
     let mut steps = dependencies(context, &srpm)?;
     steps.push(step(context, "build", &build));
-    let describe = ["perl", "-e", DESCRIBE, "--", context.arch.as_str(), indep];
-    steps.push(step(context, "describe", &describe));
+    steps.push(describe(context));
     Ok(steps)
+}
+
+/// The `.src.rpm` beside the source description.
+fn srpm(context: &BuildContext) -> Result<String> {
+    let stem = text(&context.source)?.strip_suffix(super::source::SUFFIX);
+    let srpm = stem.map(|stem| format!("{stem}.src.rpm"));
+    srpm.ok_or_else(|| Error::internal("the source of an RPM build is no .srpm-info"))
+}
+
+/// Writes down what the packages in `context.output` say of themselves. rpm reads their headers only: no macro of theirs is run.
+pub(super) fn describe(context: &BuildContext) -> Step {
+    let indep = if context.indep { "1" } else { "0" };
+    let argv = ["perl", "-e", DESCRIBE, "--", context.arch.as_str(), indep];
+    step(context, "describe", &argv)
 }
 
 /// Says what is missing; in a root, after what the farm's own repositories have was installed. On the machine itself somebody else
@@ -84,7 +100,7 @@ fn dependencies(context: &BuildContext, srpm: &str) -> Result<Vec<Step>> {
     ])
 }
 
-fn step(context: &BuildContext, phase: &'static str, argv: &[&str]) -> Step {
+pub(super) fn step(context: &BuildContext, phase: &'static str, argv: &[&str]) -> Step {
     Step {
         phase,
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
@@ -103,7 +119,7 @@ fn variables(context: &BuildContext) -> BTreeMap<String, String> {
 }
 
 /// A path as an argument and as the value of a macro: absolute, and nothing that rpm would expand.
-fn text(path: &Path) -> Result<&str> {
+pub(super) fn text(path: &Path) -> Result<&str> {
     let plain = |text: &&str| !text.contains(['%', '{', '}', '\\', '\n', ' ']);
     path.to_str().filter(|_| path.is_absolute()).filter(plain).ok_or_else(|| {
         Error::internal(format!(

@@ -124,6 +124,27 @@ async fn stopping_kills_what_ignores_signals_and_forks() {
 }
 
 #[tokio::test]
+async fn a_command_is_asked_to_end_first_where_it_gets_time_for_that() {
+    let marker = marker("grace");
+    let polite = "trap 'touch goodbye; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
+    let stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    for script in [polite, stubborn] {
+        let (log, stop, exec) = (MemoryLog::default(), CancellationToken::new(), exec());
+        let place = tempfile::tempdir().unwrap();
+        let mut cmd = sh(script, &marker);
+        (cmd.cwd, cmd.grace) = (place.path().to_owned(), Duration::from_millis(500));
+        let killing = async {
+            log.says("ready").await;
+            stop.cancel();
+        };
+        let (exit, ()) = tokio::join!(exec.run_until(&cmd, &log, &stop), killing);
+        assert_eq!(exit.unwrap(), Exit::Stopped);
+        assert_eq!(marked(&marker), [0; 0]);
+        assert_eq!(place.path().join("goodbye").exists(), script == polite);
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_run_is_dead_when_the_drop_returns() {
     let log = MemoryLog::default();
     let marker = marker("drop");

@@ -6,6 +6,7 @@ mod apt;
 mod exec;
 mod git;
 mod host;
+mod mock;
 mod sbuild;
 mod support;
 mod svn;

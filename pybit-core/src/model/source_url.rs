@@ -116,7 +116,7 @@ fn is_host(host: &str) -> bool {
     ok && port.unwrap_or(rest.is_empty())
 }
 
-/// An address of 169.254.0.0/16 or fe80::/10, where clouds keep their machines' credentials. Names and other ways to write it
+/// An address of `169.254.0.0/16` or `fe80::/10`, where clouds keep their machines' credentials. Names and other ways to write it
 /// are seen through where it is fetched.
 fn is_link_local(host: &str) -> bool {
     if let Some((v6, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

@@ -1,6 +1,8 @@
 //! `pybit doctor`: what the roles need on this machine, and the command that installs what is missing.
 
+mod mock;
 mod needs;
+mod packages;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -98,10 +100,12 @@ struct Check {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Mend {
-    /// The Debian package to install.
+    /// The package to install, by Debian's name.
     Package(&'static str),
     /// The command to run.
     Run(String),
+    /// What no command of this machine does.
+    Note(String),
 }
 
 impl Check {
@@ -165,16 +169,21 @@ fn data_dir(dir: &Path) -> Check {
 }
 
 fn program(role: Role, (name, package): (&str, &'static str)) -> Check {
+    let mend = (!is_there(name)).then_some(Mend::Package(package));
+    Check::new(role, format!("the program {name}"), mend)
+}
+
+/// Whether a program is where programs are.
+fn is_there(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
-    let there = std::env::split_paths(&path).chain(system).any(|dir| dir.join(name).is_file());
-    Check::new(role, format!("the program {name}"), (!there).then_some(Mend::Package(package)))
+    std::env::split_paths(&path).chain(system).any(|dir| dir.join(name).is_file())
 }
 
 /// Builds run as this user, whose subordinate ids isolated roots need.
 fn build_user(name: &str) -> Check {
     let mend = match BuildUser::find(name) {
-        Err(_) => Some(format!("useradd --create-home --shell /usr/sbin/nologin {name}")),
+        Err(_) => Some(make_user(name)),
         Ok(user) if user.sub_uids().is_err() || user.sub_gids().is_err() => {
             Some(format!("usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {name}"))
         }
@@ -184,7 +193,11 @@ fn build_user(name: &str) -> Check {
     Check::new(Role::Client, what, mend.map(Mend::Run))
 }
 
-/// One command for everything that is missing.
+fn make_user(name: &str) -> String {
+    format!("useradd --create-home --shell /usr/sbin/nologin {name}")
+}
+
+/// One command for everything that is missing and that a command brings.
 fn install(checks: &[Check]) -> Option<String> {
     let root = BuildUser::current().is_ok_and(|user| user.uid.is_root());
     let sudo = if root { "" } else { "sudo " };
@@ -192,18 +205,22 @@ fn install(checks: &[Check]) -> Option<String> {
     let mut packages: Vec<_> = mends()
         .filter_map(|m| match m {
             Mend::Package(name) => Some(*name),
-            Mend::Run(_) => None,
+            Mend::Run(_) | Mend::Note(_) => None,
         })
         .collect();
+    let installer = packages::Installer::of_this_machine();
+    for name in &mut packages {
+        *name = installer.name(name);
+    }
     packages.sort_unstable();
     packages.dedup();
     let mut commands = Vec::new();
     if !packages.is_empty() {
-        commands.push(format!("{sudo}apt-get install {}", packages.join(" ")));
+        commands.push(format!("{sudo}{} install {}", installer.command(), packages.join(" ")));
     }
     commands.extend(mends().filter_map(|m| match m {
         Mend::Run(command) => Some(format!("{sudo}{command}")),
-        Mend::Package(_) => None,
+        Mend::Package(_) | Mend::Note(_) => None,
     }));
     (!commands.is_empty()).then(|| commands.join(" && "))
 }
@@ -273,7 +290,15 @@ async fn blobs(config: &Config, wanted: bool) -> Option<BlobsReport> {
 
 fn show(report: &Report) {
     for check in &report.checks {
-        output::line(format!("{} {}", if check.fine { "ok     " } else { "missing" }, check.what));
+        let note = match &check.mend {
+            Some(Mend::Note(note)) => format!(": {note}"),
+            _ => String::new(),
+        };
+        output::line(format!(
+            "{} {}{note}",
+            if check.fine { "ok     " } else { "missing" },
+            check.what
+        ));
     }
     match (&report.server, &report.no_server) {
         (Some(url), _) => output::line(format!("ok      the server {url} answers")),

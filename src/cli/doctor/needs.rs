@@ -6,17 +6,18 @@ use pybit::config::Config;
 use pybit_core::model::{EnvName, FormatName};
 
 use super::super::context::USUAL_DATA_DIR;
-use super::{Check, Role, build_user, data_dir, present, program};
+use super::{Check, Role, build_user, data_dir, mock, present, program};
 
 /// A program, and the Debian package that has it.
 type Tool = (&'static str, &'static str);
 
+const GIT: Tool = ("git", "git");
 const CLIENT_TOOLS: [Tool; 9] = [
     ("sbuild", "sbuild"),
     ("mmdebstrap", "mmdebstrap"),
     ("newuidmap", "uidmap"),
     ("unshare", "util-linux"),
-    ("git", "git"),
+    GIT,
     ("ip", "iproute2"),
     ("apt-get", "apt"),
     ("dpkg-source", "dpkg-dev"),
@@ -53,8 +54,15 @@ pub(super) fn checks(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<Chec
     }
     if wanted(Role::Client) {
         checks.extend(programs(Role::Client, client_tools(config)));
-        let user = config.client.readable().and_then(|c| c.build_user.as_deref());
-        checks.push(build_user(user.unwrap_or(pybit::roles::up::BUILD_USER)));
+        let client = config.client.readable();
+        let user = client.and_then(|c| c.build_user.as_deref());
+        let user = user.unwrap_or(pybit::roles::up::BUILD_USER);
+        if !mock::alone(config) {
+            checks.push(build_user(user));
+        }
+        if client.is_some_and(|c| !c.mock.is_empty()) {
+            checks.extend(mock::checks(user));
+        }
         if builds_python_here(config) {
             checks.extend(PYTHON_CLIENT_FILES.map(|file| present(Role::Client, file)));
         }
@@ -70,6 +78,9 @@ fn web_tools(config: &Config) -> Vec<Tool> {
 }
 
 fn client_tools(config: &Config) -> Vec<Tool> {
+    if mock::alone(config) {
+        return vec![GIT];
+    }
     let mut tools = CLIENT_TOOLS.to_vec();
     if builds_debian(config) {
         tools.push(PRISTINE_TAR);

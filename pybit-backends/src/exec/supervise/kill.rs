@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -15,6 +16,28 @@ use nix::unistd::{Pid, getpid};
 
 /// Rounds of stopping before killing starts all the same.
 const ROUNDS: u32 = 64;
+
+/// Asks every descendant to end, by SIGTERM, and waits for that as long as `grace`; with none, asks nobody.
+pub(super) fn ask(wakeups: &SignalFd, grace: Duration) -> nix::Result<()> {
+    if grace.is_zero() {
+        return Ok(());
+    }
+    for pid in list() {
+        // It may have ended in the meantime.
+        let _ = kill(pid, Signal::SIGTERM);
+    }
+    let start = Instant::now();
+    while reap() == Left::Somebody {
+        let Some(left) = grace.checked_sub(start.elapsed()) else { return Ok(()) };
+        let mut fds = [PollFd::new(wakeups.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, u8::try_from(left.as_millis()).unwrap_or(u8::MAX)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+        while let Ok(Some(_)) = wakeups.read_signal() {}
+    }
+    Ok(())
+}
 
 /// Kills and reaps until none is left. Without children there are no descendants, and `/proc` need not be read.
 pub(super) fn descendants(wakeups: &SignalFd) -> nix::Result<()> {

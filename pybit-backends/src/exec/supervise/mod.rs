@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -35,6 +36,8 @@ pub(super) struct Job {
     pub(super) input: String,
     /// User and group to become; nobody else's groups are kept.
     pub(super) owner: Option<(u32, u32)>,
+    /// What the processes get to end by themselves when they are to be killed.
+    pub(super) grace: Duration,
 }
 
 /// How it ended; nothing of it is left.
@@ -90,7 +93,7 @@ fn supervise() -> ExitCode {
         Err(e) => return complain(&format!("it was given no job: {e}")),
     };
     let report = match start(&job) {
-        Ok(pid) => match watch(pid) {
+        Ok(pid) => match watch(pid, job.grace) {
             Ok(report) => report,
             Err(e) => return complain(&format!("it cannot watch the command: {e}")),
         },
@@ -143,7 +146,7 @@ fn input(job: &Job) -> std::io::Result<Stdio> {
 }
 
 /// Waits for the command's end or the order to kill it, and leaves nothing alive in either case.
-fn watch(main: Pid) -> nix::Result<Report> {
+fn watch(main: Pid, grace: Duration) -> nix::Result<Report> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         signals.add(signal);
@@ -155,6 +158,7 @@ fn watch(main: Pid) -> nix::Result<Report> {
     let mut ended = reap(main);
     while ended.is_none() {
         if told_to_stop(stdin.as_fd(), &wakeups)? {
+            kill::ask(&wakeups, grace)?;
             kill::descendants(&wakeups)?;
             return Ok(Report::Stopped);
         }

@@ -1,5 +1,7 @@
 //! The build client's configuration: the `[client]` table of `pybit.toml`.
 
+mod mock;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use pybit_core::{Error, Result};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::secret::Secret;
+pub use mock::MockConfig;
 
 /// How a build client is set up. `url`, `work_dir` and `offers` have no default: they are empty where left out, for a program
 /// that fills them itself, and [`check`](Self::check) refuses that.
@@ -48,6 +51,8 @@ pub struct ClientConfig {
     pub transport: Option<Settings>,
     /// The environment `sbuild`.
     pub sbuild: SbuildConfig,
+    /// The environment `mock`: what RPM packages are built for in it, besides the offers.
+    pub mock: Vec<MockConfig>,
     /// Seconds that running builds get to end when the client is asked to; then they are given back.
     pub drain_secs: u64,
     /// The address of a small page that shows what the client does: `127.0.0.1:8081`. None where left out.
@@ -73,6 +78,7 @@ impl Default for ClientConfig {
             offers: Vec::new(),
             transport: None,
             sbuild: SbuildConfig::default(),
+            mock: Vec::new(),
             drain_secs: 0,
             status: None,
         }
@@ -171,15 +177,18 @@ impl ClientConfig {
 
     /// Everything that is built here, source jobs among it.
     pub fn targets(&self) -> Vec<Target> {
-        let targets: BTreeSet<_> = self.offers.iter().flat_map(OfferConfig::targets).collect();
+        let mut targets: BTreeSet<_> = self.offers.iter().flat_map(OfferConfig::targets).collect();
+        targets.extend(self.mock.iter().flat_map(MockConfig::targets));
         targets.into_iter().collect()
     }
 
     /// The configured weights of these targets, in their order; the greatest of each, and none where all are 0.
     pub fn weights(&self, targets: &[Target]) -> Vec<i32> {
         let weight = |target: &Target| {
-            let offering = self.offers.iter().filter(|offer| offer.targets().contains(target));
-            offering.map(|offer| offer.weight).max().unwrap_or(0)
+            let offers = self.offers.iter().map(|offer| (offer.targets(), offer.weight));
+            let mocks = self.mock.iter().map(|mock| (mock.targets(), mock.weight));
+            let offering = offers.chain(mocks).filter(|(targets, _)| targets.contains(target));
+            offering.map(|(_, weight)| weight).max().unwrap_or(0)
         };
         let weights: Vec<_> = targets.iter().map(weight).collect();
         if weights.iter().all(|weight| *weight == 0) { Vec::new() } else { weights }
@@ -190,7 +199,7 @@ impl ClientConfig {
         let empty = [
             ("client.url", self.url.is_empty()),
             ("client.work_dir", self.work_dir.as_os_str().is_empty()),
-            ("client.offers", self.offers.is_empty()),
+            ("client.offers", self.offers.is_empty() && self.mock.is_empty()),
         ];
         empty.into_iter().filter_map(|(key, empty)| empty.then_some(key)).collect()
     }
@@ -217,7 +226,7 @@ impl ClientConfig {
                  set client.allow_host = true if every source is trusted",
             ));
         }
-        Ok(())
+        self.check_mock(host)
     }
 }
 
