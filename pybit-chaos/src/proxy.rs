@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn one_bit_of_the_body_is_turned_and_none_of_the_head() {
         let request = b"POST /a HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi";
-        for draw in [0, 7, 8, 1 << 40 | 13, usize::MAX] {
+        for draw in [0, 7, 8, (1 << 40) + 13, usize::MAX] {
             let mut other = *request;
             turn_a_bit(&mut other, draw);
             let turned = request.iter().zip(&other).map(|(a, b)| (a ^ b).count_ones());
