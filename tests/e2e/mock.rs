@@ -86,22 +86,12 @@ impl Fedora {
         self.farm.json(&words)["submission"]["id"].to_string()
     }
 
-    /// Waits until the binary job of a submission is in a status; its detail.
     fn wait_binary(&self, submission: &str, status: &str) -> Value {
-        wait_for(&format!("the binary job to be {status}"), LONGEST, || {
-            let jobs = self.farm.json(&["jobs", "--submission", submission, "--json"]);
-            let jobs = jobs.as_array().unwrap();
-            if let Some(failed) = jobs.iter().find(|j| j["status"] == "Failed") {
-                panic!("{failed}\n{}", self.log(failed));
-            }
-            let binary = jobs.iter().find(|j| j["kind"] == "binary" && j["status"] == status)?;
-            Some(self.farm.job(binary["id"].as_i64().unwrap()))
-        })
+        self.farm.wait_binary(submission, status, LONGEST)
     }
 
     fn log(&self, job: &Value) -> String {
-        let attempt = u32::try_from(job["attempt"].as_i64().unwrap()).unwrap();
-        self.farm.log(job["id"].as_i64().unwrap(), attempt)
+        self.farm.newest_log(job)
     }
 
     /// What mock was asked, in order.

@@ -104,19 +104,8 @@ impl Both {
         self.farm.json(&words)["submission"]["id"].to_string()
     }
 
-    /// Waits until every job of a submission, a binary one among them, is in a status that counts; the binary one's detail.
     fn wait_binary(&self, submission: &str, status: &str) -> Value {
-        wait_for(&format!("the binary job to be {status}"), LONGEST, || {
-            let jobs = self.farm.json(&["jobs", "--submission", submission, "--json"]);
-            let jobs = jobs.as_array().unwrap();
-            if let Some(failed) = jobs.iter().find(|j| j["status"] == "Failed") {
-                let id = failed["id"].as_i64().unwrap();
-                let attempt = u32::try_from(failed["attempt"].as_i64().unwrap()).unwrap();
-                panic!("{failed}\n{}", self.farm.log(id, attempt));
-            }
-            let binary = jobs.iter().find(|j| j["kind"] == "binary" && j["status"] == status)?;
-            Some(self.farm.job(binary["id"].as_i64().unwrap()))
-        })
+        self.farm.wait_binary(submission, status, LONGEST)
     }
 
     /// Submits a `.src.rpm` whose tests fail; the number of the submission and the failed job.

@@ -313,6 +313,27 @@ refuse_after_secs = 1
         })
     }
 
+    /// Waits until the binary job of a submission is in a status, none of its jobs having failed; its detail.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every test wants it")]
+    pub(crate) fn wait_binary(&self, submission: &str, status: &str, longest: Duration) -> Value {
+        wait_for(&format!("the binary job to be {status}"), longest, || {
+            let jobs = self.json(&["jobs", "--submission", submission, "--json"]);
+            let jobs = jobs.as_array().unwrap();
+            if let Some(failed) = jobs.iter().find(|j| j["status"] == "Failed") {
+                panic!("{failed}\n{}", self.newest_log(failed));
+            }
+            let binary = jobs.iter().find(|j| j["kind"] == "binary" && j["status"] == status)?;
+            Some(self.job(binary["id"].as_i64().unwrap()))
+        })
+    }
+
+    /// The log of a listed job's newest attempt.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every test wants it")]
+    pub(crate) fn newest_log(&self, job: &Value) -> String {
+        let attempt = u32::try_from(job["attempt"].as_i64().unwrap()).unwrap();
+        self.log(job["id"].as_i64().unwrap(), attempt)
+    }
+
     /// Waits until the build of a [gated](package::Package::gate) package has begun.
     pub(crate) fn wait_building(&self, job: i64, attempt: u32) {
         wait_for("the build to say something", DEADLINE, || {
