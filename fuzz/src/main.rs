@@ -12,7 +12,7 @@ use pybit_web::fuzz as web;
 type Target = fn(&[u8]);
 
 /// Every target by its name. `tools/fuzz` reads the names from here.
-const TARGETS: [(&str, Target); 22] = [
+const TARGETS: [(&str, Target); 23] = [
     ("dsc", backends::dsc),
     ("changes", backends::changes),
     ("srpm_info", backends::srpm_info),
@@ -35,6 +35,7 @@ const TARGETS: [(&str, Target); 22] = [
     ("catalogue", web::catalogue),
     ("submission", web::submission),
     ("message", web::message),
+    ("headers", web::headers),
 ];
 
 static CHOSEN: LazyLock<Target> = LazyLock::new(|| {

@@ -160,6 +160,12 @@ fn basic(request: &Request) -> Option<Proof> {
     })
 }
 
+/// Reads who asks, as `make fuzz` calls it.
+#[cfg(feature = "fuzz")]
+pub(crate) fn fuzz_credentials(request: &Request) {
+    let _ = (bearer(request), basic(request));
+}
+
 /// What follows the scheme in `Authorization`.
 fn credentials<'a>(request: &'a Request, wanted: &str) -> Option<&'a str> {
     let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;

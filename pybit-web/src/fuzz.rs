@@ -1,9 +1,13 @@
 //! Every reader of this crate that sees foreign bytes, as `make fuzz` calls it.
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use poem::Request;
+use poem::http::HeaderValue;
 use pybit_core::model::{Catalogue, NewSubmission};
 use pybit_core::protocol::{
-    ClaimRequest, FailRequest, FinishRequest, HeartbeatRequest, Manifest, PublishedRequest,
-    RejectedRequest,
+    CONTENT_DIGEST, ClaimRequest, FailRequest, FinishRequest, HeartbeatRequest, Manifest,
+    PublishedRequest, RejectedRequest, content_digest, is_as_sent,
 };
 
 use crate::hooks::{Push, Service};
@@ -40,6 +44,29 @@ pub fn catalogue(bytes: &[u8]) {
     if catalogue.check().is_ok() {
         assert_eq!(catalogue.changes_to(&catalogue), []);
     }
+}
+
+/// The headers that are read before anybody is known: a line each for who asks, for whom and with what digest, then the body.
+///
+/// # Panics
+///
+/// Where a body is not what its own digest says.
+pub fn headers(bytes: &[u8]) {
+    let mut parts = bytes.splitn(4, |byte| *byte == b'\n');
+    let mut line = || HeaderValue::from_bytes(parts.next().unwrap_or_default());
+    let lines = [line(), line(), line()];
+    let body = parts.next().unwrap_or_default();
+    let mut request = Request::builder().finish();
+    let names = ["authorization", "x-forwarded-for", CONTENT_DIGEST];
+    for (name, value) in names.into_iter().zip(lines) {
+        if let Ok(value) = value {
+            request.headers_mut().insert(name, value);
+        }
+    }
+    crate::auth::fuzz_credentials(&request);
+    let _ = crate::peer::address(&request, &[IpAddr::V4(Ipv4Addr::UNSPECIFIED)]);
+    let _ = request.header(CONTENT_DIGEST).map(|value| is_as_sent(value, body));
+    assert!(is_as_sent(&content_digest(body), body));
 }
 
 /// A message of a build client or a watcher.

@@ -6,12 +6,13 @@ use pybit_web::fuzz;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 5] = [
+const TARGETS: [(&str, Target); 6] = [
     ("webhook", fuzz::webhook),
     ("form", fuzz::form),
     ("catalogue", fuzz::catalogue),
     ("submission", fuzz::submission),
     ("message", fuzz::message),
+    ("headers", fuzz::headers),
 ];
 
 #[test]
