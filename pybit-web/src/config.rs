@@ -49,6 +49,13 @@ impl Default for WebConfig {
     }
 }
 
+impl WebConfig {
+    /// Whether only those who are on this machine reach the server: it listens on loopback, and no proxy asks it for others.
+    pub fn is_private(&self) -> bool {
+        self.listen.ip().is_loopback() && self.proxies.is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

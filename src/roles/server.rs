@@ -53,16 +53,16 @@ pub async fn open_farm(config: &Config, dir: &DataDir, backends: &Backends) -> R
     let storage = backends.storages.open(&storage).await?;
     let transport = server_transport(config, backends, storage.as_ref()).await?;
     pybit_web::seed(storage.as_ref(), &config.suites).await?;
-    Ok(Farm::with_policy(storage, transport, formats(), Arc::new(SystemClock), policy(config)?))
+    Ok(Farm::with_policy(storage, transport, formats(), Arc::new(SystemClock), policy(config)))
 }
 
 /// The configured policy. What it leaves out: sources on this machine are for a farm that only this machine reaches, or
 /// whose own build client is told so.
-fn policy(config: &Config) -> Result<Policy> {
-    let told = config.client.given()?.is_some_and(|client| client.allow_file);
+pub(super) fn policy(config: &Config) -> Policy {
+    let told = config.client.readable().is_some_and(|client| client.allow_file);
     let mut policy = config.policy.clone();
-    policy.file_sources.get_or_insert(told || config.web.listen.ip().is_loopback());
-    Ok(policy)
+    policy.file_sources.get_or_insert(told || config.web.is_private());
+    policy
 }
 
 /// Failures of a database that may be there in a moment, by their codes; any other is the configuration's.

@@ -222,7 +222,7 @@ fn client_config(
 ) -> Result<ClientConfig> {
     let mut client = config.client.given()?.cloned().unwrap_or_else(|| {
         // Whoever submits over the network must not name what lies on this machine.
-        ClientConfig { allow_file: config.web.listen.ip().is_loopback(), ..own_client() }
+        ClientConfig { allow_file: config.web.is_private(), ..own_client() }
     });
     client.name = Some(CLIENT.parse()?);
     url.clone_into(&mut client.url);
@@ -297,11 +297,16 @@ mod tests {
         let dir = DataDir::at(std::path::Path::new("/nowhere")).unwrap();
         let file = || dir.role_token("one");
         let tokens = Tokens { client: file(), publish: file(), submit: None };
-        for (listen, allowed) in
-            [("127.0.0.1:8080", true), ("[::1]:0", true), ("0.0.0.0:80", false)]
-        {
+        for (listen, proxies, allowed) in [
+            ("127.0.0.1:8080", &[][..], true),
+            ("[::1]:0", &[], true),
+            ("127.0.0.1:8080", &["127.0.0.1"], false),
+            ("0.0.0.0:80", &[], false),
+        ] {
             let mut config = Config::default();
             config.web.listen = listen.parse().unwrap();
+            config.web.proxies = proxies.iter().map(|p| p.parse().unwrap()).collect();
+            assert_eq!(super::super::server::policy(&config).file_sources, Some(allowed));
             let client = client_config(&config, &dir, "http://127.0.0.1", &tokens).unwrap();
             assert_eq!(client.allow_file, allowed, "{listen}");
         }

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use super::supervise::{Job, Report};
 use super::{Cmd, DYING, Exec, cannot_start};
 
-/// How long dropping a tree may block its thread, until the tree is dead.
+/// How long dropping a tree may block its thread, until the tree is dead; its own grace comes before.
 const DROPPED: Duration = Duration::from_secs(1);
 
 /// A running command and everything that it started. Dropping it kills all of that.
@@ -25,6 +25,7 @@ pub(super) struct Tree {
     child: Child,
     /// The supervisor's standard input: closing our half of it means "kill all"; its report comes back on it.
     control: UnixStream,
+    grace: Duration,
     gone: bool,
 }
 
@@ -56,7 +57,7 @@ impl Tree {
                 Error::new(ErrorKind::Unavailable, message).with_source(e)
             })?;
         control.write_all(&job.to_line()?).map_err(failed)?;
-        Ok(Self { name: cmd.name().to_owned(), child, control, gone: false })
+        Ok(Self { name: cmd.name().to_owned(), child, control, grace: cmd.grace, gone: false })
     }
 
     /// Returns when the supervisor has ended.
@@ -121,7 +122,7 @@ impl Drop for Tree {
             .control
             .shutdown(Shutdown::Write)
             .and_then(|()| self.control.set_nonblocking(false))
-            .and_then(|()| self.control.set_read_timeout(Some(DROPPED)))
+            .and_then(|()| self.control.set_read_timeout(Some(self.grace + DROPPED)))
             .and_then(|()| self.control.read_to_end(&mut Vec::new()));
         if let Err(e) = dying {
             tracing::warn!("processes of {} are still dying: {e}", self.name);

@@ -11,6 +11,7 @@ use pybit_core::storage::ClientReport;
 use sha2::{Digest, Sha256};
 
 use super::{Courier, Farm, Process, Shutdown};
+use crate::config::ClientConfig;
 use crate::samples::assignment;
 use crate::secret::Secret;
 
@@ -42,6 +43,20 @@ async fn a_job_is_built_and_its_files_and_log_are_reported_whole() {
     assert_eq!(farm.bench.alive(), 0);
     client.end(Shutdown::Fast).await;
     assert!(farm.left().is_empty());
+}
+
+#[tokio::test]
+async fn a_number_that_is_in_hand_is_given_back_when_it_is_given_again() {
+    let farm = Farm::new(&[&["hang"], &["hang"]]).await;
+    farm.peer.with(|s| s.jobs.push_back(assignment(1, 1)));
+    let client = farm.start_as(ClientConfig { slots: 2, ..farm.config() }, None);
+    farm.building().await;
+    farm.peer.with(|s| s.jobs.push_back(assignment(1, 1)));
+    let (kind, report) = farm.report(1).await;
+    assert_eq!((kind.as_str(), &report["attempt"]), ("refuse", &1.into()));
+    assert!(report["reason"].as_str().unwrap().contains("was the farm's database restored?"));
+    assert_eq!(farm.bench.alive(), 1, "what is in hand goes on until the server says otherwise");
+    client.end(Shutdown::Fast).await;
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use super::machine::{Holder, fence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Job, JobId};
 
-/// Further than this no job's number moves: more attempts than a restored copy can lack, fewer than would exhaust them.
-const FURTHEST: u32 = 1000;
+/// Further than this no job's number moves at once: more attempts than a restored copy lacks.
+const FURTHEST: u32 = 20;
 
 impl Farm {
     /// The job that the holder speaks for, if its attempt is the newest and the client's own: else as [`fence`] refuses.
@@ -32,31 +32,46 @@ impl Farm {
         }
     }
 
-    /// Attempts that build clients have spoken for and this farm's database never gave, since this server started. Above
-    /// 0 the database was restored from an older copy, or a client lies.
+    /// How often build clients have spoken for attempts that this farm's database did not give them, since this server
+    /// started. Above 0 the database was restored from an older copy, or a client lies.
     pub fn outrun(&self) -> u64 {
         self.inner.outrun.load(Ordering::Relaxed)
     }
 
-    /// Whether a refusal betrays an older copy, and what follows.
+    /// Whether a refusal betrays an older copy, and what follows. An attempt that is somebody else's was given twice; one that
+    /// is still to come moves the job's number, where the client builds for the job's target.
     pub(super) async fn look_behind(&self, job: &Job, holder: &Holder, refusal: &Error) {
+        let twice = refusal.code() == "not_your_job" && job.client.is_some();
+        if twice {
+            self.alarm(
+                job.id,
+                holder,
+                "its newest attempt has this number and is another client's",
+            );
+        }
         if refusal.code() != "future_attempt" {
             return;
         }
         self.alarm(job.id, holder, &format!("its newest attempt is {}", job.attempt));
-        if holder.attempt.saturating_sub(job.attempt) > FURTHEST {
-            return;
+        match self.move_past(job, holder).await {
+            Ok(Some(_)) => self.announce_unsent(),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(job = %job.id, "its attempts do not move on: {error}"),
+        }
+    }
+
+    async fn move_past(&self, job: &Job, holder: &Holder) -> Result<Option<Job>> {
+        let storage = &self.inner.storage;
+        let client = storage.client(&holder.client).await?;
+        let offers = client.is_some_and(|client| client.offers.contains(&job.target));
+        if !offers || holder.attempt.saturating_sub(job.attempt) > FURTHEST {
+            return Ok(None);
         }
         let cause = format!(
             "client {} holds attempt {}, which this database never gave: it is an older copy",
             holder.client, holder.attempt
         );
-        let now = self.inner.clock.now();
-        match self.inner.storage.outrun(job.id, holder.attempt, &cause, now).await {
-            Ok(Some(_)) => self.announce_unsent(),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(job = %job.id, "its attempts do not move on: {error}"),
-        }
+        storage.outrun(job.id, holder.attempt, &cause, self.inner.clock.now()).await
     }
 
     /// Tells the operator.
@@ -65,7 +80,59 @@ impl Farm {
         let Holder { client, attempt } = holder;
         tracing::error!(
             %job, %client, attempt,
-            "a build client holds an attempt that this database never gave ({known}): was it restored from an older copy?"
+            "a build client holds an attempt that this database did not give it ({known}): was it restored from an older copy?"
         );
+    }
+}
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::conformance::support::{
+        Store, client, now, planned, report, submit_one, take, target,
+    };
+    use crate::memory::{MemoryStorage, MemoryTransport};
+    use crate::protocol::{Held, Verdict};
+
+    async fn farm() -> (Farm, Store) {
+        let storage: Store = Arc::new(MemoryStorage::default());
+        let farm = Farm::new(Arc::clone(&storage), Arc::new(MemoryTransport::default()), []);
+        (farm, storage)
+    }
+
+    async fn beat(farm: &Farm, name: &str, arch: &str, job: JobId, attempt: u32) -> Verdict {
+        let report = report(name, &[target(arch)]);
+        farm.heartbeat(&report, &[Held { job, attempt }]).await.unwrap().0[0]
+    }
+
+    #[tokio::test]
+    async fn an_attempt_still_to_come_moves_a_job_that_its_client_could_build() {
+        let (farm, storage) = farm().await;
+        let job = submit_one(&storage, planned("hello", "1")).await;
+        assert_eq!(beat(&farm, "far", "amd64", job.id, 21).await, Verdict::Stale);
+        assert_eq!(beat(&farm, "other", "arm64", job.id, 3).await, Verdict::Stale);
+        assert_eq!(now(&storage, &job).await, job, "too far; and not its client's target");
+        assert_eq!(beat(&farm, "holder", "amd64", job.id, 20).await, Verdict::Stale);
+        assert_eq!(now(&storage, &job).await.attempt, 21);
+        assert_eq!(beat(&farm, "holder", "amd64", job.id, 20).await, Verdict::Stale);
+        assert_eq!((now(&storage, &job).await.attempt, farm.outrun()), (21, 3));
+        assert_eq!(take(&storage, "next", target("amd64")).await.attempt, 22);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_not_there_and_an_attempt_given_twice_are_told() {
+        let (farm, storage) = farm().await;
+        assert_eq!(beat(&farm, "a", "amd64", JobId(77), 1).await, Verdict::Unknown);
+        let holder = Holder { client: client("a"), attempt: 1 };
+        let error = farm.held_job(JobId(77), &holder).await.unwrap_err();
+        assert_eq!((error.code(), farm.outrun()), ("unknown_job", 2));
+        submit_one(&storage, planned("hello", "1")).await;
+        let job = take(&storage, "b", target("amd64")).await;
+        assert_eq!(beat(&farm, "a", "amd64", job.id, 1).await, Verdict::Stale);
+        assert_eq!((now(&storage, &job).await.attempt, farm.outrun()), (1, 3));
+        assert_eq!(beat(&farm, "b", "amd64", job.id, 1).await, Verdict::Continue);
+        assert_eq!(farm.outrun(), 3, "its own is nobody's alarm");
     }
 }

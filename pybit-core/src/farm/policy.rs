@@ -44,7 +44,8 @@ pub struct Policy {
     /// Submissions that one batch may hold.
     pub batch_lines: u32,
     /// Whether `file:` sources, which lie on the build client's own machine, are taken. Where nothing is said the server says no if it
-    /// listens on another address than loopback, and so does a build client that is not told `allow_file`.
+    /// listens on another address than loopback or has a proxy before it, and so does a build client that is not told
+    /// `allow_file`.
     pub file_sources: Option<bool>,
     /// Seconds that a build may take.
     pub build_wall_secs: u64,

@@ -80,6 +80,11 @@ fn check(url: &str, kind: &Kind) -> Result<()> {
             "it must not hold a user name or password; configure credentials on the build client",
         );
     }
+    if is_odd_number(host) {
+        return refuse(
+            "its host is a number; write the address with four numbers and dots between",
+        );
+    }
     if !user.is_none_or(is_plain) || !(scheme == "file" || is_host(host)) {
         return refuse(
             "its host must be a name or an address, with a port in digits where it needs one, and neither host nor user may start with \"-\"",
@@ -116,8 +121,23 @@ fn is_host(host: &str) -> bool {
     ok && port.unwrap_or(rest.is_empty())
 }
 
-/// An address of `169.254.0.0/16` or `fe80::/10`, where clouds keep their machines' credentials. Names and other ways to write it
-/// are seen through where it is fetched.
+/// An address that is not written as one: the URL standard reads a host whose last part is a number as an IPv4 address, also
+/// `2852039166` and `0xa9fea9fe`.
+fn is_odd_number(host: &str) -> bool {
+    if host.starts_with('[') {
+        return false;
+    }
+    let name = host.split(':').next().unwrap_or_default().trim_end_matches('.');
+    let last = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let number = last.strip_prefix("0x").map_or_else(
+        || !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()),
+        |hex| hex.bytes().all(|b| b.is_ascii_hexdigit()),
+    );
+    number && name.parse::<std::net::Ipv4Addr>().is_err()
+}
+
+/// An address of `169.254.0.0/16` or `fe80::/10`, where clouds keep their machines' credentials. Names are seen through where
+/// they are fetched.
 fn is_link_local(host: &str) -> bool {
     if let Some((v6, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         let Ok(address) = v6.parse::<std::net::Ipv6Addr>() else { return false };
@@ -254,6 +274,11 @@ mod tests {
             "[febf::1]:443",
             "[::ffff:169.254.169.254]",
             "[::ffff:a9fe:a9fe]:80",
+            "2852039166",
+            "0xA9FEA9FE",
+            "0xa9.254.43518",
+            "169.254.43518",
+            "0251.0376.0251.0376",
         ];
         for host in hosts {
             assert!(check_git(&format!("http://{host}/latest")).is_err(), "{host}");

@@ -309,7 +309,7 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// attempt is `seen` and two more. `None` where there is nothing to move.
     ///
     /// - `a_resting_job_moves_past_an_attempt_never_given`: a `Waiting` or `Blocked` job whose number is below `seen` gets
-    ///   `seen` and one; its event, from its status to the same, bears `cause`; row version, lease epoch and `changed_at`
+    ///   `seen` and one, and no client; its event, from its status to the same, bears `cause`; row version, lease epoch and `changed_at`
     ///   move as with a change, a `Waiting` job gets another hint, and nothing else changes.
     /// - `other_jobs_keep_their_attempt`: one that is held or ended or has come as far, and an unknown one.
     async fn outrun(&self, id: JobId, seen: u32, cause: &str, at: Timestamp)

@@ -94,7 +94,7 @@ impl Accounts {
             return Ok(Some(account));
         }
         // It counts as failed until it has not: whoever goes away before that has tried all the same.
-        self.tries().begin(&tried, Instant::now()).map_err(too_often)?;
+        let begun = self.tries().begin(&tried, Instant::now()).map_err(too_often)?;
         let (password, kept) =
             (claim.password.to_owned(), row.as_ref().map(|(_, hash)| hash.clone()));
         let verdict = blocking(turn, move || hashing::verify(&password, kept.as_ref())).await?;
@@ -103,7 +103,7 @@ impl Accounts {
             tracing::warn!(account = %name, from = %claim.from, "a password was refused");
             return Ok(None);
         };
-        self.tries().proved(&tried, Instant::now());
+        self.tries().proved(&tried, begun, Instant::now());
         if let Verdict::Outdated(to) = verdict
             && self.rehash(storage, now, &name, &hash, &to).await
         {

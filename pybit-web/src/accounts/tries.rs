@@ -49,6 +49,15 @@ struct Failures {
     last: Instant,
 }
 
+/// A try that counts as failed until it is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(super) struct Begun {
+    at: Instant,
+    /// The failure before it, from the same address.
+    before: Option<Instant>,
+}
+
 /// What has failed lately, and where accounts are at home.
 #[derive(Debug, Default)]
 pub(super) struct Tries {
@@ -69,9 +78,10 @@ impl Tries {
         if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
-    /// The same, and counts it as failed.
-    pub(super) fn begin(&mut self, tried: &Try, now: Instant) -> Result<(), Duration> {
+    /// The same, and counts it as failed; when something failed there before.
+    pub(super) fn begin(&mut self, tried: &Try, now: Instant) -> Result<Begun, Duration> {
         self.check(tried, now)?;
+        let before = self.addresses.get(&tried.from).map(|failures| failures.last);
         make_room(&mut self.accounts, |f| f.back().copied().unwrap_or(now), WINDOW, now);
         make_room(&mut self.addresses, |f| f.last, FORGOTTEN, now);
         let failed = self.accounts.entry(self.line(tried, now)).or_default();
@@ -81,16 +91,21 @@ impl Tries {
         }
         let failures = self.addresses.entry(tried.from).or_insert(Failures { count: 0, last: now });
         *failures = Failures { count: failures.current(now).saturating_add(1), last: now };
-        Ok(())
+        Ok(Begun { at: now, before })
     }
 
-    /// A try that has begun was right.
-    pub(super) fn proved(&mut self, tried: &Try, now: Instant) {
+    /// A try that has begun was right: it is as if it had not been.
+    pub(super) fn proved(&mut self, tried: &Try, begun: Begun, now: Instant) {
         if let Some(failed) = self.accounts.get_mut(&self.line(tried, now)) {
             failed.pop_back();
         }
         if let Some(failures) = self.addresses.get_mut(&tried.from) {
             failures.count = failures.count.saturating_sub(1);
+            if failures.last == begun.at
+                && let Some(before) = begun.before
+            {
+                failures.last = before;
+            }
         }
         make_room(&mut self.own, |since| *since, OWN, now);
         self.own.insert(tried.clone(), now);
@@ -151,12 +166,12 @@ mod tests {
         let (mut tries, start) = (Tries::default(), Instant::now());
         for n in 0..5 {
             let from = format!("192.0.2.{n}");
-            tries.begin(&tried("ann", &from), start + seconds(n)).unwrap();
+            let _ = tries.begin(&tried("ann", &from), start + seconds(n)).unwrap();
         }
         let sixth = tried("ann", "192.0.2.9");
         assert_eq!(tries.begin(&sixth, start + seconds(5)), Err(seconds(55)));
         assert_eq!(tries.check(&tried("bob", "192.0.2.9"), start + seconds(5)), Ok(()));
-        tries.begin(&sixth, start + seconds(60)).unwrap();
+        let _ = tries.begin(&sixth, start + seconds(60)).unwrap();
         assert_eq!(
             tries.check(&sixth, start + seconds(60)),
             Err(seconds(1)),
@@ -168,23 +183,42 @@ mod tests {
     fn a_right_password_is_no_failure() {
         let (mut tries, now) = (Tries::default(), Instant::now());
         for _ in 0..100 {
-            tries.begin(&tried("ann", "192.0.2.1"), now).unwrap();
-            tries.proved(&tried("ann", "192.0.2.1"), now);
+            let begun = tries.begin(&tried("ann", "192.0.2.1"), now).unwrap();
+            tries.proved(&tried("ann", "192.0.2.1"), begun, now);
         }
+    }
+
+    #[test]
+    fn a_right_password_after_many_wrong_ones_ends_the_waiting() {
+        let (mut tries, mut now) = (Tries::default(), Instant::now());
+        for _ in 0..16 {
+            while tries.check(&tried("old", "192.0.2.1"), now).is_err() {
+                now += seconds(1);
+            }
+            let _ = tries.begin(&tried("old", "192.0.2.1"), now).unwrap();
+        }
+        now += LONGEST + seconds(1);
+        for _ in 0..20 {
+            let begun = tries.begin(&tried("ann", "192.0.2.1"), now).expect("it is right");
+            tries.proved(&tried("ann", "192.0.2.1"), begun, now);
+            now += seconds(1);
+        }
+        let _ = tries.begin(&tried("old", "192.0.2.1"), now).unwrap();
+        assert!(tries.check(&tried("ann", "192.0.2.1"), now).is_err(), "a wrong one waits again");
     }
 
     #[test]
     fn whoever_tries_from_elsewhere_does_not_shut_out_the_owner() {
         let (mut tries, now) = (Tries::default(), Instant::now());
         let (home, away) = (tried("ann", "192.0.2.1"), tried("ann", "198.51.100.7"));
-        tries.begin(&home, now).unwrap();
-        tries.proved(&home, now);
+        let begun = tries.begin(&home, now).unwrap();
+        tries.proved(&home, begun, now);
         for _ in 0..5 {
-            tries.begin(&away, now).unwrap();
+            let _ = tries.begin(&away, now).unwrap();
         }
         assert!(tries.check(&away, now).is_err());
         for _ in 0..5 {
-            tries.begin(&home, now).unwrap();
+            let _ = tries.begin(&home, now).unwrap();
         }
         assert!(tries.check(&home, now).is_err(), "it has five tries, too");
     }
@@ -194,7 +228,7 @@ mod tests {
         let (mut tries, mut now) = (Tries::default(), Instant::now());
         let from = |n: usize| tried(&format!("a{n}"), "2001:db8::1");
         for n in 0..10 {
-            tries.begin(&from(n), now).unwrap();
+            let _ = tries.begin(&from(n), now).unwrap();
         }
         for (n, wait) in [1, 2, 4, 8, 16, 32, 60, 60].into_iter().enumerate() {
             assert_eq!(tries.check(&from(100), now), Err(seconds(wait)));
@@ -202,11 +236,11 @@ mod tests {
             assert_eq!(tries.check(&neighbour, now), Err(seconds(wait)), "one network is one");
             assert_eq!(tries.check(&tried("ann", "2001:db8:0:1::1"), now), Ok(()));
             now += seconds(wait);
-            tries.begin(&from(200 + n), now).unwrap();
+            let _ = tries.begin(&from(200 + n), now).unwrap();
         }
         now += FORGOTTEN;
         for n in 0..10 {
-            tries.begin(&from(n), now).unwrap();
+            let _ = tries.begin(&from(n), now).unwrap();
         }
         assert_eq!(tries.check(&from(100), now), Err(seconds(1)), "it has started afresh");
     }
@@ -217,7 +251,7 @@ mod tests {
         for n in 0..u32::try_from(MOST).unwrap() + 50 {
             let from = IpAddr::from(n.to_be_bytes());
             let now = start + Duration::from_micros(u64::from(n));
-            tries.begin(&Try::new(&format!("a{n}").parse().unwrap(), from), now).unwrap();
+            let _ = tries.begin(&Try::new(&format!("a{n}").parse().unwrap(), from), now).unwrap();
         }
         assert_eq!((tries.accounts.len(), tries.addresses.len()), (MOST, MOST));
         assert!(!tries.addresses.contains_key(&IpAddr::from([0, 0, 0, 1])));

@@ -19,7 +19,8 @@ use crate::exec::{Cmd, Exec, one_line};
 
 /// What the steps of a format call the program.
 const MOCK: &str = "mock";
-/// mock unmounts what it has mounted when it gets a SIGTERM. Whoever cancels a job is told within three seconds that it has ended.
+/// mock unmounts what it has mounted when it gets a SIGTERM. A cancelled job's processes are gone within three seconds; that
+/// it has ended is told when its root is removed, too.
 const GRACE: Duration = Duration::from_millis(1500);
 /// Removing a root takes as long as its tens of thousands of files do; less than the client's patience with an environment.
 const SCRUBBING: Duration = Duration::from_secs(100);
@@ -69,9 +70,11 @@ impl Mock {
         cmd
     }
 
-    /// Removes the root that these name; nothing where there is none. Nobody stops it.
+    /// Removes the root that these name, and the bootstrap root beside it, which has the same extension; nothing where there
+    /// is none. Nobody stops it.
     pub(super) async fn scrub(&self, config: &MockName, unique: &str) -> Result<()> {
-        let words = ["-r", config.as_str(), &format!("--uniqueext={unique}"), "--scrub=chroot"];
+        let unique_word = format!("--uniqueext={unique}");
+        let words = ["-r", config.as_str(), &unique_word, "--scrub=chroot", "--scrub=bootstrap"];
         let cmd = self
             .command(Cmd::new([MOCK], Path::new("/")).within(SCRUBBING), &words.map(str::to_owned));
         let output = self.root.output(&cmd, SCRUB_SAYS).await?;

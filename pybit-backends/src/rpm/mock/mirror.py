@@ -116,12 +116,15 @@ def put(href, digest, kept):
             return
     except OSError:
         pass
-    with tempfile.NamedTemporaryFile(dir=kept, prefix="new-", delete=False) as new:
-        if fetch(href, new.name, LARGEST_PACKAGE) != digest:
-            os.unlink(new.name)
+    new = tempfile.mkdtemp(dir=kept, prefix="new-")
+    try:
+        fetched = os.path.join(new, "package")
+        if fetch(href, fetched, LARGEST_PACKAGE) != digest:
             fail(f"{href} is not what the index says")
-    os.chmod(new.name, 0o644)
-    os.replace(new.name, known)
+        os.chmod(fetched, 0o644)
+        os.replace(fetched, known)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
     print(f"fetched {href}", flush=True)
     try:
         os.link(known, place)
@@ -138,11 +141,13 @@ with tempfile.TemporaryDirectory() as place:
         put(href, digest, kept)
         count += 1
 print(f"the farm's repository is here and verified: {count} packages", flush=True)
-# A build that uses a package has a name of its own for it.
-for entry in os.scandir(kept):
-    try:
-        if time.time() - entry.stat().st_mtime > OLD:
-            os.unlink(entry.path)
-    except FileNotFoundError:
-        # Another build was quicker.
-        pass
+# A build that uses a package has a name of its own for it. What a killed fetch has left goes the same way, and what is of other
+# addresses.
+for directory, _, names in os.walk(store):
+    for name in names:
+        try:
+            if time.time() - os.stat(os.path.join(directory, name)).st_mtime > OLD:
+                os.unlink(os.path.join(directory, name))
+        except FileNotFoundError:
+            # Another build was quicker.
+            pass

@@ -58,7 +58,7 @@ pub(in crate::sql) static JOB_OUTRUN: Statement = Statement::shared(
     concat!(
         "UPDATE job
          SET row_version = row_version + 1, lease_epoch = lease_epoch + 1,
-             attempt = CAST($2 AS BIGINT) + 1, changed_at = $3
+             attempt = CAST($2 AS BIGINT) + 1, client = NULL, changed_at = $3
          WHERE id = $1 AND attempt < $2 AND status IN ('Waiting', 'Blocked') RETURNING ",
         job_columns!()
     ),

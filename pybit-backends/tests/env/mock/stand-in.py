@@ -41,7 +41,8 @@ def arguments():
     modes = parser.add_mutually_exclusive_group(required=True)
     for mode in ("rebuild", "init", "install", "copyin", "copyout", "chroot"):
         modes.add_argument(f"--{mode}", dest="mode", action="store_const", const=mode)
-    modes.add_argument("--scrub", choices=["all", "chroot", "cache", "root-cache"])
+    scrubs = ["all", "chroot", "cache", "root-cache", "bootstrap"]
+    modes.add_argument("--scrub", action="append", choices=scrubs)
     parser.add_argument("-r", "--root", required=True)
     parser.add_argument("--uniqueext", required=True)
     parser.add_argument("--resultdir")
@@ -74,6 +75,8 @@ if options.resultdir and any(c in options.resultdir for c in "{%'\""):
 opts = dict(word.split("=", 1) for word in options.config_opts)
 basedir = os.path.join(STATE, "roots", f"{options.root}-{options.uniqueext}")
 root = os.path.join(basedir, "root")
+# The extension is the bootstrap root's, too.
+bootstrap = os.path.join(STATE, "roots", f"{options.root}-bootstrap-{options.uniqueext}")
 result = options.resultdir or os.path.join(basedir, "result")
 
 
@@ -87,6 +90,7 @@ signal.signal(signal.SIGTERM, terminated)
 
 def init():
     os.makedirs(basedir, exist_ok=True)
+    os.makedirs(os.path.join(bootstrap, "root"), exist_ok=True)
     lock = open(os.path.join(basedir, "buildroot.lock"), "a+", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -190,7 +194,9 @@ def copyout(words):
 
 say("INFO: mock.py version 0 starting (a stand-in of pybit's tests)...")
 if options.mode == "scrub":
-    shutil.rmtree(basedir, ignore_errors=True)
+    for name, directory in (("chroot", basedir), ("bootstrap", bootstrap)):
+        if name in options.scrub or "all" in options.scrub:
+            shutil.rmtree(directory, ignore_errors=True)
 elif options.mode == "rebuild":
     rebuild(*options.args)
 else:

@@ -177,6 +177,7 @@ pub(super) async fn a_resting_job_moves_past_an_attempt_never_given(s: Store) {
         let moved = s.outrun(job.id, 4, "why", at(9)).await.expect("an answer").expect("it moves");
         let expected = Job {
             attempt: 5,
+            client: None,
             row_version: job.row_version + 1,
             lease_epoch: job.lease_epoch + 1,
             changed_at: at(9),

@@ -42,6 +42,7 @@ impl State {
             return Ok(None);
         }
         row.job.attempt = seen.saturating_add(1);
+        row.job.client = None;
         self.set_status(id, status, Act { actor: FARM, cause, at })?;
         Ok(Some(self.row(id)?.job.clone()))
     }
