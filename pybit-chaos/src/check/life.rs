@@ -83,6 +83,32 @@ pub(super) fn dep_waits(e: &Evidence) -> Outcome {
 /// Around each claim, what is a matter of microseconds on two servers is left alone.
 const RACE: i64 = 1_500_000;
 
+/// A change is dated before it is sent to the database; what stands still meanwhile holds back its commit.
+const DATED: i64 = 1_000_000;
+
+/// From when on others saw what an event of this date did: where it met a fault that holds commits back, not before its end.
+fn seen_from(e: &Evidence, at: i64) -> i64 {
+    let time = |ms: u64| e.span.0 + i64::try_from(ms * 1000).unwrap_or(0);
+    let held = |kind: Kind| {
+        matches!(
+            kind,
+            Kind::PauseServer
+                | Kind::PauseDatabase
+                | Kind::KillDatabase
+                | Kind::Blackhole
+                | Kind::HalfOpen
+                | Kind::Delay
+                | Kind::Trickle
+                | Kind::DiskFull
+                | Kind::FsyncFails
+                | Kind::SlowDisk
+        )
+    };
+    let over = e.faults.iter().filter(|f| f.hit.is_ok() && held(f.fault.kind));
+    let over = over.filter(|f| (time(f.from) - DATED..=time(f.to)).contains(&at));
+    over.map(|f| time(f.to)).max().unwrap_or(at).max(at)
+}
+
 /// I18: the highest priority first.
 pub(super) fn priorities(e: &Evidence) -> Outcome {
     let mut out = Outcome::new(
@@ -96,7 +122,8 @@ pub(super) fn priorities(e: &Evidence) -> Outcome {
         .filter_map(|job| {
             let events = e.world.events.get(&job.id)?;
             let (first, second) = (events.first()?, events.get(1)?);
-            (honest(e, first) && honest(e, second)).then_some((job, first.at, second.at))
+            let honest = honest(e, first) && honest(e, second);
+            honest.then_some((job, seen_from(e, first.at), second.at))
         })
         .collect();
     for (job, _, claimed) in waits.iter().filter(|(j, _, _)| j.attempt > 0) {

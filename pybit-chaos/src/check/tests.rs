@@ -180,6 +180,26 @@ fn leases_that_lapse_for_nothing_are_noticed() {
 }
 
 #[test]
+fn a_job_that_is_passed_over_is_noticed_unless_nobody_could_see_it() {
+    let mut e = nowhere();
+    e.world.jobs = vec![job(1, "a", "1", "Done"), Job { priority: 5, ..job(2, "b", "1", "Done") }];
+    let waits = |id, since, claimed| {
+        (id, vec![event(id, "Waiting", since), event(id, "Building", claimed)])
+    };
+    e.world.events = [waits(1, 0, 6_000_000), waits(2, 2_000_000, 9_000_000)].into();
+    assert_eq!(life::priorities(&e).findings.len(), 1);
+    for (kind, from, excused) in [
+        (Kind::PauseServer, 1000, true),
+        (Kind::PauseDatabase, 2500, true),
+        (Kind::PauseServer, 3500, false),
+        (Kind::KillClient, 1000, false),
+    ] {
+        e.faults = vec![fault(kind, from, 5000)];
+        assert_eq!(life::priorities(&e).findings.is_empty(), excused, "{kind:?} at {from}");
+    }
+}
+
+#[test]
 fn defects_are_noticed() {
     let mut e = nowhere();
     e.surprises.push("web-1 ended by itself: exit status: 1".to_owned());
