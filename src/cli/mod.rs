@@ -182,8 +182,10 @@ async fn talk(verb: Verb, context: &Context) -> Result<ExitCode> {
 
 async fn or_interrupted(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
     tokio::select! {
-        ended = work => ended,
+        // First: from its first poll on the signal is ours, and what the work does to a terminal is put right.
+        biased;
         _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(INTERRUPTED)),
+        ended = work => ended,
     }
 }
 
