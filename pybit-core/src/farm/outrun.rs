@@ -96,7 +96,7 @@ mod tests {
     use crate::memory::{MemoryStorage, MemoryTransport};
     use crate::protocol::{Held, Verdict};
 
-    async fn farm() -> (Farm, Store) {
+    fn farm() -> (Farm, Store) {
         let storage: Store = Arc::new(MemoryStorage::default());
         let farm = Farm::new(Arc::clone(&storage), Arc::new(MemoryTransport::default()), []);
         (farm, storage)
@@ -104,12 +104,12 @@ mod tests {
 
     async fn beat(farm: &Farm, name: &str, arch: &str, job: JobId, attempt: u32) -> Verdict {
         let report = report(name, &[target(arch)]);
-        farm.heartbeat(&report, &[Held { job, attempt }]).await.unwrap().0[0]
+        farm.heartbeat(&report, &[Held { job, attempt }]).await.expect("an answer").0[0]
     }
 
     #[tokio::test]
     async fn an_attempt_still_to_come_moves_a_job_that_its_client_could_build() {
-        let (farm, storage) = farm().await;
+        let (farm, storage) = farm();
         let job = submit_one(&storage, planned("hello", "1")).await;
         assert_eq!(beat(&farm, "far", "amd64", job.id, 21).await, Verdict::Stale);
         assert_eq!(beat(&farm, "other", "arm64", job.id, 3).await, Verdict::Stale);
@@ -123,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_is_not_there_and_an_attempt_given_twice_are_told() {
-        let (farm, storage) = farm().await;
+        let (farm, storage) = farm();
         assert_eq!(beat(&farm, "a", "amd64", JobId(77), 1).await, Verdict::Unknown);
         let holder = Holder { client: client("a"), attempt: 1 };
         let error = farm.held_job(JobId(77), &holder).await.unwrap_err();
