@@ -67,7 +67,12 @@ async fn a_lost_connection_comes_back_and_everything_flows_again() {
     proxy.mend();
 
     // The same inboxes, without a word from their owner.
-    let waited = next(&mut *hints).await;
+    let mut waited = next(&mut *hints).await;
+    if waited.hint.job == Some(JobId(1)) {
+        // Its receipt was on its way when the line went.
+        waited.receipt.ack().await.unwrap();
+        waited = next(&mut *hints).await;
+    }
     assert_eq!(waited.hint.job, Some(JobId(2)));
     waited.receipt.ack().await.unwrap();
     until_healthy(&remote, true).await;
