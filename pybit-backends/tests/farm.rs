@@ -389,4 +389,12 @@ async fn a_waiting_job_says_why() {
     let why = world.farm.why(job.id).await.unwrap();
     assert_eq!(why.ahead, Some(0));
     assert!(why.clients.iter().any(|c| c.eligible), "{why:?}");
+    assert!(why.summary.contains("It is next: 1 build client can take it"), "{why:?}");
+    for (package, ahead) in
+        [("second", "1 job for the same target goes first"), ("third", "2 jobs")]
+    {
+        let job = world.submit_dsc(package, "1", "amd64").await.unwrap().remove(0);
+        let why = world.farm.why(job.id).await.unwrap();
+        assert!(why.summary.starts_with(ahead), "{why:?}");
+    }
 }

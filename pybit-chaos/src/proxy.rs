@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pybit::core::protocol::{CONTENT_DIGEST, content_digest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -304,18 +305,24 @@ fn turn_a_bit(bytes: &mut [u8], draw: usize) {
     }
 }
 
-/// The request with another body, which is longer.
+/// The request with another body, which is longer, and which whoever sends it means: length and digest say so.
 fn diverged(bytes: &[u8]) -> Vec<u8> {
     let at = body_at(bytes).unwrap_or(bytes.len());
     let (head, body) = bytes.split_at(at);
     let mut body: Vec<u8> = body.iter().map(|b| b ^ 1).collect();
     body.extend_from_slice(b"chaos-alien\n");
     let head = String::from_utf8_lossy(head);
-    let lines =
-        head.trim_end().lines().filter(|l| !l.to_lowercase().starts_with("content-length:"));
+    let of_the_body = |line: &&str| {
+        let name = line.split(':').next().unwrap_or_default();
+        ["content-length", CONTENT_DIGEST].iter().any(|n| name.eq_ignore_ascii_case(n))
+    };
+    let lines = head.trim_end().lines().filter(|l| !of_the_body(l));
     let head: Vec<_> = lines.map(|l| format!("{l}\r\n")).collect();
     let head = head.concat();
-    let mut request = format!("{head}content-length: {}\r\n\r\n", body.len()).into_bytes();
+    let (length, digest) = (body.len(), content_digest(&body));
+    let mut request =
+        format!("{head}content-length: {length}\r\n{CONTENT_DIGEST}: {digest}\r\n\r\n")
+            .into_bytes();
     request.extend(body);
     request
 }
@@ -336,9 +343,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_diverged_request_is_whole_and_longer() {
-        let request = diverged(b"PATCH /a/log?b HTTP/1.1\r\nContent-Length: 2\r\nx: y\r\n\r\nhi");
+    fn a_diverged_request_is_whole_longer_and_not_damaged() {
+        let digest = content_digest(b"hi");
+        let head = format!(
+            "PATCH /a/log?b HTTP/1.1\r\nContent-Length: 2\r\nContent-Digest: {digest}\r\nx: y\r\n\r\n"
+        );
+        let request = diverged(format!("{head}hi").as_bytes());
         assert!(whole(&request) && request.ends_with(b"\r\n\r\nihchaos-alien\n"));
+        let head = String::from_utf8(request).unwrap();
+        let digests: Vec<_> =
+            head.lines().filter_map(|l| l.strip_prefix("content-digest: ")).collect();
+        assert_eq!(digests, [content_digest(b"ihchaos-alien\n")]);
+        assert!(!head.contains(&digest));
     }
 
     #[test]

@@ -52,8 +52,17 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
     }
     let mut submissions = args.submission;
     if let Some(file) = &args.submissions_from {
-        for word in read_text(file)?.split_whitespace() {
-            submissions.push(word.parse()?);
+        for (line, text) in (1..).zip(read_text(file)?.lines()) {
+            for word in text.split_whitespace() {
+                let Ok(id) = word.parse() else {
+                    return Err(Error::invalid(format!(
+                        "{}, line {line}: {} is not a submission's number",
+                        file.display(),
+                        output::tame(&format!("{word:?}"))
+                    )));
+                };
+                submissions.push(id);
+            }
         }
         if submissions.is_empty() {
             return Err(Error::invalid(format!("{} names no submission", file.display())));

@@ -49,8 +49,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<()> {
 
 fn show(detail: &JobDetail, why: &Explanation) {
     let job = &detail.job;
-    let version = job.version.as_ref().map(ToString::to_string).unwrap_or_default();
-    output::line(format!("job {}: {} {version}, {}", job.id, job.package, job.target));
+    let version = job.version.as_ref().map(|v| format!(" {v}")).unwrap_or_default();
+    output::line(format!("job {}: {}{version}, {}", job.id, job.package, job.target));
     output::line(format!("{}: {}", job.status, output::tame(&why.summary)));
     if !detail.attempts.is_empty() {
         output::line("");
@@ -100,7 +100,7 @@ pub(super) async fn why(args: &WhyArgs, context: &Context) -> Result<()> {
         return output::json(&why);
     }
     output::line(output::tame(&why.summary));
-    if let Some(ahead) = why.ahead {
+    if let Some(ahead @ 1..) = why.ahead {
         let jobs = if ahead == 1 { "job is" } else { "jobs are" };
         output::line(format!("  {ahead} {jobs} claimed before it for the same target"));
     }

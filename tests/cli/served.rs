@@ -66,6 +66,9 @@ fn a_batch_names_its_submissions_and_says_which_lines_are_refused() {
     assert_eq!(farm.json(&from).as_array().unwrap().len(), 2);
     let left = farm.json(&["jobs", "--status", "waiting", "--json"]);
     assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
+    std::fs::write(&numbers, "1\n3 third\n").unwrap();
+    let said = String::from_utf8(farm.run(&from).stderr).unwrap();
+    assert!(said.contains("numbers, line 2: \"third\" is not a submission's number"), "{said}");
 }
 
 #[test]

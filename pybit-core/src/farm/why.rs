@@ -58,8 +58,8 @@ fn waiting(job: &Job, ahead: u64, reasons: &[ClientReason], now: Timestamp) -> S
     if job.is_paused(now) {
         let seconds = job.not_before.since(now).as_secs();
         return format!(
-            "It is tried again in {seconds} s, after {} infrastructure failures.",
-            job.infra_retries
+            "It is tried again in {seconds} s, after {}.",
+            counted(job.infra_retries.into(), "infrastructure failure")
         );
     }
     if reasons.is_empty() {
@@ -67,20 +67,29 @@ fn waiting(job: &Job, ahead: u64, reasons: &[ClientReason], now: Timestamp) -> S
     }
     let eligible = reasons.iter().filter(|r| r.eligible).count();
     if eligible == 0 {
-        return format!(
-            "No build client can take it: none of {} offers {} and is free to.",
-            reasons.len(),
-            job.target
-        );
+        return match reasons.len() {
+            1 => format!(
+                "No build client can take it: the only one does not offer {} or is not free to.",
+                job.target
+            ),
+            n => format!(
+                "No build client can take it: none of {n} offers {} and is free to.",
+                job.target
+            ),
+        };
     }
+    let clients = counted(eligible as u64, "build client");
     match ahead {
-        0 => format!(
-            "It is next: {eligible} build clients can take it as soon as one has a free slot."
-        ),
-        n => format!(
-            "{n} jobs for the same target go first; {eligible} build clients can take them."
-        ),
+        0 => format!("It is next: {clients} can take it as soon as a slot is free."),
+        1 => format!("1 job for the same target goes first; {clients} can take it."),
+        n => format!("{n} jobs for the same target go first; {clients} can take them."),
     }
+}
+
+/// `1 job`, `2 jobs`.
+fn counted(n: u64, what: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{s}")
 }
 
 fn reason(
@@ -106,8 +115,8 @@ fn reason(
         return answer(
             false,
             format!(
-                "in quarantine for {left} s after {} infrastructure failures in a row",
-                client.infra_streak
+                "in quarantine for {left} s after {} in a row",
+                counted(client.infra_streak.into(), "infrastructure failure")
             ),
         );
     }
