@@ -1,7 +1,7 @@
 //! What betrays a database that was restored from an older copy: build clients that hold attempts which it never gave.
 //!
 //! Such an attempt is refused, as one of another client is. Its number would be given again, and its holder would then speak
-//! for the new one: so the job's next attempts have greater numbers (`../shared/DESIGN.md` 3, the fencing token).
+//! for the new one: so the job's next attempts have greater numbers (docs/decisions/0014-older-copies-and-damaged-bodies.md).
 
 use std::sync::atomic::Ordering;
 
