@@ -60,6 +60,11 @@ fn a_batch_names_its_submissions_and_says_which_lines_are_refused() {
         String::from_utf8_lossy(&why.stdout)
             .contains("Priority 5, then weight 1 of Debian/bookworm source deb in host")
     );
+    let shown = String::from_utf8(farm.run(&["job", "1"]).stdout).unwrap();
+    assert!(
+        shown.starts_with("job 1: hello, Debian/bookworm source deb"),
+        "no version yet: {shown}"
+    );
     let numbers = farm.path().join("numbers");
     std::fs::write(&numbers, "1\n3\n").unwrap();
     let from = ["cancel", "--submissions-from", numbers.to_str().unwrap(), "--json"];

@@ -5,7 +5,9 @@ use pybit_core::conformance::support::{client, route};
 use pybit_core::model::JobId;
 use pybit_core::transport::Transport;
 
-use super::ends::{Curve, address, bind, connect, hint, next, until_depth, until_healthy};
+use super::ends::{
+    Curve, DEADLINE, address, bind, connect, hint, next, until_depth, until_healthy,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_is_not_listed_is_refused_until_it_is() {
@@ -13,13 +15,16 @@ async fn a_key_that_is_not_listed_is_refused_until_it_is() {
     let server = bind(&curve.server_options());
     let remote = connect(address(&server), &curve.client_options("tahr"));
     let mut hints = remote.consume(&client("tahr"), &[route("amd64")], 1).await.unwrap();
-    let said = loop {
-        let said = until_healthy(&remote, false).await;
-        if !said.contains("does not answer") {
-            break said;
+    let said = async {
+        loop {
+            let said = until_healthy(&remote, false).await;
+            if !said.contains("does not answer") {
+                return said;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
+    let said = tokio::time::timeout(DEADLINE, said).await.expect("the server says why in time");
     assert!(said.contains("refuses this client's key"), "{said}");
     server.publish(&hint(1)).await.unwrap();
     assert_eq!(server.depth(&route("amd64")).await.unwrap(), 1, "nobody has come");
