@@ -35,17 +35,12 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
     }
 
     async fn tokens(&self) -> Result<Vec<Token>> {
-        self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::TOKENS).all(&mut reader, token).await
-        })
-        .await
+        self.again(|| async { self.all(Call::<D>::new(&sql::TOKENS), token).await }).await
     }
 
     async fn token(&self, sha256: &str) -> Result<Option<Token>> {
         self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::TOKEN_BY_DIGEST).text(sha256).first(&mut reader, token).await
+            self.first(Call::<D>::new(&sql::TOKEN_BY_DIGEST).text(sha256), token).await
         })
         .await
     }
@@ -87,18 +82,13 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
     }
 
     async fn accounts(&self) -> Result<Vec<Account>> {
-        self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::ACCOUNTS).all(&mut reader, account).await
-        })
-        .await
+        self.again(|| async { self.all(Call::<D>::new(&sql::ACCOUNTS), account).await }).await
     }
 
     async fn account(&self, name: &AccountName) -> Result<Option<(Account, PasswordHash)>> {
         self.again(|| async {
-            let mut reader = self.reader().await?;
-            let call = Call::<D>::new(&sql::ACCOUNT_BY_NAME).text(name.as_str());
-            call.first(&mut reader, |c| Ok((account(c)?, c.parsed("hash")?))).await
+            let call = Call::new(&sql::ACCOUNT_BY_NAME).text(name.as_str());
+            self.first(call, |c| Ok((account(c)?, c.parsed("hash")?))).await
         })
         .await
     }
@@ -150,11 +140,7 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
 
     async fn health(&self) -> Result<()> {
         self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::HEALTH)
-                .one(&mut reader, |c| c.int::<i64>("statuses"))
-                .await
-                .map(drop)
+            self.one(Call::<D>::new(&sql::HEALTH), |c| c.int::<i64>("statuses")).await.map(drop)
         })
         .await
     }

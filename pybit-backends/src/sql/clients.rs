@@ -48,19 +48,11 @@ impl<D: Dialect> ClientStore for SqlStore<D> {
     }
 
     async fn clients(&self) -> Result<Vec<BuildClient>> {
-        self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::CLIENTS).all(&mut reader, client).await
-        })
-        .await
+        self.again(|| async { self.all(Call::<D>::new(&sql::CLIENTS), client).await }).await
     }
 
     async fn client(&self, name: &ClientName) -> Result<Option<BuildClient>> {
-        self.again(|| async {
-            let mut reader = self.reader().await?;
-            find::<D>(&mut reader, name).await
-        })
-        .await
+        self.again(|| self.first(by_name(name), client)).await
     }
 
     async fn set_draining(&self, name: &ClientName, draining: bool) -> Result<bool> {
@@ -124,7 +116,11 @@ async fn find<D: Dialect>(
     connection: &mut D::Connection,
     name: &ClientName,
 ) -> Result<Option<BuildClient>> {
-    Call::<D>::new(&sql::CLIENT_BY_NAME).text(name.as_str()).first(connection, client).await
+    by_name::<D>(name).first(connection, client).await
+}
+
+fn by_name<D: Dialect>(name: &ClientName) -> Call<D> {
+    Call::new(&sql::CLIENT_BY_NAME).text(name.as_str())
 }
 
 fn client<D: Dialect>(c: &Cells<'_, D>) -> Result<BuildClient> {

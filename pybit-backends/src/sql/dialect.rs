@@ -9,6 +9,7 @@ use sqlx::{
     Arguments, ColumnIndex, Database, Decode, Encode, Pool, Row, SqlSafeStr, Transaction, Type,
 };
 
+use super::spare::Spare;
 use super::statement::Statement;
 
 /// The engines that a [`Statement`](super::Statement) has a text for.
@@ -86,10 +87,15 @@ pub trait Dialect:
     fn is_passing(error: &sqlx::Error) -> bool;
 
     /// Begins a transaction that writes, and may read first.
-    fn begin(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>>;
+    fn begin(connections: &Spare<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>>;
 
     /// Begins a transaction that reads everything as of one moment.
-    fn begin_read(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>>;
+    fn begin_read(
+        connections: &Spare<Self>,
+    ) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>>;
+
+    /// Has statements run that have no parameters and whose rows nobody wants, in one asking.
+    fn say(connection: &mut Self::Connection, text: String) -> BoxFuture<'_, sqlx::Result<()>>;
 
     /// Makes this transaction wait for others that took any of these numbers, one after the other in this order, until it
     /// ends (`turns`). An engine with one writer has nothing to do.

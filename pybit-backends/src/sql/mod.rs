@@ -21,6 +21,7 @@ mod catalog;
 mod clients;
 mod dialect;
 mod error;
+mod facts;
 mod group;
 mod jobs;
 mod news;
@@ -28,6 +29,7 @@ mod packages;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod remembered;
+mod spare;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
@@ -39,10 +41,9 @@ pub mod upkeep;
 use std::error::Error as _;
 use std::time::Duration;
 
-use pybit_core::model::{Catalogue, Job};
+use pybit_core::model::{Catalogue, Job, Stream, Submission, SubmissionId, Upload, UploadId};
 use pybit_core::storage::{Advance, Recorded};
 use pybit_core::{Error, ErrorKind, Result, trial};
-use sqlx::pool::PoolConnection;
 use sqlx::{Pool, Transaction};
 
 pub use dialect::{Dialect, Engine, Moment, Value};
@@ -54,9 +55,11 @@ pub use statement::Statement;
 
 use call::{Call, Cells};
 use error::{failed, not_migrated, too_new};
+use facts::Facts;
 use group::Group;
 use news::News;
 use remembered::Remembered;
+use spare::{Spare, Taken};
 
 /// The operation of the error of a commit: whether it took effect is not known.
 const COMMIT: &str = "commit";
@@ -64,12 +67,16 @@ const COMMIT: &str = "commit";
 /// The farm's state in a SQL database.
 #[derive(Debug)]
 pub struct SqlStore<D: Dialect> {
-    write: Pool<D>,
-    read: Pool<D>,
+    write: Spare<D>,
+    read: Spare<D>,
     /// How long one method may take; an engine in this process needs no such limit.
     patience: Option<Duration>,
     news: News,
     catalogue: Remembered<Catalogue>,
+    submissions: Facts<SubmissionId, Submission>,
+    uploads: Facts<UploadId, Upload>,
+    /// Of uploads that are whole.
+    uploaded: Facts<UploadId, Vec<Stream>>,
     records: Group<jobs::Wish, Recorded>,
     claims: Group<jobs::Ask, Option<Job>>,
     taking: jobs::Taking,
@@ -84,6 +91,9 @@ impl<D: Dialect> Clone for SqlStore<D> {
             patience: self.patience,
             news: self.news.clone(),
             catalogue: self.catalogue.clone(),
+            submissions: self.submissions.clone(),
+            uploads: self.uploads.clone(),
+            uploaded: self.uploaded.clone(),
             records: self.records.clone(),
             claims: self.claims.clone(),
             taking: self.taking.clone(),
@@ -93,13 +103,18 @@ impl<D: Dialect> Clone for SqlStore<D> {
 }
 
 impl<D: Dialect> SqlStore<D> {
-    fn new(write: Pool<D>, read: Pool<D>, patience: Option<Duration>) -> Self {
+    /// `read` is absent where those who write and those who read share connections.
+    fn new(write: Pool<D>, read: Option<Pool<D>>, patience: Option<Duration>) -> Self {
+        let write = Spare::of(write);
         Self {
+            read: read.map_or_else(|| write.clone(), Spare::of),
             write,
-            read,
             patience,
             news: News::default(),
             catalogue: Remembered::default(),
+            submissions: Facts::default(),
+            uploads: Facts::default(),
+            uploaded: Facts::default(),
             records: Group::default(),
             claims: Group::default(),
             taking: jobs::Taking::default(),
@@ -117,7 +132,7 @@ impl<D: Dialect> SqlStore<D> {
     /// - `Unsupported`, code `schema_too_new`: a newer program has changed the schema.
     async fn bring_up_to_date(&self, shown: &str) -> Result<()> {
         trial::crash_point("migrate_before");
-        match D::migrate(&self.write).await {
+        match D::migrate(self.write.pool()).await {
             Ok(()) => {
                 trial::crash_point("migrate_after");
                 Ok(())
@@ -132,8 +147,7 @@ impl<D: Dialect> SqlStore<D> {
 
     /// The newest schema version in the database.
     pub async fn schema_version(&self) -> Result<i64> {
-        let mut reader = self.reader().await?;
-        Call::<D>::new(&statements::SCHEMA_VERSION).one(&mut reader, |c| c.int("version")).await
+        self.one(Call::new(&statements::SCHEMA_VERSION), |c| c.int("version")).await
     }
 
     /// Closes every connection, readers first, so that the last one leaves a tidy database behind.
@@ -142,9 +156,42 @@ impl<D: Dialect> SqlStore<D> {
         self.write.close().await;
     }
 
-    /// A connection for a single statement that reads.
-    async fn reader(&self) -> Result<PoolConnection<D>> {
-        self.read.acquire().await.map_err(|e| failed::<D>("connect", e))
+    /// A connection for statements that read, each by itself.
+    async fn reader(&self) -> Result<Taken<D>> {
+        self.read.take().await.map_err(|e| failed::<D>("connect", e))
+    }
+
+    /// The rows of a statement that reads.
+    async fn all<R>(
+        &self,
+        call: Call<D>,
+        decode: impl Fn(&Cells<'_, D>) -> Result<R>,
+    ) -> Result<Vec<R>> {
+        let mut reader = self.reader().await?;
+        let rows = call.all(&mut reader, decode).await?;
+        reader.well();
+        Ok(rows)
+    }
+
+    /// The first row of a statement that reads, if there is one.
+    async fn first<R>(
+        &self,
+        call: Call<D>,
+        decode: impl Fn(&Cells<'_, D>) -> Result<R>,
+    ) -> Result<Option<R>> {
+        Ok(self.all(call, decode).await?.into_iter().next())
+    }
+
+    /// The row of a statement that reads and always returns one.
+    async fn one<R>(
+        &self,
+        call: Call<D>,
+        decode: impl Fn(&Cells<'_, D>) -> Result<R>,
+    ) -> Result<R> {
+        let mut reader = self.reader().await?;
+        let row = call.one(&mut reader, decode).await?;
+        reader.well();
+        Ok(row)
     }
 
     /// A transaction for several statements that read.
@@ -164,8 +211,32 @@ impl<D: Dialect> SqlStore<D> {
             commit(transaction).await?;
             return Ok(rows);
         }
-        let mut connection = self.write.acquire().await.map_err(|e| failed::<D>("connect", e))?;
-        call.all(&mut connection, decode).await.map_err(committed_or_not::<D>)
+        let mut connection = self.writer().await?;
+        let rows = call.all(&mut connection, decode).await.map_err(committed_or_not::<D>)?;
+        connection.well();
+        Ok(rows)
+    }
+
+    /// A connection for statements that write.
+    async fn writer(&self) -> Result<Taken<D>> {
+        self.write.take().await.map_err(|e| failed::<D>("connect", e))
+    }
+
+    /// A transaction that `begin` begins, and does its first work in the same asking; dropped without [`end`](Self::end), it
+    /// changes nothing. For an engine that is asked over a wire.
+    async fn begin_with(&self, begin: String) -> Result<Taken<D>> {
+        let mut connection = self.writer().await?;
+        connection.opens();
+        D::say(&mut connection, begin).await.map_err(|e| failed::<D>("begin", e))?;
+        Ok(connection)
+    }
+
+    /// Commits what [`begin_with`](Self::begin_with) began.
+    async fn end(&self, mut open: Taken<D>) -> Result<()> {
+        let commit = statements::POSTGRES_COMMIT.to_owned();
+        D::say(&mut open, commit).await.map_err(|e| failed::<D>(COMMIT, e))?;
+        open.well();
+        Ok(())
     }
 
     /// A transaction that writes; dropped without [`commit`], it changes nothing.

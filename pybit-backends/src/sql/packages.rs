@@ -16,13 +16,14 @@ impl<D: Dialect> PackageStore for SqlStore<D> {
         limit: u32,
     ) -> Result<Vec<PackageSummary>> {
         self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::PACKAGES)
-                .text(after.map_or("", |p| p.as_str()))
-                .maybe_text(search.map(containing).as_deref())
-                .int(limit)
-                .all(&mut reader, summary)
-                .await
+            self.all(
+                Call::<D>::new(&sql::PACKAGES)
+                    .text(after.map_or("", |p| p.as_str()))
+                    .maybe_text(search.map(containing).as_deref())
+                    .int(limit),
+                summary,
+            )
+            .await
         })
         .await
     }
@@ -35,14 +36,15 @@ impl<D: Dialect> PackageStore for SqlStore<D> {
         format: &FormatName,
     ) -> Result<Option<Job>> {
         self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::PACKAGE_NEWEST)
-                .text(package.as_str())
-                .text(dist.as_str())
-                .text(suite.as_str())
-                .text(format.as_str())
-                .first(&mut reader, jobs::job)
-                .await
+            self.first(
+                Call::<D>::new(&sql::PACKAGE_NEWEST)
+                    .text(package.as_str())
+                    .text(dist.as_str())
+                    .text(suite.as_str())
+                    .text(format.as_str()),
+                jobs::job,
+            )
+            .await
         })
         .await
     }

@@ -12,13 +12,19 @@ pub(super) async fn take<D: Dialect>(
     connection: &mut D::Connection,
     names: impl IntoIterator<Item = String>,
 ) -> Result<()> {
-    let mut numbers: Vec<i64> = names.into_iter().map(|name| number(&name)).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
+    let numbers = numbers(names);
     if numbers.is_empty() {
         return Ok(());
     }
     D::take_turns(connection, numbers).await.map_err(|e| failed::<D>("take_turns", e))
+}
+
+/// The numbers of these names in the one order.
+pub(super) fn numbers(names: impl IntoIterator<Item = String>) -> Vec<i64> {
+    let mut numbers: Vec<i64> = names.into_iter().map(|name| number(&name)).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 /// Two names with one number only wait for each other without need.

@@ -1,7 +1,8 @@
 //! Source files on their way in, before the submission that builds from them.
 
+use futures_util::future::try_join;
 use poem::Response;
-use pybit_core::model::{FileName, FileSpec, StreamOwner, StreamRole, Upload, UploadId};
+use pybit_core::model::{FileName, FileSpec, StreamOwner, Upload, UploadId};
 use pybit_core::protocol::{FileState, Length, Manifest};
 use pybit_core::{Error, ErrorKind, Policy, Result};
 
@@ -86,15 +87,20 @@ pub(crate) fn check_files(files: &[FileSpec], policy: &Policy) -> Result<()> {
     Ok(())
 }
 
-/// The first bytes of an uploaded file that is complete.
+/// The first bytes of an uploaded file that is the caller's and complete.
 pub(super) async fn main_of(
     call: &Call,
     upload: UploadId,
     name: &FileName,
 ) -> Result<Option<bytes::Bytes>> {
     let owner = StreamOwner::Upload(upload);
-    let stream = streams::file_of(&call.state, owner, name.as_str()).await?;
-    match stream.filter(|s| s.role == StreamRole::File && s.object.is_some()) {
+    let (upload, stream) = try_join(
+        call.state.farm.storage().upload(upload),
+        streams::file_of(&call.state, owner, name.as_str()),
+    )
+    .await?;
+    let is_own = upload.is_some_and(|u| call.who().is_ok_and(|who| who.name == u.principal));
+    match stream.filter(|s| is_own && s.object.is_some()) {
         Some(stream) => {
             let bytes =
                 streams::read_range(&call.state, &stream, 0, super::submissions::DESCRIPTION);

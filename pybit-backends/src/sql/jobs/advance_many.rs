@@ -84,11 +84,11 @@ async fn at_once<D: Dialect>(
         advance::before_commit();
         return store.at_once(call, rows::job).await;
     }
-    let mut transaction = store.begin().await?;
-    held::<D>(&mut transaction, taken.keys().copied()).await?;
-    let after = call.all(&mut transaction, rows::job).await?;
+    let jobs: Vec<i64> = taken.keys().map(|id| id.0).collect();
+    let mut open = store.begin_with(sql::postgres_begin_with_jobs(&jobs)).await?;
+    let after = call.all(&mut open, rows::job).await?;
     advance::before_commit();
-    commit(transaction).await?;
+    store.end(open).await?;
     Ok(after)
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn claim<D: Dialect>(
             waiting.insert(target, found);
         }
     }
-    drop(reader);
+    reader.well();
     let (mut chosen, mut nothing) = (BTreeMap::new(), Vec::new());
     let _until_the_end = store.taking.take(|taking| {
         let mut gone: BTreeSet<JobId> = others.jobs.union(&taking.jobs).copied().collect();
@@ -67,6 +67,7 @@ pub(super) async fn claim<D: Dialect>(
         for n in fresh::<D>(&mut reader, asks, nothing).await? {
             answers[n] = Some(None);
         }
+        reader.well();
     }
     if chosen.is_empty() {
         return Ok(answers);

@@ -42,10 +42,8 @@ pub(super) async fn note<D: Dialect>(
 }
 
 pub(super) async fn outbox<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Result<Vec<OutboxRow>> {
-    let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::OUTBOX)
-        .int(limit)
-        .all(&mut reader, |c| {
+    store
+        .all(Call::<D>::new(&sql::OUTBOX).int(limit), |c| {
             Ok(OutboxRow { id: c.int("id")?, job: JobId(c.int("job")?), route: rows::route(c)? })
         })
         .await

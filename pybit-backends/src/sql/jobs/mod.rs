@@ -57,6 +57,7 @@ impl<D: Dialect> JobStore for SqlStore<D> {
             async move {
                 let recorded = store.in_time(record_many::record(&store, &wishes)).await;
                 for one in recorded.iter().flatten().flatten() {
+                    store.submissions.keep(one.submission.id, one.submission.clone());
                     store.news.made(|changes| changes.count_recorded(one));
                 }
                 many::answers(wishes.len(), recorded)
@@ -73,7 +74,12 @@ impl<D: Dialect> JobStore for SqlStore<D> {
     }
 
     async fn submission(&self, id: SubmissionId) -> Result<Option<Submission>> {
-        self.again(|| read::submission(self, id)).await
+        if let Some(known) = self.submissions.get(id) {
+            return Ok(Some(known));
+        }
+        let found = self.again(|| read::submission(self, id)).await?;
+        found.iter().for_each(|found| self.submissions.keep(id, found.clone()));
+        Ok(found)
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>> {

@@ -11,19 +11,17 @@ use pybit_core::model::{
 use pybit_core::storage::Lease;
 
 use super::rows;
-use crate::sql::{Call, Dialect, SqlStore, Statement, statements as sql};
+use crate::sql::{Call, Cells, Dialect, SqlStore, Statement, statements as sql};
 
 pub(super) async fn submission<D: Dialect>(
     store: &SqlStore<D>,
     id: SubmissionId,
 ) -> Result<Option<Submission>> {
-    let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::SUBMISSION_BY_ID).int(id.0).first(&mut reader, rows::submission).await
+    store.first(Call::<D>::new(&sql::SUBMISSION_BY_ID).int(id.0), rows::submission).await
 }
 
 pub(super) async fn job<D: Dialect>(store: &SqlStore<D>, id: JobId) -> Result<Option<Job>> {
-    let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::JOB_BY_ID).int(id.0).first(&mut reader, rows::job).await
+    store.first(Call::<D>::new(&sql::JOB_BY_ID).int(id.0), rows::job).await
 }
 
 pub(super) async fn jobs<D: Dialect>(
@@ -31,18 +29,20 @@ pub(super) async fn jobs<D: Dialect>(
     filter: &JobFilter,
     page: &Page,
 ) -> Result<Vec<Job>> {
-    let mut reader = store.reader().await?;
-    Call::<D>::new(lead(filter))
-        .maybe_int(filter.submission.map(|s| s.0))
-        .maybe_text(filter.status.map(JobStatus::as_str))
-        .maybe_text(filter.package.as_ref().map(PackageName::as_str))
-        .maybe_text(filter.dist.as_ref().map(Dist::as_str))
-        .maybe_text(filter.suite.as_ref().map(Suite::as_str))
-        .maybe_text(filter.arch.as_ref().map(Arch::as_str))
-        .maybe_text(filter.client.as_ref().map(ClientName::as_str))
-        .int(page.before.map_or(i64::MAX, |id| id.0))
-        .int(page.limit)
-        .all(&mut reader, rows::job)
+    store
+        .all(
+            Call::<D>::new(lead(filter))
+                .maybe_int(filter.submission.map(|s| s.0))
+                .maybe_text(filter.status.map(JobStatus::as_str))
+                .maybe_text(filter.package.as_ref().map(PackageName::as_str))
+                .maybe_text(filter.dist.as_ref().map(Dist::as_str))
+                .maybe_text(filter.suite.as_ref().map(Suite::as_str))
+                .maybe_text(filter.arch.as_ref().map(Arch::as_str))
+                .maybe_text(filter.client.as_ref().map(ClientName::as_str))
+                .int(page.before.map_or(i64::MAX, |id| id.0))
+                .int(page.limit),
+            rows::job,
+        )
         .await
 }
 
@@ -66,27 +66,24 @@ fn lead(filter: &JobFilter) -> &'static Statement {
 }
 
 pub(super) async fn counts<D: Dialect>(store: &SqlStore<D>) -> Result<StatusCounts> {
-    let mut reader = store.reader().await?;
-    let counts = Call::<D>::new(&sql::COUNTS)
-        .all(&mut reader, |c| Ok((c.parsed::<JobStatus>("status")?, c.int::<u64>("jobs")?)))
-        .await?;
+    let count = |c: &Cells<'_, D>| Ok((c.parsed::<JobStatus>("status")?, c.int::<u64>("jobs")?));
+    let counts = store.all(Call::new(&sql::COUNTS), count).await?;
     Ok(StatusCounts(BTreeMap::from_iter(counts)))
 }
 
 pub(super) async fn events<D: Dialect>(store: &SqlStore<D>, id: JobId) -> Result<Vec<Event>> {
-    let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::EVENTS).int(id.0).all(&mut reader, rows::event).await
+    store.all(Call::<D>::new(&sql::EVENTS).int(id.0), rows::event).await
 }
 
 pub(super) async fn attempts<D: Dialect>(store: &SqlStore<D>, id: JobId) -> Result<Vec<Attempt>> {
-    let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::ATTEMPTS).int(id.0).all(&mut reader, rows::attempt).await
+    store.all(Call::<D>::new(&sql::ATTEMPTS).int(id.0), rows::attempt).await
 }
 
 pub(super) async fn leases<D: Dialect>(store: &SqlStore<D>) -> Result<Vec<Lease>> {
-    let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::LEASES)
-        .all(&mut reader, |c| Ok(Lease { job: JobId(c.int("id")?), epoch: c.int("lease_epoch")? }))
+    store
+        .all(Call::<D>::new(&sql::LEASES), |c| {
+            Ok(Lease { job: JobId(c.int("id")?), epoch: c.int("lease_epoch")? })
+        })
         .await
 }
 
@@ -95,9 +92,7 @@ pub(super) async fn blocked<D: Dialect>(
     after: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<Job>> {
-    let mut reader = store.reader().await?;
-    let call = Call::<D>::new(&sql::JOBS_BLOCKED).int(behind(after)).int(limit);
-    call.all(&mut reader, rows::job).await
+    store.all(Call::new(&sql::JOBS_BLOCKED).int(behind(after)).int(limit), rows::job).await
 }
 
 /// Numbers begin at 1.
@@ -106,8 +101,7 @@ fn behind(after: Option<JobId>) -> i64 {
 }
 
 pub(super) async fn unpublishable<D: Dialect>(store: &SqlStore<D>, limit: u32) -> Result<Vec<Job>> {
-    let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::JOBS_UNPUBLISHABLE).int(limit).all(&mut reader, rows::job).await
+    store.all(Call::<D>::new(&sql::JOBS_UNPUBLISHABLE).int(limit), rows::job).await
 }
 
 pub(super) async fn uploaded<D: Dialect>(
@@ -118,14 +112,16 @@ pub(super) async fn uploaded<D: Dialect>(
     after: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<Job>> {
-    let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::JOBS_UPLOADED)
-        .text(dist.as_str())
-        .text(suite.as_str())
-        .text(format.as_str())
-        .int(behind(after))
-        .int(limit)
-        .all(&mut reader, rows::job)
+    store
+        .all(
+            Call::<D>::new(&sql::JOBS_UPLOADED)
+                .text(dist.as_str())
+                .text(suite.as_str())
+                .text(format.as_str())
+                .int(behind(after))
+                .int(limit),
+            rows::job,
+        )
         .await
 }
 
@@ -133,22 +129,23 @@ pub(super) async fn due_routes<D: Dialect>(
     store: &SqlStore<D>,
     at: Timestamp,
 ) -> Result<Vec<Route>> {
-    let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::DUE_ROUTES).at(at).all(&mut reader, rows::route).await
+    store.all(Call::<D>::new(&sql::DUE_ROUTES).at(at), rows::route).await
 }
 
 pub(super) async fn ahead_of<D: Dialect>(store: &SqlStore<D>, job: &Job) -> Result<u64> {
     let target = &job.target;
-    let mut reader = store.reader().await?;
-    Call::<D>::new(&sql::AHEAD_OF)
-        .text(target.dist.as_str())
-        .text(target.suite.as_str())
-        .text(target.arch.as_str())
-        .text(target.format.as_str())
-        .text(target.env.as_str())
-        .int(job.priority)
-        .int(job.weight)
-        .int(job.id.0)
-        .one(&mut reader, |c| c.int("ahead"))
+    store
+        .one(
+            Call::<D>::new(&sql::AHEAD_OF)
+                .text(target.dist.as_str())
+                .text(target.suite.as_str())
+                .text(target.arch.as_str())
+                .text(target.format.as_str())
+                .text(target.env.as_str())
+                .int(job.priority)
+                .int(job.weight)
+                .int(job.id.0),
+            |c| c.int("ahead"),
+        )
         .await
 }

@@ -26,18 +26,10 @@ pub(super) async fn record<D: Dialect>(
     if taken.is_empty() {
         return Ok(answers);
     }
-    let mut transaction = store.begin().await?;
-    let connection = &mut *transaction;
-    turns::take::<D>(connection, taken.iter().flat_map(|n| names(&wishes[*n].0))).await?;
     let planted = match D::ENGINE {
-        Engine::Sqlite => step_by_step::<D>(connection, wishes, &mut taken).await?,
-        Engine::Postgres => at_once::<D>(connection, wishes, &taken).await?,
+        Engine::Sqlite => step_by_step(store, wishes, &mut taken).await?,
+        Engine::Postgres => at_once(store, wishes, &taken).await?,
     };
-    if planted.is_empty() {
-        return Ok(answers);
-    }
-    record::before_commit();
-    commit(transaction).await?;
     for (n, id, jobs) in planted {
         let (record, at) = &wishes[n];
         let submission = Submission {
@@ -56,10 +48,12 @@ type Planted = (usize, SubmissionId, Vec<Job>);
 
 /// For an engine in this process, which is asked for nothing.
 async fn step_by_step<D: Dialect>(
-    connection: &mut D::Connection,
+    store: &SqlStore<D>,
     wishes: &[Wish],
     taken: &mut BTreeSet<usize>,
 ) -> Result<Vec<Planted>> {
+    let mut transaction = store.begin().await?;
+    let connection = &mut *transaction;
     for contested in contested::<D>(connection, wishes, taken).await? {
         taken.remove(&contested);
     }
@@ -69,12 +63,14 @@ async fn step_by_step<D: Dialect>(
     let submissions = add_submissions::<D>(connection, wishes, taken).await?;
     let jobs = add_jobs::<D>(connection, wishes, &submissions).await?;
     add_keys::<D>(connection, wishes, &submissions).await?;
+    record::before_commit();
+    commit(transaction).await?;
     Ok(submissions.into_iter().zip(jobs).map(|((n, id), jobs)| (n, id, jobs)).collect())
 }
 
 /// For an engine that is asked over a wire.
 async fn at_once<D: Dialect>(
-    connection: &mut D::Connection,
+    store: &SqlStore<D>,
     wishes: &[Wish],
     taken: &BTreeSet<usize>,
 ) -> Result<Vec<Planted>> {
@@ -91,14 +87,18 @@ async fn at_once<D: Dialect>(
             row
         }));
     }
+    let turns = turns::numbers(taken.iter().flat_map(|n| names(&wishes[*n].0)));
+    let mut open = store.begin_with(sql::postgres_begin_in_turn(&turns)).await?;
     let planted = Call::<D>::new(&sql::POSTGRES_SUBMIT)
         .text(&Value::from(submissions).to_string())
         .text(&Value::from(jobs).to_string())
-        .all(connection, |c| {
+        .all(&mut open, |c| {
             let place = (c.int::<usize>("n")?, c.int::<usize>("m")?);
             Ok((place, SubmissionId(c.int("submission")?), JobId(c.int("id")?)))
         })
         .await?;
+    record::before_commit();
+    store.end(open).await?;
     let mut found: BTreeMap<usize, Planted> = BTreeMap::new();
     for ((n, m), submission, id) in planted {
         let (record, at) = &wishes[n];

@@ -21,12 +21,15 @@ use pybit_core::{Error, ErrorKind, Result};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
-use sqlx::{Connection, Pool, Postgres, SqlSafeStr, Transaction, query_with};
+use sqlx::{
+    AssertSqlSafe, Connection, Pool, Postgres, SqlSafeStr, Transaction, query_with, raw_sql,
+};
 
 pub use options::PostgresOptions;
 
 use super::call::Call;
 use super::dialect::{Dialect, Engine, migrator};
+use super::spare::Spare;
 use super::{SqlStore, Statement, statements};
 
 /// The oldest major version that the tests have seen to work.
@@ -72,7 +75,7 @@ impl SqlStore<Postgres> {
         }
         let pool = options.pool(connect);
         let patience = options.statement_timeout() + options.acquire_timeout();
-        Ok(Self::new(pool.clone(), pool, hurried.then_some(patience)))
+        Ok(Self::new(pool, None, hurried.then_some(patience)))
     }
 }
 
@@ -114,10 +117,10 @@ async fn reach(connect: &PgConnectOptions, patience: Duration, shown: &str) -> R
 /// The driver (0.9.0) counts a transaction only after the server has answered: a caller that goes away before that leaves the
 /// connection in a transaction that nobody knows of, and what is written over it later is never committed.
 async fn begin_whole(
-    pool: &Pool<Postgres>,
+    from: &Spare<Postgres>,
     statement: &'static str,
 ) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let connection = pool.acquire().await?;
+    let connection = from.take().await?.give_away();
     let begun = tokio::spawn(Transaction::begin(connection, Some(statement.into_sql_str())));
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
@@ -169,12 +172,16 @@ impl Dialect for Postgres {
         error::is_passing(error)
     }
 
-    fn begin(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
-        begin_whole(pool, "BEGIN ISOLATION LEVEL READ COMMITTED").boxed()
+    fn begin(from: &Spare<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
+        begin_whole(from, "BEGIN ISOLATION LEVEL READ COMMITTED").boxed()
     }
 
-    fn begin_read(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
-        begin_whole(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").boxed()
+    fn begin_read(from: &Spare<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
+        begin_whole(from, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").boxed()
+    }
+
+    fn say(connection: &mut PgConnection, text: String) -> BoxFuture<'_, sqlx::Result<()>> {
+        async move { raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop) }.boxed()
     }
 
     fn take_turns(

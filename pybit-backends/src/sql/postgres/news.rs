@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::sql::call::Call;
 use crate::sql::error::failed;
 use crate::sql::news::News;
+use crate::sql::spare::Spare;
 use crate::sql::statements;
 
 const CHANNEL: &str = "pybit_changes";
@@ -26,15 +27,15 @@ const SILENCE: Duration = Duration::from_mins(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Tells other servers of this handle's changes, and this handle of theirs, until the handle is dropped or closed.
-pub(super) fn exchange(pool: &Pool<Postgres>, news: &News) {
+pub(super) fn exchange(connections: &Spare<Postgres>, news: &News) {
     let me = format!("{:016x}", rand::random::<u64>());
-    tokio::spawn(tell(pool.clone(), news.own(), me.clone()));
-    tokio::spawn(listen(pool.clone(), news.own(), Arc::clone(news.seen()), me));
+    tokio::spawn(tell(connections.clone(), news.own(), me.clone()));
+    tokio::spawn(listen(connections.pool().clone(), news.own(), Arc::clone(news.seen()), me));
 }
 
-async fn tell(pool: Pool<Postgres>, mut own: watch::Receiver<Changes>, me: String) {
+async fn tell(connections: Spare<Postgres>, mut own: watch::Receiver<Changes>, me: String) {
     let mut told = *own.borrow();
-    while own.changed().await.is_ok() && !pool.is_closed() {
+    while own.changed().await.is_ok() && !connections.pool().is_closed() {
         let now = *own.borrow_and_update();
         let what = match (now.work > told.work, now.results > told.results) {
             (true, false) => "work",
@@ -42,17 +43,19 @@ async fn tell(pool: Pool<Postgres>, mut own: watch::Receiver<Changes>, me: Strin
             _ => "work results",
         };
         told = now;
-        if let Err(error) = notify(&pool, &format!("{me} {what}")).await {
+        if let Err(error) = notify(&connections, &format!("{me} {what}")).await {
             tracing::debug!(?error, "other servers were not told of a change");
         }
         tokio::time::sleep(PACE).await;
     }
 }
 
-async fn notify(pool: &Pool<Postgres>, payload: &str) -> Result<()> {
-    let mut connection = pool.acquire().await.map_err(|e| failed::<Postgres>("notify", e))?;
+async fn notify(connections: &Spare<Postgres>, payload: &str) -> Result<()> {
+    let mut connection = connections.take().await.map_err(|e| failed::<Postgres>("notify", e))?;
     let call = Call::<Postgres>::new(&statements::POSTGRES_NOTIFY).text(CHANNEL).text(payload);
-    call.run(&mut connection).await.map(drop)
+    call.run(&mut connection).await?;
+    connection.well();
+    Ok(())
 }
 
 async fn listen(

@@ -20,12 +20,13 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Connection, Pool, Sqlite, Transaction, query_with};
+use sqlx::{AssertSqlSafe, Connection, Pool, Sqlite, Transaction, query_with, raw_sql};
 
 pub use options::SqliteOptions;
 
 use super::dialect::{Dialect, Engine, migrator};
 use super::error::failed;
+use super::spare::Spare;
 use super::{SqlStore, Statement, statements};
 
 /// Opens `sqlite:` URLs: `sqlite:///var/lib/pybit/farm.db`, `sqlite:farm.db`.
@@ -83,7 +84,7 @@ impl SqlStore<Sqlite> {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(connect.pragma("query_only", "ON"));
-        Ok(Self::new(write, read, None))
+        Ok(Self::new(write, Some(read), None))
     }
 }
 
@@ -159,12 +160,16 @@ impl Dialect for Sqlite {
         false
     }
 
-    fn begin(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
-        begin_with(pool, "BEGIN IMMEDIATE").boxed()
+    fn begin(from: &Spare<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
+        begin_with(from.pool(), "BEGIN IMMEDIATE").boxed()
     }
 
-    fn begin_read(pool: &Pool<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
-        begin_with(pool, "BEGIN DEFERRED").boxed()
+    fn begin_read(from: &Spare<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
+        begin_with(from.pool(), "BEGIN DEFERRED").boxed()
+    }
+
+    fn say(connection: &mut SqliteConnection, text: String) -> BoxFuture<'_, sqlx::Result<()>> {
+        async move { raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop) }.boxed()
     }
 
     fn take_turns(_: &mut SqliteConnection, _: Vec<i64>) -> BoxFuture<'_, sqlx::Result<()>> {
@@ -260,7 +265,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = fresh(&folder, &[]).await;
         let long = "y".repeat(50_000);
-        raw_sql("PRAGMA max_page_count = 1").execute(&store.write).await.unwrap();
+        raw_sql("PRAGMA max_page_count = 1").execute(store.write.pool()).await.unwrap();
         for _ in 0..3 {
             assert_full(store.add_rule(&rule(&long)).await);
         }

@@ -28,6 +28,29 @@ macro_rules! held {
     };
 }
 
+/// Begins a transaction and makes it wait, as [`POSTGRES_TAKE_TURNS`](super::POSTGRES_TAKE_TURNS) does. Numbers alone come from
+/// elsewhere: what has no parameters may be several statements, which are asked and answered once.
+pub(in crate::sql) fn postgres_begin_in_turn(numbers: &[i64]) -> String {
+    begin_and("count(pg_advisory_xact_lock(n.n)) FROM unnest(", numbers, ") AS n(n)")
+}
+
+/// Begins a transaction that holds these jobs, as [`JOBS_LOCK`](super::JOBS_LOCK) does.
+pub(in crate::sql) fn postgres_begin_with_jobs(numbers: &[i64]) -> String {
+    let after = ") ORDER BY id FOR NO KEY UPDATE) AS held";
+    begin_and("count(*) FROM (SELECT id FROM job WHERE id = ANY (", numbers, after)
+}
+
+fn begin_and(before: &str, numbers: &[i64], after: &str) -> String {
+    let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    let numbers = numbers.join(",");
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {before}CAST('{{{numbers}}}' AS BIGINT[]){after}"
+    )
+}
+
+/// Ends what these begin.
+pub(in crate::sql) const POSTGRES_COMMIT: &str = "COMMIT";
+
 /// New submissions (`$1`) and their jobs (`$2`), each pair of numbers (`n`, `m`) with the rows that it became. Left out are those
 /// that meet an older job of their package, by which they are refused or which they supersede, and those whose key is known.
 /// `suite || ''` leaves a young farm's engine, which takes any index for as good as any other, those that begin with the

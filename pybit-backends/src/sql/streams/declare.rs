@@ -43,7 +43,7 @@ async fn declare<D: Dialect>(
     owner: StreamOwner,
     files: &[FileSpec],
 ) -> Result<Vec<Stream>> {
-    let mut known = rows::of::<D>(connection, owner).await?;
+    let mut known = rows::of::<D>(owner).all(connection, rows::stream).await?;
     known.retain(|s| s.role == StreamRole::File);
     let mut declared = Vec::with_capacity(files.len());
     for file in files {

@@ -20,6 +20,9 @@ use pybit_core::storage::StreamStore;
 use super::call::signed;
 use super::{Call, Dialect, SqlStore, statements as sql};
 
+/// Uploads of more files are read again each time.
+const MOST_KEPT: usize = 50;
+
 #[async_trait]
 impl<D: Dialect> StreamStore for SqlStore<D> {
     async fn new_upload(
@@ -32,11 +35,16 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
     }
 
     async fn upload(&self, id: UploadId) -> Result<Option<Upload>> {
-        self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::UPLOAD_BY_ID).int(id.0).first(&mut reader, rows::upload).await
-        })
-        .await
+        if let Some(known) = self.uploads.get(id) {
+            return Ok(Some(known));
+        }
+        let found = self
+            .again(|| async {
+                self.first(Call::<D>::new(&sql::UPLOAD_BY_ID).int(id.0), rows::upload).await
+            })
+            .await?;
+        found.iter().for_each(|found| self.uploads.keep(id, found.clone()));
+        Ok(found)
     }
 
     async fn declare_files(
@@ -45,21 +53,33 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
         files: &[FileSpec],
         _: Timestamp,
     ) -> Result<Vec<Stream>> {
-        self.again(|| declare::declare_files(self, owner, files)).await
+        let declared = self.again(|| declare::declare_files(self, owner, files)).await;
+        if let StreamOwner::Upload(id) = owner {
+            self.uploaded.forget(id);
+        }
+        declared
     }
 
     async fn streams(&self, owner: StreamOwner) -> Result<Vec<Stream>> {
-        self.again(|| async {
-            let mut reader = self.reader().await?;
-            rows::of::<D>(&mut reader, owner).await
-        })
-        .await
+        let upload = match owner {
+            StreamOwner::Upload(id) => Some(id),
+            StreamOwner::Attempt { .. } => None,
+        };
+        if let Some(known) = upload.and_then(|id| self.uploaded.get(id)) {
+            return Ok(known);
+        }
+        let found = self.again(|| async { self.all(rows::of(owner), rows::stream).await }).await?;
+        let is_whole =
+            (1..=MOST_KEPT).contains(&found.len()) && found.iter().all(|s| s.object.is_some());
+        if let Some(id) = upload.filter(|_| is_whole) {
+            self.uploaded.keep(id, found.clone());
+        }
+        Ok(found)
     }
 
     async fn stream(&self, id: StreamId) -> Result<Option<Stream>> {
         self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::STREAM_BY_ID).int(id.0).first(&mut reader, rows::stream).await
+            self.first(Call::<D>::new(&sql::STREAM_BY_ID).int(id.0), rows::stream).await
         })
         .await
     }
@@ -70,13 +90,11 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
 
     async fn parts(&self, stream: StreamId, offset: u64, limit: u32) -> Result<Vec<Part>> {
         self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::PARTS)
-                .int(stream.0)
-                .int(signed(offset)?)
-                .int(limit)
-                .all(&mut reader, rows::part)
-                .await
+            self.all(
+                Call::<D>::new(&sql::PARTS).int(stream.0).int(signed(offset)?).int(limit),
+                rows::part,
+            )
+            .await
         })
         .await
     }
@@ -101,17 +119,14 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
 
     async fn unsealed_logs(&self, limit: u32) -> Result<Vec<Stream>> {
         self.again(|| async {
-            let mut reader = self.reader().await?;
-            Call::<D>::new(&sql::LOGS_TO_SEAL).int(limit).all(&mut reader, rows::stream).await
+            self.all(Call::<D>::new(&sql::LOGS_TO_SEAL).int(limit), rows::stream).await
         })
         .await
     }
 
     async fn objects_of(&self, sha256: &str) -> Result<Vec<String>> {
         self.again(|| async {
-            let mut reader = self.reader().await?;
-            let call = Call::<D>::new(&sql::OBJECTS_OF).text(sha256);
-            call.all(&mut reader, |c| c.text("object")).await
+            self.all(Call::new(&sql::OBJECTS_OF).text(sha256), |c| c.text("object")).await
         })
         .await
     }

@@ -46,18 +46,14 @@ pub(super) fn upload<D: Dialect>(c: &Cells<'_, D>) -> Result<Upload> {
     })
 }
 
-/// The streams of an owner, by number.
-pub(super) async fn of<D: Dialect>(
-    connection: &mut D::Connection,
-    owner: StreamOwner,
-) -> Result<Vec<Stream>> {
-    let call = match owner {
+/// Asks for the streams of an owner, by number.
+pub(super) fn of<D: Dialect>(owner: StreamOwner) -> Call<D> {
+    match owner {
         StreamOwner::Attempt { job, attempt } => {
             Call::<D>::new(&sql::STREAMS_OF_ATTEMPT).int(job.0).int(attempt)
         }
         StreamOwner::Upload(upload) => Call::<D>::new(&sql::STREAMS_OF_UPLOAD).int(upload.0),
-    };
-    call.all(connection, stream).await
+    }
 }
 
 /// The stream, held against every other change until the transaction ends; `NotFound` where there is none.

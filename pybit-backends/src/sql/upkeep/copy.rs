@@ -48,7 +48,8 @@ pub(super) async fn copy<S: Upkeep, T: Upkeep>(
 async fn settle<T: Upkeep>(target: &SqlStore<T>) {
     let Some(text) = T::SETTLE else { return };
     let settled = async {
-        let mut connection = target.write.acquire().await.map_err(|e| failed::<T>("connect", e))?;
+        let mut connection =
+            target.write.pool().acquire().await.map_err(|e| failed::<T>("connect", e))?;
         run::<T>(&mut connection, text.to_owned()).await
     };
     if let Err(error) = settled.await {
