@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::dialect::Dialect;
 
-/// The most that are kept ready.
-const MOST: usize = 6;
+/// The most that are kept ready; at least half of the pool's are its own, as not everybody asks here first.
+const MOST: u32 = 6;
 /// One that has rested for longer is given to the pool: the engine may have been started anew.
 const RESTED: Duration = Duration::from_millis(250);
 /// So long after the pool gave it out, the pool gets it back, and may end it when it is old.
@@ -34,6 +34,7 @@ struct Ready<D: Dialect> {
     rested: Vec<(Instant, Held<D>)>,
     /// Callers that wait for the pool, which knows nothing of these.
     waiting: usize,
+    most: usize,
 }
 
 #[derive(Debug)]
@@ -60,7 +61,8 @@ impl<D: Dialect> Drop for Ready<D> {
 
 impl<D: Dialect> Spare<D> {
     pub(super) fn of(pool: Pool<D>) -> Self {
-        let ready = Ready { rested: Vec::new(), waiting: 0 };
+        let most = MOST.min(pool.options().get_max_connections() / 2) as usize;
+        let ready = Ready { rested: Vec::new(), waiting: 0, most };
         Self { pool, ready: Arc::new(Mutex::new(ready)) }
     }
 
@@ -135,7 +137,7 @@ impl<D: Dialect> Taken<D> {
     pub(super) fn well(mut self) {
         let Some(held) = self.held.take() else { return };
         let mut ready = self.spare.ready();
-        let is_wanted = ready.waiting == 0 && ready.rested.len() < MOST;
+        let is_wanted = ready.waiting == 0 && ready.rested.len() < ready.most;
         if is_wanted && held.since.elapsed() < TERM && !self.spare.pool.is_closed() {
             ready.rested.push((Instant::now(), held));
         }
@@ -168,5 +170,142 @@ impl<D: Dialect> Deref for Taken<D> {
 impl<D: Dialect> DerefMut for Taken<D> {
     fn deref_mut(&mut self) -> &mut D::Connection {
         &mut self.held.as_mut().expect("it is held until it is given away").connection
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+    use sqlx::{Connection, Sqlite, raw_sql};
+
+    use super::*;
+
+    /// Connections to one new file, at most so many.
+    fn spare(most: u32) -> (tempfile::TempDir, Spare<Sqlite>) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(dir.path().join("a.db"))
+            .create_if_missing(true)
+            .busy_timeout(Duration::ZERO);
+        let pool = SqlitePoolOptions::new().max_connections(most).connect_lazy_with(options);
+        (dir, Spare::of(pool))
+    }
+
+    async fn taken(spare: &Spare<Sqlite>) -> Taken<Sqlite> {
+        let taken = tokio::time::timeout(Duration::from_secs(10), spare.take());
+        taken.await.expect("one is free").unwrap()
+    }
+
+    /// Which connection it is: nobody else sees its temporary table.
+    async fn is_marked(connection: &mut Taken<Sqlite>) -> bool {
+        raw_sql("SELECT * FROM mark").execute(&mut **connection).await.is_ok()
+    }
+
+    async fn marked(spare: &Spare<Sqlite>) -> Taken<Sqlite> {
+        let mut one = taken(spare).await;
+        raw_sql("CREATE TEMP TABLE mark (x)").execute(&mut *one).await.unwrap();
+        one
+    }
+
+    #[tokio::test]
+    async fn what_served_well_last_serves_next() {
+        let (_dir, spare) = spare(4);
+        let (first, last) = (taken(&spare).await, marked(&spare).await);
+        first.well();
+        last.well();
+        assert_eq!(spare.ready().rested.len(), 2);
+        let mut next = taken(&spare).await;
+        assert!(is_marked(&mut next).await);
+        assert!(!is_marked(&mut taken(&spare).await).await);
+    }
+
+    #[tokio::test]
+    async fn what_failed_and_what_rested_goes_to_the_pool() {
+        let (_dir, spare) = spare(4);
+        let (failed, rested) = (taken(&spare).await, taken(&spare).await);
+        rested.well();
+        drop(failed);
+        assert!(spare.ready().rested.is_empty());
+        taken(&spare).await.well();
+        for (since, _) in &mut spare.ready().rested {
+            *since = since.checked_sub(RESTED).unwrap();
+        }
+        taken(&spare).await.well();
+        assert_eq!(spare.ready().rested.len(), 1, "the other one is the pool's again");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_ends_with_its_connection() {
+        let (_dir, spare) = spare(2);
+        let (mut broken_off, mut other) = (marked(&spare).await, taken(&spare).await);
+        broken_off.opens();
+        let begin = || "BEGIN IMMEDIATE".to_owned();
+        Sqlite::say(&mut broken_off, begin()).await.unwrap();
+        Sqlite::say(&mut other, begin()).await.unwrap_err();
+        drop(broken_off);
+        // It ends in a thread of its own.
+        let end = Instant::now() + Duration::from_secs(10);
+        while Sqlite::say(&mut other, begin()).await.is_err() {
+            assert!(Instant::now() < end, "the transaction is still open");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Sqlite::say(&mut other, "COMMIT".to_owned()).await.unwrap();
+        other.well();
+        let (mut next, mut after) = (taken(&spare).await, taken(&spare).await);
+        assert!(!is_marked(&mut next).await && !is_marked(&mut after).await);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_pool_is_served_first() {
+        let (_dir, spare) = spare(2);
+        let (one, _other) = (taken(&spare).await, taken(&spare).await);
+        let waits = spare.take();
+        tokio::pin!(waits);
+        assert!(futures_util::poll!(waits.as_mut()).is_pending());
+        one.well();
+        assert!(spare.ready().rested.is_empty());
+        let served = tokio::time::timeout(Duration::from_secs(10), waits).await;
+        served.expect("it is served").unwrap().well();
+        assert_eq!(spare.ready().rested.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn half_of_them_are_the_pools() {
+        let (_dir, spare) = spare(3);
+        let all = [taken(&spare).await, taken(&spare).await, taken(&spare).await];
+        all.into_iter().for_each(Taken::well);
+        assert_eq!(spare.ready().rested.len(), 1);
+        let own = [spare.pool().acquire(), spare.pool().acquire()];
+        for own in futures_util::future::join_all(own).await {
+            own.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn closing_closes_what_rests() {
+        let (_dir, spare) = spare(2);
+        let (rests, serves) = (taken(&spare).await, taken(&spare).await);
+        rests.well();
+        let closing = spare.close();
+        tokio::pin!(closing);
+        assert!(futures_util::poll!(closing.as_mut()).is_pending());
+        serves.well();
+        tokio::time::timeout(Duration::from_secs(10), closing).await.expect("it closes");
+        assert!(spare.take().await.is_err());
+    }
+
+    #[test]
+    fn nothing_needs_the_runtime_in_the_end() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (_dir, spare) = runtime.block_on(async {
+            let (dir, spare) = spare(2);
+            let mut one = taken(&spare).await;
+            one.ping().await.unwrap();
+            one.well();
+            (dir, spare)
+        });
+        assert_eq!(spare.ready().rested.len(), 1);
+        drop(runtime);
+        drop(spare);
     }
 }
