@@ -163,9 +163,6 @@ async fn statements_use_the_index_made_for_them() {
         ("jobs_of_arch", "job_by_arch"),
         ("jobs_uploaded", "job_uploaded"),
         ("jobs_blocked", "job_by_status"),
-        ("held_by_client", "job_held"),
-        ("client_by_name", "job_held"),
-        ("clients", "job_held"),
         ("logs_to_seal", "stream_log_to_seal"),
         ("parts", "stream_part_pkey"),
     ];

@@ -148,7 +148,6 @@ impl Dialect for Postgres {
             ),
             (6, "hook rules", include_str!("../../../migrations/postgres/0006_hook_rules.sql")),
             (7, "accounts", include_str!("../../../migrations/postgres/0007_accounts.sql")),
-            (8, "status index", include_str!("../../../migrations/postgres/0008_status_index.sql")),
         ])
     }
 

@@ -133,7 +133,6 @@ impl Dialect for Sqlite {
             ),
             (6, "hook rules", include_str!("../../../migrations/sqlite/0006_hook_rules.sql")),
             (7, "accounts", include_str!("../../../migrations/sqlite/0007_accounts.sql")),
-            (8, "status index", include_str!("../../../migrations/sqlite/0008_status_index.sql")),
         ])
     }
 

@@ -37,9 +37,8 @@ pub(in crate::sql) static JOBS_OF_PACKAGE: Statement =
     jobs_by!("jobs_of_package", "package = $3 AND ");
 pub(in crate::sql) static JOBS_OF_CLIENT: Statement =
     jobs_by!("jobs_of_client", "client = $7 AND ");
-/// The index of statuses is of `status || ''`, so that no engine takes it for anything but these lists.
 pub(in crate::sql) static JOBS_IN_STATUS: Statement =
-    jobs_by!("jobs_in_status", "status || '' = $2 AND ");
+    jobs_by!("jobs_in_status", "status = $2 AND ");
 pub(in crate::sql) static JOBS_IN_SUITE: Statement = jobs_by!("jobs_in_suite", "suite = $5 AND ");
 pub(in crate::sql) static JOBS_OF_ARCH: Statement = jobs_by!("jobs_of_arch", "arch = $6 AND ");
 
@@ -56,7 +55,7 @@ pub(in crate::sql) static JOBS_BLOCKED: Statement = Statement::shared(
     concat!(
         "SELECT ",
         job_columns!(),
-        " FROM job WHERE status || '' = 'Blocked' AND id > $1 ORDER BY id LIMIT $2"
+        " FROM job WHERE status = 'Blocked' AND id > $1 ORDER BY id LIMIT $2"
     ),
 );
 
