@@ -78,7 +78,9 @@ impl<D: Dialect> JobStore for SqlStore<D> {
             return Ok(Some(known));
         }
         let found = self.again(|| read::submission(self, id)).await?;
-        found.iter().for_each(|found| self.submissions.keep(id, found.clone()));
+        if let Some(found) = &found {
+            self.submissions.keep(id, found.clone());
+        }
         Ok(found)
     }
 

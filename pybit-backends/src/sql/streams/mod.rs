@@ -43,7 +43,9 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
                 self.first(Call::<D>::new(&sql::UPLOAD_BY_ID).int(id.0), rows::upload).await
             })
             .await?;
-        found.iter().for_each(|found| self.uploads.keep(id, found.clone()));
+        if let Some(found) = &found {
+            self.uploads.keep(id, found.clone());
+        }
         Ok(found)
     }
 
