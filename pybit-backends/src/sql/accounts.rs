@@ -35,14 +35,11 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
     }
 
     async fn tokens(&self) -> Result<Vec<Token>> {
-        self.again(|| async { self.all(Call::<D>::new(&sql::TOKENS), token).await }).await
+        self.again(|| self.all(Call::<D>::new(&sql::TOKENS), token)).await
     }
 
     async fn token(&self, sha256: &str) -> Result<Option<Token>> {
-        self.again(|| async {
-            self.first(Call::<D>::new(&sql::TOKEN_BY_DIGEST).text(sha256), token).await
-        })
-        .await
+        self.again(|| self.first(Call::<D>::new(&sql::TOKEN_BY_DIGEST).text(sha256), token)).await
     }
 
     async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool> {
@@ -82,7 +79,7 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
     }
 
     async fn accounts(&self) -> Result<Vec<Account>> {
-        self.again(|| async { self.all(Call::<D>::new(&sql::ACCOUNTS), account).await }).await
+        self.again(|| self.all(Call::<D>::new(&sql::ACCOUNTS), account)).await
     }
 
     async fn account(&self, name: &AccountName) -> Result<Option<(Account, PasswordHash)>> {

@@ -48,7 +48,7 @@ impl<D: Dialect> ClientStore for SqlStore<D> {
     }
 
     async fn clients(&self) -> Result<Vec<BuildClient>> {
-        self.again(|| async { self.all(Call::<D>::new(&sql::CLIENTS), client).await }).await
+        self.again(|| self.all(Call::<D>::new(&sql::CLIENTS), client)).await
     }
 
     async fn client(&self, name: &ClientName) -> Result<Option<BuildClient>> {

@@ -15,7 +15,7 @@ impl<D: Dialect> PackageStore for SqlStore<D> {
         after: Option<&PackageName>,
         limit: u32,
     ) -> Result<Vec<PackageSummary>> {
-        self.again(|| async {
+        self.again(|| {
             self.all(
                 Call::<D>::new(&sql::PACKAGES)
                     .text(after.map_or("", |p| p.as_str()))
@@ -23,7 +23,6 @@ impl<D: Dialect> PackageStore for SqlStore<D> {
                     .int(limit),
                 summary,
             )
-            .await
         })
         .await
     }
@@ -35,7 +34,7 @@ impl<D: Dialect> PackageStore for SqlStore<D> {
         suite: &Suite,
         format: &FormatName,
     ) -> Result<Option<Job>> {
-        self.again(|| async {
+        self.again(|| {
             self.first(
                 Call::<D>::new(&sql::PACKAGE_NEWEST)
                     .text(package.as_str())
@@ -44,7 +43,6 @@ impl<D: Dialect> PackageStore for SqlStore<D> {
                     .text(format.as_str()),
                 jobs::job,
             )
-            .await
         })
         .await
     }

@@ -39,9 +39,7 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
             return Ok(Some(known));
         }
         let found = self
-            .again(|| async {
-                self.first(Call::<D>::new(&sql::UPLOAD_BY_ID).int(id.0), rows::upload).await
-            })
+            .again(|| self.first(Call::<D>::new(&sql::UPLOAD_BY_ID).int(id.0), rows::upload))
             .await?;
         if let Some(found) = &found {
             self.uploads.keep(id, found.clone());
@@ -70,7 +68,7 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
         if let Some(known) = upload.and_then(|id| self.uploaded.get(id)) {
             return Ok(known);
         }
-        let found = self.again(|| async { self.all(rows::of(owner), rows::stream).await }).await?;
+        let found = self.again(|| self.all(rows::of(owner), rows::stream)).await?;
         let is_whole =
             (1..=MOST_KEPT).contains(&found.len()) && found.iter().all(|s| s.object.is_some());
         if let Some(id) = upload.filter(|_| is_whole) {
@@ -80,10 +78,7 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
     }
 
     async fn stream(&self, id: StreamId) -> Result<Option<Stream>> {
-        self.again(|| async {
-            self.first(Call::<D>::new(&sql::STREAM_BY_ID).int(id.0), rows::stream).await
-        })
-        .await
+        self.again(|| self.first(Call::<D>::new(&sql::STREAM_BY_ID).int(id.0), rows::stream)).await
     }
 
     async fn append_part(&self, stream: StreamId, part: &NewPart) -> Result<Appended> {
@@ -91,14 +86,9 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
     }
 
     async fn parts(&self, stream: StreamId, offset: u64, limit: u32) -> Result<Vec<Part>> {
-        self.again(|| async {
-            self.all(
-                Call::<D>::new(&sql::PARTS).int(stream.0).int(signed(offset)?).int(limit),
-                rows::part,
-            )
-            .await
-        })
-        .await
+        let offset = signed(offset)?;
+        let call = || Call::<D>::new(&sql::PARTS).int(stream.0).int(offset).int(limit);
+        self.again(|| self.all(call(), rows::part)).await
     }
 
     async fn merge_parts(&self, stream: StreamId, into: &NewPart) -> Result<bool> {
@@ -120,17 +110,12 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
     }
 
     async fn unsealed_logs(&self, limit: u32) -> Result<Vec<Stream>> {
-        self.again(|| async {
-            self.all(Call::<D>::new(&sql::LOGS_TO_SEAL).int(limit), rows::stream).await
-        })
-        .await
+        self.again(|| self.all(Call::<D>::new(&sql::LOGS_TO_SEAL).int(limit), rows::stream)).await
     }
 
     async fn objects_of(&self, sha256: &str) -> Result<Vec<String>> {
-        self.again(|| async {
-            self.all(Call::new(&sql::OBJECTS_OF).text(sha256), |c| c.text("object")).await
-        })
-        .await
+        self.again(|| self.all(Call::new(&sql::OBJECTS_OF).text(sha256), |c| c.text("object")))
+            .await
     }
 
     async fn give_up_unfinished(&self, before: Timestamp, limit: u32) -> Result<Vec<String>> {
