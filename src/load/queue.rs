@@ -60,20 +60,21 @@ fn count(times: &[Duration]) -> f64 {
     f64::from(u32::try_from(times.len()).unwrap_or(u32::MAX))
 }
 
-/// Every client builds one job after the other and reports it; how long each claim took, those of the start aside, when all
-/// come at once.
+/// Every client builds one job after the other and reports it; how long each claim took. The last builds end and are reported
+/// too: jobs that are left to be found lost would be what the next measurement sees.
 async fn claiming(clients: &[Worker], scale: &Scale) -> Result<Vec<Duration>> {
     let times = Arc::new(Mutex::new(Vec::new()));
     let mut building = JoinSet::new();
     let step = scale.build / u32::try_from(clients.len()).unwrap_or(u32::MAX).max(1);
     let start = tokio::time::Instant::now();
+    let end = start + scale.build + scale.claiming;
     for (place, worker) in (0_u32..).zip(clients) {
         let (worker, times, build) = (worker.clone(), Arc::clone(&times), scale.build);
         let silence = Bytes::new();
         building.spawn(async move {
             // Spread over the time of one build, as clients of a farm that has run for a while are.
             tokio::time::sleep_until(start + step * place).await;
-            loop {
+            while tokio::time::Instant::now() < end {
                 let asked = Instant::now();
                 let Some(assignment) = worker.claim(0).await? else {
                     return Err(broken("a long queue had no job for a client"));
@@ -90,14 +91,13 @@ async fn claiming(clients: &[Worker], scale: &Scale) -> Result<Vec<Duration>> {
                     }
                 }
             }
+            Ok(())
         });
     }
-    let ended = tokio::time::timeout(scale.build + scale.claiming, building.join_next()).await;
-    if let Ok(Some(ended)) = ended {
+    while let Some(ended) = building.join_next().await {
         let ended: Result<()> = ended.map_err(|e| Error::internal("a client").with_source(e))?;
         ended?;
     }
-    building.abort_all();
     let times = std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner));
     if times.is_empty() { Err(broken("no claim was measured")) } else { Ok(times) }
 }
