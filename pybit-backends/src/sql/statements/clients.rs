@@ -3,44 +3,14 @@
 use super::jobs::job_columns;
 use crate::sql::statement::Statement;
 
-/// What is being built, as the condition of the index `job_held` has it.
-macro_rules! held {
-    () => {
-        "job.status IN ('Building', 'Cancelling')"
-    };
-}
-
-/// The same for PostgreSQL. While its statistics are of a time when little was being built, it takes the index of statuses
-/// for a list of them, and reads everything that the farm builds for each client; an `OR` it looks up in `job_held` alone.
-macro_rules! postgres_held {
-    () => {
-        "(job.status = 'Building' OR job.status = 'Cancelling')"
-    };
-}
-
 macro_rules! client_query {
-    ($held:expr, $rest:literal) => {
+    ($rest:literal) => {
         concat!(
             "SELECT name, boot, version, slots, offers, draining, infra_streak, quarantined_until, seen_at,
-                    (SELECT count(*) FROM job WHERE job.client = client.name AND ",
-            $held,
-            ") AS holds
+                    (SELECT count(*) FROM job
+                     WHERE job.client = client.name AND job.status IN ('Building', 'Cancelling')) AS holds
              FROM client ",
             $rest
-        )
-    };
-}
-
-/// Without an order: with one, SQLite prefers to walk everything that the client ever built.
-macro_rules! held_query {
-    ($held:expr) => {
-        concat!(
-            "SELECT ",
-            job_columns!(),
-            ", (SELECT boot FROM attempt
-                WHERE attempt.job = job.id AND attempt.number = job.attempt) AS boot
-             FROM job WHERE client = $1 AND ",
-            $held
         )
     };
 }
@@ -60,19 +30,11 @@ pub(in crate::sql) static CLIENT_BEAT: Statement = Statement::shared(
      WHERE replace(client.replaced, ' ' || excluded.boot || ' ', '') = client.replaced",
 );
 
-pub(in crate::sql) static CLIENTS: Statement = Statement::split(
-    "clients",
-    0,
-    client_query!(held!(), "ORDER BY name"),
-    client_query!(postgres_held!(), "ORDER BY name"),
-);
+pub(in crate::sql) static CLIENTS: Statement =
+    Statement::shared("clients", 0, client_query!("ORDER BY name"));
 
-pub(in crate::sql) static CLIENT_BY_NAME: Statement = Statement::split(
-    "client_by_name",
-    1,
-    client_query!(held!(), "WHERE name = $1"),
-    client_query!(postgres_held!(), "WHERE name = $1"),
-);
+pub(in crate::sql) static CLIENT_BY_NAME: Statement =
+    Statement::shared("client_by_name", 1, client_query!("WHERE name = $1"));
 
 pub(in crate::sql) static CLIENT_DRAIN: Statement =
     Statement::shared("client_drain", 2, "UPDATE client SET draining = $2 WHERE name = $1");
@@ -101,5 +63,15 @@ pub(in crate::sql) static LEASE_MOVE: Statement = Statement::shared(
     ),
 );
 
-pub(in crate::sql) static HELD_BY_CLIENT: Statement =
-    Statement::split("held_by_client", 1, held_query!(held!()), held_query!(postgres_held!()));
+/// Without an order: with one, SQLite prefers to walk everything that the client ever built.
+pub(in crate::sql) static HELD_BY_CLIENT: Statement = Statement::shared(
+    "held_by_client",
+    1,
+    concat!(
+        "SELECT ",
+        job_columns!(),
+        ", (SELECT boot FROM attempt
+            WHERE attempt.job = job.id AND attempt.number = job.attempt) AS boot
+         FROM job WHERE client = $1 AND status IN ('Building', 'Cancelling')"
+    ),
+);
