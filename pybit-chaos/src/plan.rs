@@ -138,6 +138,14 @@ impl Kind {
         )
     }
 
+    /// Whether it is played on the next request that fits.
+    pub(crate) fn waits_for_a_request(self) -> bool {
+        matches!(
+            self,
+            Self::DropReply | Self::Duplicate | Self::CutUpload | Self::Diverge | Self::FlipByte
+        )
+    }
+
     /// How often it is drawn, beside the others.
     pub(crate) fn weight(self, backends: Backends) -> u64 {
         let cluster = backends == Backends::PostgresRabbit;
@@ -165,7 +173,7 @@ impl Kind {
             Self::KillServer => (0, 3000),
             Self::KillClient => (0, 5000),
             Self::KillWatcher => (0, 2000),
-            Self::KillBroker => (1000, 10_000),
+            Self::KillBroker => (1000, 60_000),
             Self::KillDatabase => (200, 2000),
             Self::PauseServer | Self::PauseClient => (1000, 8000),
             Self::PauseBroker | Self::PauseDatabase => (1000, 4000),

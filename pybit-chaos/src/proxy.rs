@@ -34,7 +34,7 @@ pub(crate) enum Trick {
     DropReply,
     /// It reaches the server a second time, over another connection.
     Duplicate,
-    /// A file's bytes are cut after so many, and the connection is reset.
+    /// A file's bytes are cut after so many, or before the last of them, and the connection is reset.
     CutUpload(usize),
     /// A piece of a log reaches the server a second time, with other bytes and more of them.
     Diverge,
@@ -157,17 +157,13 @@ impl Proxy {
 
     async fn upwards(self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, pair: Pair, port: u16) {
         let mut buffer = vec![0; 64 << 10];
+        // How many bytes pass before the cut.
+        let mut left = None;
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             let bytes = &mut buffer[..length];
-            let trick = self.trick_for(bytes);
+            let trick = if left.is_none() { self.trick_for(bytes) } else { None };
             match trick {
-                Some(Trick::CutUpload(after)) => {
-                    let body = body_at(bytes).unwrap_or(length);
-                    let _ = to.write_all(&bytes[..(body + after).min(length)]).await;
-                    let _ = to.flush().await;
-                    pair.broken.cancel();
-                    return;
-                }
+                Some(Trick::CutUpload(after)) => left = Some(cut(bytes, after)),
                 Some(Trick::DropReply) => {
                     pair.lost.store(true, Ordering::SeqCst);
                 }
@@ -188,6 +184,16 @@ impl Proxy {
                     });
                 }
                 None => {}
+            }
+            if let Some(left) = left.as_mut() {
+                let pass = length.min(*left);
+                *left -= pass;
+                if pass < length || *left == 0 {
+                    let _ = to.write_all(&bytes[..pass]).await;
+                    let _ = to.flush().await;
+                    pair.broken.cancel();
+                    return;
+                }
             }
             if !self.pass(bytes, &mut to).await {
                 return;
@@ -279,12 +285,22 @@ fn body_at(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4)
 }
 
+/// How long the body is going to be, by the head.
+fn body_length(head: &[u8]) -> usize {
+    let head = String::from_utf8_lossy(head).to_lowercase();
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length:"));
+    length.and_then(|l| l.trim().parse().ok()).unwrap_or(0)
+}
+
 /// Whether the piece is one request with its whole body.
 fn whole(bytes: &[u8]) -> bool {
-    let Some(at) = body_at(bytes) else { return false };
-    let head = String::from_utf8_lossy(&bytes[..at]).to_lowercase();
-    let length = head.lines().find_map(|l| l.strip_prefix("content-length:"));
-    length.and_then(|l| l.trim().parse::<usize>().ok()).unwrap_or(0) == bytes.len() - at
+    body_at(bytes).is_some_and(|at| body_length(&bytes[..at]) == bytes.len() - at)
+}
+
+/// How many bytes of a request pass, of which this is the first piece, if `after` bytes of its body are to arrive: never all.
+fn cut(bytes: &[u8], after: usize) -> usize {
+    let at = body_at(bytes).unwrap_or(0);
+    at + after.min(body_length(&bytes[..at]).saturating_sub(1))
 }
 
 fn changes_something(bytes: &[u8]) -> bool {
@@ -368,6 +384,14 @@ mod tests {
             assert_eq!(request[..request.len() - 2], other[..request.len() - 2]);
         }
         assert!(has_body(request) && !has_body(&request[..request.len() - 2]));
+    }
+
+    #[test]
+    fn an_upload_is_cut_within_its_body() {
+        let head = b"PATCH /a HTTP/1.1\r\ncontent-length: 200000\r\n\r\n";
+        let piece = [&head[..], b"hi"].concat();
+        let passed = [0, 1, 65_536, usize::MAX].map(|after| cut(&piece, after) - head.len());
+        assert_eq!(passed, [0, 1, 65_536, 199_999]);
     }
 
     #[test]

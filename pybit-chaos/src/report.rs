@@ -11,6 +11,11 @@ use crate::faults::{self, Done};
 use crate::plan::Backends;
 use crate::submit::Promise;
 
+/// Four of five faults must hit somebody, else the farm was not under fire.
+fn is_enough(hits: u64, planned: usize) -> bool {
+    hits * 5 >= planned as u64 * 4
+}
+
 /// How long what took.
 #[derive(Debug, Serialize)]
 pub(crate) struct Length {
@@ -34,7 +39,9 @@ pub(crate) struct Verdict {
     submissions: usize,
     attempts: usize,
     statuses: BTreeMap<String, usize>,
+    /// Those of the schedule that hit somebody.
     faults: u64,
+    faults_planned: usize,
     faults_by_kind: BTreeMap<String, u64>,
     missed: Vec<String>,
     lost: usize,
@@ -75,15 +82,18 @@ impl Verdict {
             .filter_map(|f| f.hit.as_ref().err().map(|why| format!("{:?}: {why}", f.fault.kind)));
         let invariants =
             outcomes.iter().map(|(n, o)| (*n, (o.looked_at, o.findings.len()))).collect();
+        let (hits, planned) =
+            (faults::hits(&evidence.faults, evidence.played), evidence.faults.len());
         Self {
-            holds: outcomes.values().all(Outcome::holds),
+            holds: is_enough(hits, planned) && outcomes.values().all(Outcome::holds),
             seed: evidence.plan.seed,
             backends: evidence.plan.backends,
             jobs: evidence.world.jobs.len(),
             submissions: evidence.world.submissions.len(),
             attempts: evidence.world.attempts.len(),
             statuses,
-            faults: by_kind.values().sum(),
+            faults: hits,
+            faults_planned: planned,
             faults_by_kind: by_kind,
             missed: missed.collect(),
             lost: of(&["I01"]),
@@ -123,6 +133,9 @@ impl Verdict {
                 println!("       {finding}");
             }
         }
+        if !is_enough(self.faults, self.faults_planned) {
+            println!("only {} of {} faults hit anybody", self.faults, self.faults_planned);
+        }
         println!("{}", serde_json::to_string(self).unwrap_or_default());
     }
 
@@ -135,5 +148,16 @@ impl Verdict {
         write("findings.json", serde_json::to_string_pretty(&self.outcomes));
         write("faults.json", serde_json::to_string_pretty(&self.fault_log));
         write("promises.json", serde_json::to_string_pretty(&self.promises));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_that_hit_nobody_proves_nothing() {
+        assert!(is_enough(160, 200) && is_enough(16, 20) && is_enough(0, 0));
+        assert!(!is_enough(159, 200) && !is_enough(15, 20) && !is_enough(0, 1));
     }
 }

@@ -23,6 +23,8 @@ struct Kept<K, V> {
     facts: HashMap<K, V>,
     /// When each came, the oldest first.
     ages: VecDeque<(Instant, K)>,
+    /// Counts what was forgotten, so that a fact that was asked for before is not kept after.
+    voided: u64,
 }
 
 impl<K, V> Clone for Facts<K, V> {
@@ -33,7 +35,16 @@ impl<K, V> Clone for Facts<K, V> {
 
 impl<K, V> Default for Facts<K, V> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Kept { facts: HashMap::new(), ages: VecDeque::new() })))
+        let kept = Kept { facts: HashMap::new(), ages: VecDeque::new(), voided: 0 };
+        Self(Arc::new(Mutex::new(kept)))
+    }
+}
+
+impl<K: Copy + Eq + Hash, V> Kept<K, V> {
+    fn keep(&mut self, key: K, fact: V) {
+        if self.facts.insert(key, fact).is_none() {
+            self.ages.push_back((Instant::now(), key));
+        }
     }
 }
 
@@ -54,16 +65,28 @@ impl<K: Copy + Eq + Hash, V: Clone> Facts<K, V> {
         self.kept().facts.get(&key).cloned()
     }
 
-    /// The fact may have become another.
+    /// The fact has become another.
     pub(super) fn forget(&self, key: K) {
-        self.kept().facts.remove(&key);
+        let mut kept = self.kept();
+        kept.facts.remove(&key);
+        kept.voided += 1;
+    }
+
+    /// To be called before a fact is asked for that may become another, and given to [`keep_since`](Self::keep_since).
+    pub(super) fn asks(&self) -> u64 {
+        self.kept().voided
+    }
+
+    /// Keeps what was asked for then, if nothing was forgotten since.
+    pub(super) fn keep_since(&self, asked: u64, key: K, fact: V) {
+        let mut kept = self.kept();
+        if kept.voided == asked {
+            kept.keep(key, fact);
+        }
     }
 
     pub(super) fn keep(&self, key: K, fact: V) {
-        let mut kept = self.kept();
-        if kept.facts.insert(key, fact).is_none() {
-            kept.ages.push_back((Instant::now(), key));
-        }
+        self.kept().keep(key, fact);
     }
 }
 
@@ -83,6 +106,17 @@ mod tests {
         assert_eq!(facts.get(1), None);
         facts.keep(1, "another one");
         assert_eq!(facts.get(1), Some("another one"));
+    }
+
+    #[test]
+    fn a_fact_from_before_a_change_is_not_kept() {
+        let facts = Facts::default();
+        let asked = facts.asks();
+        facts.forget(1);
+        facts.keep_since(asked, 1, "old");
+        assert_eq!(facts.get(1), None);
+        facts.keep_since(facts.asks(), 1, "new");
+        assert_eq!(facts.get(1), Some("new"));
     }
 
     #[test]

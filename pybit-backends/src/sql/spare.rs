@@ -8,16 +8,18 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::Pool;
 use sqlx::pool::PoolConnection;
-use tokio::time::Instant;
+use sqlx::{Connection, Pool};
+use tokio::time::{Instant, timeout};
 
 use super::dialect::Dialect;
 
 /// The most that are kept ready; at least half of the pool's are its own, as not everybody asks here first.
 const MOST: u32 = 6;
-/// One that has rested for longer is given to the pool: the engine may have been started anew.
+/// One that has rested for longer is asked first: the engine may have been started anew.
 const RESTED: Duration = Duration::from_millis(250);
+/// One that was asked whether it is good answers within this.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// So long after the pool gave it out, the pool gets it back, and may end it when it is old.
 const TERM: Duration = Duration::from_mins(1);
 
@@ -75,40 +77,56 @@ impl<D: Dialect> Spare<D> {
     }
 
     /// A connection: the one that was used last, else one of the pool's.
+    ///
+    /// One that has rested for long serves if it answers. Given back to the pool, which takes a while, it would be missed: the
+    /// pool would open another one in its place, and fail where the engine takes no more.
     pub(super) async fn take(&self) -> sqlx::Result<Taken<D>> {
-        let waiting = {
-            let mut ready = self.ready();
-            match ready.rested.pop() {
-                Some((since, held)) if since.elapsed() < RESTED => {
-                    return Ok(Taken { spare: self.clone(), held: Some(held), is_open: false });
-                }
-                // The others have rested for longer.
-                _ => ready.rested.clear(),
+        loop {
+            let rested = self.ready().rested.pop();
+            let Some((since, held)) = rested else { break };
+            let mut taken = self.taken(held);
+            if since.elapsed() < RESTED {
+                return Ok(taken);
             }
-            ready.waiting += 1;
-            Waiting(self)
-        };
+            // The others have rested for longer.
+            self.clear();
+            if matches!(timeout(PATIENCE, taken.ping()).await, Ok(Ok(()))) {
+                return Ok(taken);
+            }
+            taken.is_lost = true;
+        }
+        let waiting = self.wait();
         let connection = self.pool.acquire().await?;
         drop(waiting);
-        let held = Held { connection, since: Instant::now() };
-        Ok(Taken { spare: self.clone(), held: Some(held), is_open: false })
+        Ok(self.taken(Held { connection, since: Instant::now() }))
+    }
+
+    fn taken(&self, held: Held<D>) -> Taken<D> {
+        Taken { spare: self.clone(), held: Some(held), is_lost: false }
+    }
+
+    /// Gives all that rest to the pool, which looks whether they are still good.
+    pub(super) fn clear(&self) {
+        self.ready().rested.clear();
+    }
+
+    /// While this is held, the pool gets what is given back: for those who ask the pool itself.
+    pub(super) fn wait(&self) -> Waiting<'_, D> {
+        self.ready().waiting += 1;
+        Waiting(self)
     }
 
     /// Closes the pool, and these with it.
     pub(super) async fn close(&self) {
-        let waiting = {
-            let mut ready = self.ready();
-            ready.rested.clear();
-            ready.waiting += 1;
-            Waiting(self)
-        };
+        let waiting = self.wait();
+        self.clear();
         self.pool.close().await;
         drop(waiting);
     }
 }
 
 /// Somebody waits for the pool: what is given back goes there.
-struct Waiting<'a, D: Dialect>(&'a Spare<D>);
+pub(super) struct Waiting<'a, D: Dialect>(&'a Spare<D>);
 
 impl<D: Dialect> Drop for Waiting<'_, D> {
     fn drop(&mut self) {
@@ -123,14 +141,15 @@ pub(super) struct Taken<D: Dialect> {
     spare: Spare<D>,
     /// Absent once it was given away.
     held: Option<Held<D>>,
-    is_open: bool,
+    /// Whether it ends with this value, and is not the pool's again.
+    is_lost: bool,
 }
 
 impl<D: Dialect> Taken<D> {
     /// A transaction begins that the driver knows nothing of. Until it served [`well`](Self::well), the connection ends with
     /// this value, and the transaction with it.
     pub(super) fn opens(&mut self) {
-        self.is_open = true;
+        self.is_lost = true;
     }
 
     /// It served well, and no transaction is open: the next caller gets it.
@@ -144,6 +163,7 @@ impl<D: Dialect> Taken<D> {
     }
 
     /// Gives it to a caller who gives it back to the pool.
+    #[cfg(feature = "postgres")]
     pub(super) fn give_away(mut self) -> PoolConnection<D> {
         self.held.take().expect("it is held until it is given away").connection
     }
@@ -152,10 +172,10 @@ impl<D: Dialect> Taken<D> {
 impl<D: Dialect> Drop for Taken<D> {
     fn drop(&mut self) {
         let Some(held) = self.held.take() else { return };
-        if self.is_open {
+        if self.is_lost {
             drop(held.connection.detach());
         }
-        self.spare.ready().rested.clear();
+        self.spare.clear();
     }
 }
 
@@ -177,7 +197,7 @@ impl<D: Dialect> DerefMut for Taken<D> {
 #[cfg(feature = "sqlite")]
 mod tests {
     use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-    use sqlx::{Connection, Sqlite, raw_sql};
+    use sqlx::{Sqlite, raw_sql};
 
     use super::*;
 
@@ -221,18 +241,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_failed_and_what_rested_goes_to_the_pool() {
+    async fn where_one_failed_the_others_go_to_the_pool() {
         let (_dir, spare) = spare(4);
         let (failed, rested) = (taken(&spare).await, taken(&spare).await);
         rested.well();
         drop(failed);
         assert!(spare.ready().rested.is_empty());
-        taken(&spare).await.well();
+    }
+
+    #[tokio::test]
+    async fn what_rested_for_long_serves_again_and_no_other_is_opened() {
+        let (_dir, spare) = spare(4);
+        let (first, last) = (taken(&spare).await, marked(&spare).await);
+        first.well();
+        last.well();
         for (since, _) in &mut spare.ready().rested {
             *since = since.checked_sub(RESTED).unwrap();
         }
+        let mut next = taken(&spare).await;
+        assert!(is_marked(&mut next).await);
+        assert!(spare.ready().rested.is_empty(), "the other one is the pool's again");
+        assert_eq!(spare.pool().size(), 2);
+    }
+
+    #[tokio::test]
+    async fn who_asks_the_pool_itself_is_served_first() {
+        let (_dir, spare) = spare(2);
+        let (one, _other) = (taken(&spare).await, taken(&spare).await);
+        let waits = spare.wait();
+        one.well();
+        assert!(spare.ready().rested.is_empty());
+        drop(waits);
         taken(&spare).await.well();
-        assert_eq!(spare.ready().rested.len(), 1, "the other one is the pool's again");
+        assert_eq!(spare.ready().rested.len(), 1);
     }
 
     #[tokio::test]

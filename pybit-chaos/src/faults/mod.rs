@@ -111,6 +111,14 @@ async fn wait(fault: &Fault) {
     sleep(Duration::from_millis(fault.lasts)).await;
 }
 
+/// How many hit somebody, when so many tricks were played: one that is still waiting for its request has hit nobody.
+pub(crate) fn hits(done: &[Done], played: u64) -> u64 {
+    let hit = |d: &&Done| d.hit.is_ok();
+    let (tricks, others): (Vec<_>, Vec<_>) =
+        done.iter().filter(hit).partition(|d| d.fault.kind.waits_for_a_request());
+    others.len() as u64 + played.min(tricks.len() as u64)
+}
+
 /// How many of each kind hit somebody.
 pub(crate) fn by_kind(done: &[Done]) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();

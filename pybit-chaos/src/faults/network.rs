@@ -9,12 +9,11 @@ use crate::plan::{Fault, Kind};
 use crate::proxy::{Proxy, Trick, Weather};
 
 pub(super) async fn strike(farm: &Arc<Farm>, fault: &Fault) -> Result<String, String> {
-    let requests = matches!(
-        fault.kind,
-        Kind::DropReply | Kind::Duplicate | Kind::CutUpload | Kind::Diverge | Kind::FlipByte
-    );
-    let lines: Vec<&Proxy> =
-        if requests { farm.lines.iter().collect() } else { farm.all_lines().collect() };
+    let lines: Vec<&Proxy> = if fault.kind.waits_for_a_request() {
+        farm.lines.iter().collect()
+    } else {
+        farm.all_lines().collect()
+    };
     let line = chosen(&lines, fault)?;
     let place = format!("line {}", line.port());
     match fault.kind {
@@ -38,10 +37,11 @@ fn flip(amount: u64) -> Trick {
     if amount.is_multiple_of(2) { Trick::FlipRequest(draw) } else { Trick::FlipAnswer(draw) }
 }
 
-/// The offsets at which an upload is cut: the edges of pieces, and anywhere.
+/// The offsets at which an upload is cut: the edges of pieces, before its last byte, and anywhere.
 fn cut_at(amount: u64) -> usize {
     let anywhere = usize::try_from(amount >> 8).unwrap_or(0) % 100_000;
-    [0, 1, 65_535, 65_536, anywhere, anywhere][usize::try_from(amount % 6).unwrap_or(0)]
+    let offsets = [0, 1, 65_535, 65_536, usize::MAX, anywhere, anywhere];
+    offsets[usize::try_from(amount % 7).unwrap_or(0)]
 }
 
 async fn over(line: &Proxy, weather: Weather, fault: &Fault) {

@@ -33,7 +33,7 @@ pub struct Planned {
 /// Finds the distribution, format and targets that a request means.
 ///
 /// Refusals, all `Invalid` and listing what is known: `unknown_suite`, `unknown_dist`, `unknown_format`, `unknown_env`,
-/// `unknown_arch`; `ambiguous_dist` and `ambiguous_format` where several fit and none is named; `invalid_priority`.
+/// `unknown_arch`, `repeated_arch`; `ambiguous_dist` and `ambiguous_format` where several fit and none is named; `invalid_priority`.
 pub fn scope(catalogue: &Catalogue, request: &NewSubmission) -> Result<Scope> {
     if !(-1000..=1000).contains(&request.priority) {
         return Err(Error::invalid(PRIORITY_OUT_OF_RANGE).with_code("invalid_priority"));
@@ -51,7 +51,12 @@ pub fn scope(catalogue: &Catalogue, request: &NewSubmission) -> Result<Scope> {
     })?;
     let env = request.env.as_ref().map(crate::model::EnvName::as_str);
     let of_env = narrow(&of_format, "environment", "unknown_env", env, |t| t.env.as_str())?;
+    let mut named = BTreeSet::new();
     for arch in &request.arches {
+        if !named.insert(arch) {
+            let message = format!("the architecture {arch} is named twice");
+            return Err(Error::invalid(message).with_code("repeated_arch"));
+        }
         narrow(&of_env, "architecture", "unknown_arch", Some(arch.as_str()), |t| t.arch.as_str())?;
     }
     let wanted =

@@ -94,6 +94,9 @@ async fn what_the_farm_does_not_serve_is_refused_with_what_it_serves() {
     let answer = server.post("/api/v1/submissions", &server.submit, &body).await;
     assert_eq!(answer.code(), "unknown_arch");
     assert!(answer.json()["error"]["message"].as_str().unwrap().contains("amd64"));
+    body["arches"] = json!(["amd64", "amd64"]);
+    let answer = server.post("/api/v1/submissions", &server.submit, &body).await;
+    assert_eq!((answer.status, answer.code().as_str()), (422, "repeated_arch"));
     assert_eq!(server.get("/api/v1/jobs").await.json(), json!([]), "nothing was recorded");
     assert_eq!(server.get("/api/v1/submissions/1").await.code(), "unknown_submission");
 }

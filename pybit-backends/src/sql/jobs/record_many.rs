@@ -108,14 +108,14 @@ async fn at_once<D: Dialect>(
     Ok(found.into_values().collect())
 }
 
-/// Those without force of which no two decide on the same package or key.
+/// Those with jobs and without force of which no two decide on the same package or key.
 fn simple(wishes: &[Wish]) -> BTreeSet<usize> {
     let mut seen = BTreeSet::new();
     let mut taken = BTreeSet::new();
     for (n, (record, _)) in wishes.iter().enumerate() {
         let names: BTreeSet<String> = names(record).collect();
         let forced = record.jobs.iter().any(|job| job.force);
-        if !forced && names.is_disjoint(&seen) {
+        if !forced && !record.jobs.is_empty() && names.is_disjoint(&seen) {
             seen.extend(names);
             taken.insert(n);
         }

@@ -122,7 +122,12 @@ async fn begin_whole(
 ) -> sqlx::Result<Transaction<'static, Postgres>> {
     let connection = from.take().await?.give_away();
     let begun = tokio::spawn(Transaction::begin(connection, Some(statement.into_sql_str())));
-    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    let begun = begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
+    if begun.is_err() {
+        // What ended this one may have ended those that rest.
+        from.clear();
+    }
+    begun
 }
 
 impl Dialect for Postgres {

@@ -161,11 +161,11 @@ impl Dialect for Sqlite {
     }
 
     fn begin(from: &Spare<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
-        begin_with(from.pool(), "BEGIN IMMEDIATE").boxed()
+        begin_with(from, "BEGIN IMMEDIATE").boxed()
     }
 
     fn begin_read(from: &Spare<Self>) -> BoxFuture<'_, sqlx::Result<Transaction<'static, Self>>> {
-        begin_with(from.pool(), "BEGIN DEFERRED").boxed()
+        begin_with(from, "BEGIN DEFERRED").boxed()
     }
 
     fn say(connection: &mut SqliteConnection, text: String) -> BoxFuture<'_, sqlx::Result<()>> {
@@ -198,9 +198,10 @@ impl Dialect for Sqlite {
 /// SQLite itself rolls a transaction back when its disk is full or fails, and the driver goes on counting it as open:
 /// every later transaction on that connection would be refused. Such a connection is closed, another takes its place.
 async fn begin_with(
-    pool: &Pool<Sqlite>,
+    from: &Spare<Sqlite>,
     begin: &'static str,
 ) -> sqlx::Result<Transaction<'static, Sqlite>> {
+    let (pool, _waiting) = (from.pool(), from.wait());
     for _ in 0..MOST_BROKEN {
         match pool.begin_with(begin).await {
             Err(sqlx::Error::InvalidSavePointStatement) => {
