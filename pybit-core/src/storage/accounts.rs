@@ -105,5 +105,7 @@ pub trait AccountStore: Send + Sync + std::fmt::Debug {
     async fn farm_id(&self, fresh: &str) -> Result<String>;
 
     /// Whether the storage answers.
+    ///
+    /// - `an_open_storage_is_healthy`: it does once it is opened. `Unavailable` where it is away.
     async fn health(&self) -> Result<()>;
 }

@@ -271,6 +271,8 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// - `a_pause_begun_by_a_clock_that_was_ahead_is_over`: but for those that changed more than a minute after `at`
     ///   ([`Job::is_paused`]).
     /// - `claim_prefers_another_client`: no job whose `avoid` names this client and ends after `at`.
+    /// - `claim_passes_over_any_number_of_jobs`: however many there are that this client is not to have, and however good
+    ///   they are, it gets the best of the others.
     /// - `concurrent_claims_take_each_job_once`: any number of concurrent claims never get the same job.
     /// - `claim_begins_an_attempt_with_an_empty_log`: the attempt of that number names client and process, its stream is
     ///   called `log`; row version and lease epoch go one up.

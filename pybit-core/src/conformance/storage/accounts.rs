@@ -172,6 +172,10 @@ pub(super) async fn a_removed_account_is_gone(s: Store) {
     assert_eq!(found(&s, "ann").await, Some((anew, hash("c"))));
 }
 
+pub(super) async fn an_open_storage_is_healthy(s: Store) {
+    s.health().await.expect("it was opened");
+}
+
 pub(super) async fn the_first_farm_id_stays(s: Store) {
     let ask = |n: u8| {
         let s = Arc::clone(&s);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::conformance::support::{
-    Store, apply, at, attempt_of, change, claim, ending, name, now, planned, planned_in,
+    Store, apply, at, attempt_of, change, claim, ending, name, now, planned, planned_in, submit,
     submit_and_take, submit_one, take, target, together,
 };
 use crate::error::ErrorKind;
@@ -120,6 +120,29 @@ pub(super) async fn claim_prefers_another_client(s: Store) {
     avoid(&mut back.after);
     apply(&s, back).await;
     assert_eq!(claims(&s, &claim("first", &offers), 50).await.map(|j| j.id), Some(job.id));
+}
+
+pub(super) async fn claim_passes_over_any_number_of_jobs(s: Store) {
+    const MANY: usize = 60;
+    let offers = [target("amd64")];
+    let good = |n: usize| PlannedJob { priority: 9, ..planned(&format!("p{n}"), "1") };
+    submit(&s, (0..MANY).map(good).collect()).await;
+    let other = submit_one(&s, planned("other", "1")).await;
+    // Held all at once, and given back together: none comes twice.
+    let mut held = Vec::new();
+    for _ in 0..MANY {
+        held.push(take(&s, "first", target("amd64")).await);
+    }
+    for job in held {
+        let mut back = ending(&job, Waiting, Outcome::Refused);
+        back.after.avoid = Some(Avoid { client: name("first"), until: at(50) });
+        apply(&s, back).await;
+    }
+    let taken = claims(&s, &claim("first", &offers), 49).await.expect("the one that it may have");
+    assert_eq!(taken.id, other.id);
+    assert_eq!(claims(&s, &claim("first", &offers), 49).await, None);
+    let good = claims(&s, &claim("second", &offers), 49).await.expect("another gets a better one");
+    assert_eq!(good.priority, 9);
 }
 
 pub(super) async fn concurrent_claims_take_each_job_once(s: Store) {

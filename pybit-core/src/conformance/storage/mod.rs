@@ -60,6 +60,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         claim_waits_for_not_before,
         a_pause_begun_by_a_clock_that_was_ahead_is_over,
         claim_prefers_another_client,
+        claim_passes_over_any_number_of_jobs,
         concurrent_claims_take_each_job_once,
         claim_begins_an_attempt_with_an_empty_log,
         same_claim_id_returns_the_same_job,
@@ -139,5 +140,6 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         disabling_twice_keeps_the_first_time,
         a_removed_account_is_gone,
         the_first_farm_id_stays,
+        an_open_storage_is_healthy,
     }
 };

@@ -1,8 +1,8 @@
 //! Submissions and their idempotency keys.
 
 use crate::conformance::support::{
-    Store, at, claim, now, planned, planned_in, planned_source, record, refusal, request, target,
-    together,
+    Store, at, claim, forced, now, planned, planned_in, planned_source, record, refusal, request,
+    target, together,
 };
 use crate::error::ErrorKind;
 use crate::model::{JobFilter, JobId, JobStatus, Page};
@@ -96,6 +96,11 @@ pub(super) async fn same_key_returns_the_first_result(s: Store) {
     };
     let his = s.record_submission(&bob, at(1)).await.expect("accepted");
     assert!(!his.repeated, "another principal's key is another key");
+    let with_force = || SubmissionRecord { jobs: vec![forced(planned("f", "1"))], ..keyed("f") };
+    let first = s.record_submission(&with_force(), at(1)).await.expect("accepted");
+    let again = s.record_submission(&with_force(), at(2)).await.expect("accepted");
+    assert_eq!((first.repeated, again.repeated), (false, true), "with force as well");
+    assert_eq!(numbers(&again), numbers(&first));
 }
 
 pub(super) async fn same_key_other_request_is_refused(s: Store) {
