@@ -6,7 +6,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use pybit_client::{LogEvent, Retry};
 use pybit_core::model::{Job, Role};
+use pybit_core::protocol::LogDigest;
 use pybit_core::{Error, Result};
+use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 use super::figures::{Figure, Figures, percentile, rate};
@@ -32,7 +34,7 @@ pub(super) async fn measure(site: &Site, scale: &Scale) -> Result<Vec<Figure>> {
         writers.push(building(site).await?);
     }
     let started = Instant::now();
-    for (worker, job) in writers {
+    for (worker, job) in writers.clone() {
         writing.spawn(async move { write(&worker, &job, each).await });
     }
     let followed = tokio::spawn({
@@ -47,7 +49,38 @@ pub(super) async fn measure(site: &Site, scale: &Scale) -> Result<Vec<Figure>> {
     figures.add("log taken in", rate(megabytes, took), "MB/s", Some("≥ 100 MB/s"));
     let mut busy = followed.await.map_err(|e| Error::internal("a follower").with_source(e))??;
     figures.add("written → followed meanwhile, p99", percentile(&mut busy, 99), "ms", None);
+    let asked = Instant::now();
+    let (worker, job) = &writers[0];
+    let length = each * (PIECE as u64);
+    let start = length.saturating_sub(PIECE as u64);
+    if worker.api.log(job.id, Some(job.attempt), start).await? != piece()[..] {
+        return Err(broken("the end of a log differs"));
+    }
+    let took = asked.elapsed().as_secs_f64() * 1e3;
+    figures.add(format!("the last MiB of a log of {each} MiB"), took, "ms", Some("< 200 ms"));
+    // The farm takes a result only where its log is what the client says.
+    let sha256 = tokio::task::spawn_blocking(move || digest(each));
+    let sha256 = sha256.await.map_err(|e| Error::internal("a digest").with_source(e))?;
+    for (worker, job) in &writers {
+        worker.finish(job, LogDigest { length, sha256: sha256.clone() }).await?;
+    }
+    if let Some(memory) = site.memory() {
+        figures.add("resident memory of pybit web after all logs", memory, "MB", None);
+    }
     Ok(figures.done())
+}
+
+/// What each piece of a log says.
+fn piece() -> Bytes {
+    let line = b"cc -O2 -Wall -c -o build/some/module.o src/some/module.c # a line as compilers write it\n";
+    line.iter().copied().cycle().take(PIECE).collect::<Vec<u8>>().into()
+}
+
+/// The digest of a log of so many MiB.
+fn digest(mib: u64) -> String {
+    let (mut digest, piece) = (Sha256::new(), piece());
+    (0..mib).for_each(|_| digest.update(&piece));
+    hex::encode(digest.finalize())
 }
 
 /// A client that builds a job.
@@ -63,9 +96,7 @@ async fn building(site: &Site) -> Result<(Worker, Job)> {
 
 /// Writes so many MiB, piece by piece.
 async fn write(worker: &Worker, job: &Job, mib: u64) -> Result<()> {
-    let line = b"cc -O2 -Wall -c -o build/some/module.o src/some/module.c # a line as compilers write it\n";
-    let piece: Vec<u8> = line.iter().copied().cycle().take(PIECE).collect();
-    let piece = Bytes::from(piece);
+    let piece = piece();
     for n in 0..mib {
         let offset = n * (PIECE as u64);
         let length = worker.api.append_log(job.id, job.attempt, offset, piece.clone()).await?;
