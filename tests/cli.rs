@@ -15,6 +15,9 @@ mod catalogue;
 mod config;
 #[path = "cli/crowd.rs"]
 mod crowd;
+#[expect(dead_code, reason = "the tests against the original's faults use the rest of it")]
+#[path = "original/proxy.rs"]
+mod proxy;
 #[path = "cli/served.rs"]
 mod served;
 #[path = "cli/services.rs"]

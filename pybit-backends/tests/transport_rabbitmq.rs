@@ -19,6 +19,8 @@ mod proxy;
 mod refusals;
 #[path = "rabbitmq/tls.rs"]
 mod tls;
+#[path = "support/wrapped.rs"]
+mod wrapped;
 
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ use pybit_backends::rabbitmq::RabbitTransport;
 use pybit_core::conformance::{Fixture, TRANSPORT, run};
 use pybit_core::settings::Settings;
 use pybit_core::transport::Transport;
+
+use wrapped::{late_and_reordered, traced};
 
 /// A fresh farm on the broker for each case.
 struct Farms {
@@ -56,4 +60,18 @@ async fn rabbitmq_conforms() {
 #[ignore = "needs RabbitMQ"]
 async fn quorum_queues_conform() {
     assert_eq!(run(TRANSPORT, &Farms { queues: "quorum" }).await, TRANSPORT.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs RabbitMQ"]
+async fn rabbitmq_conforms_when_traced() {
+    let farms = traced(Farms { queues: "classic" });
+    assert_eq!(run(TRANSPORT, &farms).await, TRANSPORT.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs RabbitMQ"]
+async fn hints_of_rabbitmq_that_are_delayed_and_reordered_break_no_promise() {
+    let farms = late_and_reordered(Farms { queues: "classic" });
+    assert_eq!(run(TRANSPORT, &farms).await, TRANSPORT.len());
 }

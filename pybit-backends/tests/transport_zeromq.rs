@@ -13,6 +13,8 @@ mod network;
 mod proxy;
 #[path = "zeromq/strangers.rs"]
 mod strangers;
+#[path = "support/wrapped.rs"]
+mod wrapped;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use pybit_core::conformance::{Fixture, TRANSPORT, run};
 use pybit_core::transport::Transport;
 
 use ends::{Curve, Pair, bind};
+use wrapped::{late_and_reordered, traced};
 
 /// One transport that is server and client of the same process.
 struct Inside;
@@ -56,4 +59,16 @@ async fn two_ends_conform() {
 async fn two_ends_with_keys_conform() {
     // Several clients of the suite share the one connection: the list lets each in by a key of its own.
     assert_eq!(run(TRANSPORT, &Apart(Some(Curve::new()))).await, TRANSPORT.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn both_arrangements_conform_when_traced() {
+    assert_eq!(run(TRANSPORT, &traced(Inside)).await, TRANSPORT.len());
+    assert_eq!(run(TRANSPORT, &traced(Apart(None))).await, TRANSPORT.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn hints_of_zeromq_that_are_delayed_and_reordered_break_no_promise() {
+    assert_eq!(run(TRANSPORT, &late_and_reordered(Inside)).await, TRANSPORT.len());
+    assert_eq!(run(TRANSPORT, &late_and_reordered(Apart(None))).await, TRANSPORT.len());
 }

@@ -4,7 +4,10 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{DEADLINE, Role, wait_for};
+use serde_json::{Value, json};
+
+use crate::proxy::{Fate, Proxy};
+use crate::support::{DEADLINE, Farm, Role, http, wait_for};
 use crate::{Lone, Said, said};
 
 fn variable(name: &str) -> String {
@@ -186,4 +189,55 @@ fn a_second_farm_on_a_virtual_host_is_refused_unless_named_apart() {
     let apart = started(&format!("{own}b"));
     let web = Role::start("web", apart.path(), &["web"]);
     wait_for("the server", DEADLINE, || web.said().contains("is up").then_some(()));
+}
+
+/// A way to the broker that can be cut, and the broker's URL at its near end.
+fn broker_behind_proxy() -> (Proxy, url::Url) {
+    let mut url = url::Url::parse(&variable("PYBIT_TEST_AMQP_URL")).unwrap();
+    let proxy = Proxy::to(url.socket_addrs(|| Some(5672)).unwrap()[0].to_string());
+    url.set_port(url::Url::parse(&proxy.url()).unwrap().port()).unwrap();
+    (proxy, url)
+}
+
+#[test]
+#[ignore = "needs RabbitMQ"]
+fn a_server_whose_broker_goes_away_is_not_ready_until_it_is_back_and_says_so() {
+    let (proxy, url) = broker_behind_proxy();
+    let password = url.password().unwrap();
+    let name = format!("f{:016x}", rand::random::<u64>());
+    let farm = Farm::new(&format!("[transport]\nurl = \"{url}\"\nname = \"{name}\"\n"));
+    let web = farm.web();
+    let readiness = |status: u16, transport: &str| {
+        wait_for(&format!("/readyz to be {status}"), DEADLINE, || {
+            let answer = http::ask(&farm.address(), "GET", "/readyz", &[], b"");
+            assert!(!answer.body.contains(password), "{}", answer.body);
+            (answer.status == status).then(|| {
+                let body: Value = serde_json::from_str(&answer.body).unwrap();
+                let expected = json!({ "storage": "ok", "transport": transport, "blobs": "ok" });
+                assert_eq!(body, expected);
+            })
+        });
+    };
+    let service = format!("RabbitMQ at amqp://{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let said = |begins: &str, ends: &str| {
+        let is_it = |l: &&str| l.contains(&format!(": {begins} {service}")) && l.contains(ends);
+        web.said().lines().filter(is_it).count()
+    };
+    let connected = || said("connected to", "");
+    let lost = || said("the connection to", "; connecting again");
+    readiness(200, "ok");
+    assert_eq!((connected(), lost()), (1, 0));
+
+    proxy.set(Fate::Away);
+    readiness(503, "unavailable");
+    wait_for("the loss in the log", DEADLINE, || (lost() > 0).then_some(()));
+    let tries = "; trying again until it is there";
+    wait_for("the next try in the log", DEADLINE, || web.said().contains(tries).then_some(()));
+    readiness(503, "unavailable");
+
+    proxy.set(Fate::Pass);
+    readiness(200, "ok");
+    let log = web.said();
+    assert_eq!((connected(), lost(), log.matches(tries).count()), (2, 1, 1), "each is said once");
+    assert!(!log.contains(password), "{log}");
 }

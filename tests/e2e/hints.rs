@@ -2,8 +2,13 @@
 
 use std::path::Path;
 
+use pybit::core::model::Route;
+use pybit::core::settings::Settings;
+use pybit::core::transport::{Delivery, Inbox};
+use pybit::roles;
+
 use crate::support::package::Package;
-use crate::support::{DEADLINE, Farm, Role, wait_for};
+use crate::support::{DEADLINE, Farm, Role, outcomes, wait_for};
 
 /// Builds a package to its end; the binary job.
 fn build(farm: &Farm, tree: &Path) -> i64 {
@@ -63,6 +68,57 @@ fn hints_go_over_zeromq_and_again_after_the_server_was_killed() {
     let _web = farm.web();
     build(&farm, &Package::new("pybit-zmq", "2.0").write(farm.path()));
     hinted(&client, before + 1);
+}
+
+/// The next hint, on its way or still to be sent.
+async fn heard(inbox: &mut dyn Inbox) -> Delivery {
+    let delivery = tokio::time::timeout(DEADLINE, inbox.next()).await.expect("a hint in time");
+    delivery.unwrap().expect("the transport is open")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs dpkg-dev, debhelper, reprepro and the user pybit-build"]
+async fn a_job_that_waited_when_the_server_was_killed_is_hinted_by_the_next_one_and_built() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let farm = Farm::new(&format!("[transport]\nurl = \"zmq+bind://{free}\""));
+    let web = farm.web();
+    let url = format!("zmq://{free}");
+    let _client = client_with(&farm, "one", &format!("[client.transport]\nurl = \"{url}\""));
+    let _watcher = farm.watcher();
+    let gate = farm.path().join("gate");
+    let (busy, _) = farm.submit(&Package::new("pybit-busy", "1.0").gate(&gate).write(farm.path()));
+    let building = farm.binary_job(&busy);
+    farm.wait_building(building, 1);
+    let (submission, waiting) = farm.submit(&Package::new("pybit-idle", "1.0").write(farm.path()));
+
+    // A build client asks the server besides, and would find the job without a hint: this one only listens.
+    let route = Route {
+        dist: "Debian".parse().unwrap(),
+        arch: "source".parse().unwrap(),
+        suite: "bookworm".parse().unwrap(),
+        format: "deb".parse().unwrap(),
+    };
+    let ears = roles::transports().open(&Settings::url(&url)).await.unwrap();
+    let mut inbox = ears.consume(&"ears".parse().unwrap(), &[route], 1).await.unwrap();
+    // It may hold one hint and does: whatever comes beside it comes from another server.
+    let held = heard(&mut *inbox).await;
+    web.kill();
+    let _web = farm.web();
+    let again = heard(&mut *inbox).await;
+    let about = again.hint.job.map_or(waiting, |job| job.0);
+    assert_eq!(about, waiting, "it names the job that waits, or none");
+    held.receipt.ack().await.expect_err("it went with its server");
+    let listed = farm.json(&["jobs", "--status", "waiting", "--json"]);
+    let waits: Vec<_> = listed.as_array().unwrap().iter().map(|j| j["id"].as_i64()).collect();
+    assert_eq!(waits, [Some(waiting)], "there is nothing else to hint");
+    again.receipt.ack().await.unwrap();
+    drop((inbox, ears));
+
+    std::fs::write(&gate, "").unwrap();
+    for job in [building, farm.binary_job(&submission)] {
+        assert_eq!(outcomes(&farm.wait_status(job, "Done")), ["succeeded"]);
+    }
+    assert_eq!(farm.published("pybit-idle"), ["1.0"]);
 }
 
 /// Starts a build client with more tables in its configuration.

@@ -261,8 +261,10 @@ impl Thread {
 
     /// Tells the server what became of a hint; whether it could be told.
     fn settle(&mut self, held: Held, done: bool) -> bool {
-        let Some((place, word)) = self.desk.settle(held, done) else { return false };
-        let told = socket::send(&self.lines[place].socket, None, &word).is_ok();
+        let word = self.desk.settle(held, done);
+        let told = word.is_some_and(|(place, word)| {
+            socket::send(&self.lines[place].socket, None, &word).is_ok()
+        });
         self.desk.settled(held.inbox);
         told
     }

@@ -125,10 +125,14 @@ impl Desk {
         }
     }
 
-    /// Says again what listens here.
+    /// Says again what listens here, and looks for room in the inboxes.
     pub(super) fn beat(&mut self) {
         for place in 0..self.lines.len() {
             self.announce(place);
+        }
+        let ids: Vec<_> = self.inboxes.keys().copied().collect();
+        for inbox in ids {
+            self.hand_out(inbox);
         }
     }
 
@@ -174,7 +178,8 @@ impl Desk {
         Some((place, word))
     }
 
-    /// To be called after what [`Desk::settle`] gave was sent: there is room for more, or nothing left to wait for.
+    /// To be called after what [`Desk::settle`] gave was sent, if anything: there is room for more, or nothing left to wait
+    /// for.
     pub(super) fn settled(&mut self, inbox: InboxId) {
         self.hand_out(inbox);
         self.leave_if_done(inbox);
@@ -240,11 +245,13 @@ impl Desk {
         let Some(entry) = self.inboxes.get_mut(&inbox) else { return };
         let Kind::Hints { credit, hints, .. } = &entry.kind else { return };
         let credit = usize::try_from(*credit).unwrap_or(usize::MAX);
-        while entry.held.len() < credit {
+        // An inbox is full while its owner has not read what a lost connection has voided. To give a hint back then would
+        // have the server send it again at once, and so on.
+        while entry.held.len() < credit && hints.capacity() > 0 {
             let Some((held, hint)) = entry.waiting.pop_front() else { return };
             entry.held.insert(held);
             let receipt = Box::new((self.make_receipt)(held));
-            // There is room for all that credit allows; where the owner is gone, the dropped receipt gives the hint back.
+            // Where the owner is gone, the dropped receipt gives the hint back.
             let _ = hints.try_send(Delivery { hint, receipt });
         }
     }

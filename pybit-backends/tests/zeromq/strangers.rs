@@ -1,5 +1,7 @@
 //! Messages that are not pybit's.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use pybit_core::conformance::support::{client, route};
@@ -7,6 +9,46 @@ use pybit_core::model::JobId;
 use pybit_core::transport::Transport;
 
 use super::ends::{DEADLINE, address, bind, connect, hint, next};
+
+/// What this whole process logs: the sockets have threads of their own, which no subscriber of a test's thread hears. Each
+/// line names its thread, which tells the servers of tests apart that run beside each other.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn kept() -> &'static Self {
+        static KEPT: OnceLock<Log> = OnceLock::new();
+        KEPT.get_or_init(|| {
+            let log = Self::default();
+            let writer = log.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_thread_ids(true)
+                .with_writer(move || writer.clone())
+                .finish();
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+            log
+        })
+    }
+
+    /// The lines that hold all of these words.
+    fn lines(&self, words: &[&str]) -> Vec<String> {
+        let said = String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned();
+        said.lines().filter(|l| words.iter().all(|w| l.contains(w))).map(str::to_owned).collect()
+    }
+}
+
+const NOT_OURS: &str = "a message that is not pybit's";
 
 /// Waits until a transport has counted so many.
 async fn until_foreign(transport: &dyn Transport, count: u64) {
@@ -20,7 +62,8 @@ async fn until_foreign(transport: &dyn Transport, count: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_drops_and_counts_what_is_not_pybits() {
+async fn a_server_drops_and_counts_what_is_not_pybits_and_logs_it_once() {
+    let log = Log::kept();
     let server = bind(&[]);
     let remote = connect(address(&server), &[]);
     let mut hints = remote.consume(&client("tahr"), &[route("amd64")], 1).await.unwrap();
@@ -29,7 +72,10 @@ async fn a_server_drops_and_counts_what_is_not_pybits() {
     stranger.connect(server.endpoint().unwrap()).unwrap();
     let magic = &b"pybit\x01"[..];
     let whole = br#"{"bye":{"inbox":1}}"#;
-    let messages: [&[&[u8]]; 9] = [
+    // By their number the log's one line is known for this server's.
+    let many = [&b""[..]; 37];
+    let messages: [&[&[u8]]; 10] = [
+        &many,
         &[b""],
         &[b"", b"", b""],
         &[b"hello"],
@@ -43,7 +89,7 @@ async fn a_server_drops_and_counts_what_is_not_pybits() {
     for frames in messages {
         stranger.send_multipart(frames, 0).unwrap();
     }
-    until_foreign(&server, 9).await;
+    until_foreign(&server, 10).await;
     // One that is too large costs its sender the connection, and nobody else anything.
     stranger.send(vec![b' '; 3 << 20], 0).unwrap();
     // A client that speaks another protocol altogether.
@@ -51,19 +97,22 @@ async fn a_server_drops_and_counts_what_is_not_pybits() {
     std::io::Write::write_all(&mut http, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     server.publish(&hint(1)).await.unwrap();
     assert_eq!(next(&mut *hints).await.hint.job, Some(JobId(1)));
-    assert_eq!(server.foreign(), 9);
+    assert_eq!(server.foreign(), 10);
+    let first = log.lines(&[NOT_OURS, "it has 37 frames instead of 2"]);
+    let thread = first[0].split_whitespace().find(|w| w.starts_with("ThreadId(")).unwrap();
+    assert_eq!(log.lines(&[NOT_OURS, thread]), first, "once, and it tells of the first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_drops_and_counts_what_is_not_pybits() {
+async fn a_client_drops_and_counts_what_is_not_pybits_and_logs_it_once() {
+    let log = Log::kept();
     // A server that answers whatever it wants.
     let context = zmq::Context::new();
     let impostor = context.socket(zmq::ROUTER).unwrap();
     impostor.set_probe_router(true).unwrap();
     impostor.bind("tcp://127.0.0.1:*").unwrap();
     let at = impostor.get_last_endpoint().unwrap().unwrap();
-    let at = at.strip_prefix("tcp://").unwrap().parse().unwrap();
-    let remote = connect(at, &[]);
+    let remote = connect(at.strip_prefix("tcp://").unwrap().parse().unwrap(), &[]);
     let opening = tokio::spawn(async move {
         let inbox = remote.consume(&client("tahr"), &[route("amd64")], 1).await;
         (remote, inbox)
@@ -87,4 +136,6 @@ async fn a_client_drops_and_counts_what_is_not_pybits() {
     let found = next(&mut *hints.unwrap()).await;
     assert_eq!(found.hint.route, route("amd64"));
     until_foreign(&remote, 4).await;
+    let server = format!("the ZeroMQ server {at} sent");
+    assert_eq!(log.lines(&[NOT_OURS, &server]).len(), 1);
 }

@@ -1,3 +1,4 @@
 //! What both ends know, tested without sockets.
 
 mod book;
+mod desk;
