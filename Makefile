@@ -120,7 +120,7 @@ check:
 
 bench:
 	$(call install,$(BENCH_PACKAGES) $(SERVICE_PACKAGES))
-	PYBIT_SERVICES_DURABLE=1 PYBIT_SERVICES_WITHOUT_S3=1 tools/services run -- $(CARGO) bench
+	$(CARGO) bench
 
 # Ten minutes with servers of its own, which really wait for the disk; everything ends with it.
 load: deps-build deps-services
