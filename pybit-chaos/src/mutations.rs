@@ -59,8 +59,11 @@ const TRIALS: [Trial; 12] = [
     Trial {
         rule: Mutation::FenceByClient,
         backends: SQLITE,
-        words: "--jobs 60 --faults 8 --window-secs 36 --story plain --clients 2 --only blackhole,half_open",
-        counts: &[],
+        // A client hears late that it has lost a job, and meanwhile gets it again with its other slot. The farm has little
+        // time for heartbeats then.
+        words: "--jobs 80 --faults 16 --window-secs 45 --slow 4 --story plain --clients 2 --only blackhole,half_open \
+                --env PYBIT_TRIAL_STALL=heartbeat_after_commit_before_reply:700",
+        counts: &["I09", "I10"],
     },
     Trial {
         rule: Mutation::MarkBeforeConfirm,
