@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use pybit_core::settings::Settings;
 use pybit_core::{Error, Result};
 
 use super::output;
@@ -34,7 +35,15 @@ fn in_one_line(rendered: &str) -> String {
         .map(str::trim)
         .map(|line| line.strip_prefix("error: ").unwrap_or(line))
         .collect();
-    format!("{} (see --help)", said.join(" ").replace(" tip: ", "; "))
+    let said = said.join(" ").replace(" tip: ", "; ");
+    let shown: Vec<_> = said.split('\'').map(without_password).collect();
+    format!("{} (see --help)", shown.join("'"))
+}
+
+/// clap quotes what it does not understand: of a URL in the wrong place, no password is shown.
+fn without_password(quoted: &str) -> String {
+    let is_url = quoted.contains("://") && !quoted.contains(' ');
+    if is_url { Settings::url(quoted).shown() } else { quoted.to_owned() }
 }
 
 /// Prints the manual page of the command, or of one of its verbs.
@@ -56,6 +65,13 @@ pub(super) fn man(mut command: clap::Command, verb: Option<&str>) -> Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_in_the_wrong_place_is_shown_without_its_password() {
+        let rendered = "error: unexpected argument 'postgres://ann:secret@db/farm?x=y' found\n\nUsage: pybit\n";
+        let line = "unexpected argument 'postgres://db/farm' found (see --help)";
+        assert_eq!(in_one_line(rendered), line);
+    }
 
     #[test]
     fn wrong_arguments_are_told_of_in_one_line() {
