@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[path = "support/files.rs"]
+mod files;
 mod support;
 
 use std::collections::BTreeSet;
@@ -10,12 +12,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use files::Files;
 use pybit_backends::sql::statements::{ALL, OF_POSTGRES};
-use pybit_backends::sql::{Engine, SqlStore, Statement};
+use pybit_backends::sql::{Engine, Statement};
 use pybit_core::conformance::{Fixture, STORAGE, run};
-use pybit_core::settings::Settings;
 use pybit_core::storage::Storage;
-use sqlx::Sqlite;
 use support::Database;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -74,20 +75,6 @@ impl Executed {
         let seen = std::mem::take(&mut *self.0.lock().unwrap());
         let all = of.iter().flat_map(|statements| statements.iter());
         all.filter(|s| !seen.contains(s.text(engine).trim())).map(|s| s.name()).collect()
-    }
-}
-
-/// Keeps the folders until the last case is over.
-#[derive(Default)]
-struct Files(Mutex<Vec<tempfile::TempDir>>);
-
-#[async_trait]
-impl Fixture<dyn Storage> for Files {
-    async fn fresh(&self) -> Arc<dyn Storage> {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/farm.db", folder.path().display());
-        self.0.lock().unwrap().push(folder);
-        Arc::new(SqlStore::<Sqlite>::open(&Settings::url(url)).await.unwrap())
     }
 }
 

@@ -2,42 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+#[path = "support/files.rs"]
+mod files;
 
-use async_trait::async_trait;
-use pybit_backends::sql::{SqlStore, SqliteFactory};
+use std::sync::Arc;
+
+use files::{Files, open, settings};
+use pybit_backends::sql::SqlStore;
 use pybit_core::conformance::support::{
     at, change, claim, planned, record, submit, submit_and_take, take, target,
 };
-use pybit_core::conformance::{Fixture, STORAGE, run};
+use pybit_core::conformance::{STORAGE, run};
 use pybit_core::model::{JobFilter, JobId, JobStatus, Page};
-use pybit_core::settings::{Registry, Settings};
-use pybit_core::storage::{Advance, JobStore, Storage};
+use pybit_core::storage::{Advance, JobStore};
 use sqlx::Sqlite;
-
-fn settings(folder: &Path) -> Settings {
-    Settings::url(format!("sqlite://{}/farm.db", folder.display()))
-}
-
-async fn open(folder: &Path) -> Arc<dyn Storage> {
-    let registry = Registry::<dyn Storage>::new("storage").with(SqliteFactory);
-    registry.open(&settings(folder)).await.unwrap()
-}
-
-/// Keeps the folders until the last case is over.
-#[derive(Default)]
-struct Files(Mutex<Vec<tempfile::TempDir>>);
-
-#[async_trait]
-impl Fixture<dyn Storage> for Files {
-    async fn fresh(&self) -> Arc<dyn Storage> {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = open(folder.path()).await;
-        self.0.lock().unwrap().push(folder);
-        storage
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sqlite_conforms() {

@@ -11,6 +11,8 @@ mod broker;
 mod farms;
 #[path = "rabbitmq/foreign.rs"]
 mod foreign;
+#[path = "support/log.rs"]
+mod log;
 #[path = "rabbitmq/network.rs"]
 mod network;
 #[path = "network/proxy.rs"]

@@ -7,6 +7,8 @@
 mod ends;
 #[path = "zeromq/keys.rs"]
 mod keys;
+#[path = "support/log.rs"]
+mod log;
 #[path = "zeromq/network.rs"]
 mod network;
 #[path = "network/proxy.rs"]

@@ -72,15 +72,16 @@ impl<K: Copy + Eq + Hash, V: Clone> Facts<K, V> {
         kept.voided += 1;
     }
 
-    /// To be called before a fact is asked for that may become another, and given to [`keep_since`](Self::keep_since).
-    pub(super) fn asks(&self) -> u64 {
+    /// How much was forgotten so far: to be asked before a fact that may become another, and given to
+    /// [`keep_unless_voided`](Self::keep_unless_voided).
+    pub(super) fn voided(&self) -> u64 {
         self.kept().voided
     }
 
-    /// Keeps what was asked for then, if nothing was forgotten since.
-    pub(super) fn keep_since(&self, asked: u64, key: K, fact: V) {
+    /// Keeps what was asked for when so much was forgotten, if nothing was since.
+    pub(super) fn keep_unless_voided(&self, voided: u64, key: K, fact: V) {
         let mut kept = self.kept();
-        if kept.voided == asked {
+        if kept.voided == voided {
             kept.keep(key, fact);
         }
     }
@@ -111,11 +112,11 @@ mod tests {
     #[test]
     fn a_fact_from_before_a_change_is_not_kept() {
         let facts = Facts::default();
-        let asked = facts.asks();
+        let voided = facts.voided();
         facts.forget(1);
-        facts.keep_since(asked, 1, "old");
+        facts.keep_unless_voided(voided, 1, "old");
         assert_eq!(facts.get(1), None);
-        facts.keep_since(facts.asks(), 1, "new");
+        facts.keep_unless_voided(facts.voided(), 1, "new");
         assert_eq!(facts.get(1), Some("new"));
     }
 

@@ -1,47 +1,29 @@
 //! Messages that are not pybit's, and hints that are too many.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use pybit_core::conformance::support::{client, route, within};
 use pybit_core::model::JobId;
 use pybit_core::transport::{Command, Hint, Recipient, Transport};
 use tracing::subscriber::DefaultGuard;
 
+use super::log::Log;
 use super::{broker, open};
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// What this thread logs, until the guard is dropped.
+fn logged() -> (Log, DefaultGuard) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    (log, tracing::subscriber::set_default(subscriber))
 }
 
-impl Log {
-    /// What this thread logs, until the guard is dropped.
-    fn kept() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn count(&self, words: &str) -> usize {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).matches(words).count()
-    }
+fn count(log: &Log, words: &str) -> usize {
+    log.said().matches(words).count()
 }
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ"]
 async fn foreign_messages_are_counted_logged_once_and_dead_lettered() {
-    let (log, _guard) = Log::kept();
+    let (log, _guard) = logged();
     let settings = broker::farm();
     let name = broker::name(&settings);
     let transport = open(&settings).await;
@@ -72,13 +54,13 @@ async fn foreign_messages_are_counted_logged_once_and_dead_lettered() {
     for bytes in foreign {
         assert_eq!(broker::take(&channel, &dead).await, bytes, "they are kept as they were");
     }
-    assert_eq!(log.count("a message that is not pybit's"), 1);
+    assert_eq!(count(&log, "a message that is not pybit's"), 1);
 }
 
 #[tokio::test]
 #[ignore = "needs RabbitMQ"]
 async fn foreign_commands_are_counted_logged_once_and_dead_lettered() {
-    let (log, _guard) = Log::kept();
+    let (log, _guard) = logged();
     let settings = broker::farm();
     let name = broker::name(&settings);
     let transport = open(&settings).await;
@@ -106,7 +88,7 @@ async fn foreign_commands_are_counted_logged_once_and_dead_lettered() {
     for bytes in foreign {
         assert_eq!(broker::take(&channel, &dead).await, bytes, "they are kept as they were");
     }
-    assert_eq!(log.count("a message that is not pybit's"), 1);
+    assert_eq!(count(&log, "a message that is not pybit's"), 1);
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Messages that are not pybit's.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use pybit_core::conformance::support::{client, route};
@@ -9,43 +8,29 @@ use pybit_core::model::JobId;
 use pybit_core::transport::Transport;
 
 use super::ends::{DEADLINE, address, bind, connect, hint, next};
+use super::log::Log;
 
 /// What this whole process logs: the sockets have threads of their own, which no subscriber of a test's thread hears. Each
 /// line names its thread, which tells the servers of tests apart that run beside each other.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+fn logged() -> &'static Log {
+    static KEPT: OnceLock<Log> = OnceLock::new();
+    KEPT.get_or_init(|| {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_thread_ids(true)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        log
+    })
 }
 
-impl Log {
-    fn kept() -> &'static Self {
-        static KEPT: OnceLock<Log> = OnceLock::new();
-        KEPT.get_or_init(|| {
-            let log = Self::default();
-            let writer = log.clone();
-            let subscriber = tracing_subscriber::fmt()
-                .with_ansi(false)
-                .with_thread_ids(true)
-                .with_writer(move || writer.clone())
-                .finish();
-            tracing::subscriber::set_global_default(subscriber).unwrap();
-            log
-        })
-    }
-
-    /// The lines that hold all of these words.
-    fn lines(&self, words: &[&str]) -> Vec<String> {
-        let said = String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned();
-        said.lines().filter(|l| words.iter().all(|w| l.contains(w))).map(str::to_owned).collect()
-    }
+/// The lines that hold all of these words.
+fn lines(log: &Log, words: &[&str]) -> Vec<String> {
+    let said = log.said();
+    said.lines().filter(|l| words.iter().all(|w| l.contains(w))).map(str::to_owned).collect()
 }
 
 const NOT_OURS: &str = "a message that is not pybit's";
@@ -63,7 +48,7 @@ async fn until_foreign(transport: &dyn Transport, count: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_drops_and_counts_what_is_not_pybits_and_logs_it_once() {
-    let log = Log::kept();
+    let log = logged();
     let server = bind(&[]);
     let remote = connect(address(&server), &[]);
     let mut hints = remote.consume(&client("tahr"), &[route("amd64")], 1).await.unwrap();
@@ -98,14 +83,14 @@ async fn a_server_drops_and_counts_what_is_not_pybits_and_logs_it_once() {
     server.publish(&hint(1)).await.unwrap();
     assert_eq!(next(&mut *hints).await.hint.job, Some(JobId(1)));
     assert_eq!(server.foreign(), 10);
-    let first = log.lines(&[NOT_OURS, "it has 37 frames instead of 2"]);
+    let first = lines(log, &[NOT_OURS, "it has 37 frames instead of 2"]);
     let thread = first[0].split_whitespace().find(|w| w.starts_with("ThreadId(")).unwrap();
-    assert_eq!(log.lines(&[NOT_OURS, thread]), first, "once, and it tells of the first");
+    assert_eq!(lines(log, &[NOT_OURS, thread]), first, "once, and it tells of the first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_drops_and_counts_what_is_not_pybits_and_logs_it_once() {
-    let log = Log::kept();
+    let log = logged();
     // A server that answers whatever it wants.
     let context = zmq::Context::new();
     let impostor = context.socket(zmq::ROUTER).unwrap();
@@ -137,5 +122,5 @@ async fn a_client_drops_and_counts_what_is_not_pybits_and_logs_it_once() {
     assert_eq!(found.hint.route, route("amd64"));
     until_foreign(&remote, 4).await;
     let server = format!("the ZeroMQ server {at} sent");
-    assert_eq!(log.lines(&[NOT_OURS, &server]).len(), 1);
+    assert_eq!(lines(log, &[NOT_OURS, &server]).len(), 1);
 }

@@ -68,12 +68,12 @@ impl<D: Dialect> StreamStore for SqlStore<D> {
         if let Some(known) = upload.and_then(|id| self.uploaded.get(id)) {
             return Ok(known);
         }
-        let asked = self.uploaded.asks();
+        let voided = self.uploaded.voided();
         let found = self.again(|| self.all(rows::of(owner), rows::stream)).await?;
         let is_whole =
             (1..=MOST_KEPT).contains(&found.len()) && found.iter().all(|s| s.object.is_some());
         if let Some(id) = upload.filter(|_| is_whole) {
-            self.uploaded.keep_since(asked, id, found.clone());
+            self.uploaded.keep_unless_voided(voided, id, found.clone());
         }
         Ok(found)
     }
