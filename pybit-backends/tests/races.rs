@@ -80,30 +80,31 @@ impl Servers {
     }
 }
 
-/// A race of a module as a test for each engine.
+/// A race of a module as a test for each engine, on the runtime of its group.
 macro_rules! on_both {
-    ($($module:ident::$race:ident),* $(,)?) => {
+    ($($runtime:meta: $($module:ident::$race:ident),* $(,)?);* $(;)?) => {
         mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            $($(#[$runtime]
             async fn $race() {
                 let servers = super::Servers::on_sqlite().await;
                 super::$module::$race(&servers).await;
                 servers.end().await;
-            })*
+            })*)*
         }
         mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            $($(#[$runtime]
             #[ignore = "needs PostgreSQL"]
             async fn $race() {
                 let servers = super::Servers::on_postgres().await;
                 super::$module::$race(&servers).await;
                 servers.end().await;
-            })*
+            })*)*
         }
     };
 }
 
 on_both! {
+    tokio::test(flavor = "multi_thread", worker_threads = 4):
     submissions::one_key_makes_one_submission,
     submissions::the_newest_version_is_what_stays,
     submissions::plans_in_opposite_order_wait_in_one_order,
@@ -115,8 +116,11 @@ on_both! {
     jobs::hints_are_marked_by_two_servers,
     files::one_list_declared_often_makes_its_files_once,
     files::no_file_joins_a_result,
-    files::parts_stay_whole,
+    files::parts_stay_whole;
+
+    // One thread: what works in tasks of its own never ends before the caller is polled again, so that there is a half-way.
+    tokio::test(flavor = "current_thread"):
     dropped::a_submission_is_recorded_whole_or_not_at_all,
     dropped::a_claim_that_was_given_up_gives_the_same_job_again,
-    dropped::no_connection_stays_in_a_transaction_that_was_given_up,
+    dropped::no_connection_stays_in_a_transaction_that_was_given_up;
 }

@@ -39,7 +39,8 @@ impl Farm {
     }
 
     /// Whether a refusal betrays an older copy, and what follows. An attempt that is somebody else's was given twice; one that
-    /// is still to come moves the job's number, where the client builds for the job's target.
+    /// is still to come moves the job's number, where the client builds for the job's target, or where the database does not
+    /// know the client either: an older copy lacks both, and a log may come before the client's first sign of life.
     pub(super) async fn look_behind(&self, job: &Job, holder: &Holder, refusal: &Error) {
         let twice = refusal.code() == "not_your_job" && job.client.is_some();
         if twice {
@@ -63,8 +64,8 @@ impl Farm {
     async fn move_past(&self, job: &Job, holder: &Holder) -> Result<Option<Job>> {
         let storage = &self.inner.storage;
         let client = storage.client(&holder.client).await?;
-        let offers = client.is_some_and(|client| client.offers.contains(&job.target));
-        if !offers || holder.attempt.saturating_sub(job.attempt) > FURTHEST {
+        let may_hold = client.is_none_or(|client| client.offers.contains(&job.target));
+        if !may_hold || holder.attempt.saturating_sub(job.attempt) > FURTHEST {
             return Ok(None);
         }
         let cause = format!(
@@ -119,6 +120,17 @@ mod tests {
         assert_eq!(beat(&farm, "holder", "amd64", job.id, 20).await, Verdict::Stale);
         assert_eq!((now(&storage, &job).await.attempt, farm.outrun()), (21, 3));
         assert_eq!(take(&storage, "next", target("amd64")).await.attempt, 22);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_the_copy_does_not_know_moves_its_job_with_whatever_it_says_first() {
+        let (farm, storage) = farm();
+        let job = submit_one(&storage, planned("hello", "1")).await;
+        let holder = Holder { client: client("younger"), attempt: 2 };
+        let error = farm.held_job(job.id, &holder).await.unwrap_err();
+        assert_eq!((error.code(), farm.outrun()), ("future_attempt", 1));
+        assert_eq!(now(&storage, &job).await.attempt, 3);
+        assert_eq!(take(&storage, "younger", target("amd64")).await.attempt, 4);
     }
 
     #[tokio::test]
