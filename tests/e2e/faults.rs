@@ -71,8 +71,11 @@ fn a_database_restored_to_an_older_copy_gives_no_attempt_twice() {
     let gate = farm.path().join("gate");
     let one = farm.client("one");
     let _watcher = farm.watcher();
-    let tree = Package::new("pybit-restored", "1.0").gate(&gate).write(farm.path());
-    let job = farm.binary_job(&farm.submit(&tree).0);
+    // It never falls silent, so that its log may speak to the restored farm before its client's sign of life.
+    let chatter =
+        format!("while [ ! -e {} ]; do echo still-here; sleep 0.05; done", gate.display());
+    let package = Package::new("pybit-restored", "1.0").build("echo building-now").build(&chatter);
+    let job = farm.binary_job(&farm.submit(&package.write(farm.path())).0);
     farm.wait_building(job, 1);
     one.kill();
     farm.wait_status(job, "Waiting");
