@@ -283,6 +283,14 @@ suite = "bookworm"
             (FARM.replace("team/*", "team/***"), 25, "hooks.rules.repository"),
             (FARM.replace("suite = \"bookworm\"\n", "suite = \"book worm\"\n"), 27, "suite"),
             (FARM.replace("weight = 10", "weight = \"10\""), 8, "i32"),
+            (
+                FARM.replace(
+                    "arches = [\"amd64\", \"arm64\"]",
+                    "arches = [\"amd64\", \"aarch64\"]",
+                ),
+                6,
+                "names the architecture aarch64, which deb calls arm64",
+            ),
             (twice, 31, "suites.name: the suite Debian/bookworm deb is there twice"),
             (taken, 15, "suites.repository"),
             ("[[suites]\n".to_owned(), 1, "]]"),

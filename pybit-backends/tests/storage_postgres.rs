@@ -22,6 +22,10 @@ use support::{Database, server};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+/// Ends every other connection to the database.
+const END_OTHERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                          WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
 /// Makes the database of the next case while one runs, and drops the one before.
 #[derive(Default)]
 struct Databases {
@@ -72,9 +76,7 @@ async fn what_one_server_changes_wakes_the_others() {
     within("the result", heard.wait_for(|c| c.results > results)).await.unwrap();
     // A listener whose connection was lost listens again, and supposes that it has missed something.
     let seen = *heard.borrow_and_update();
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-               WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    database.run(end).await.unwrap();
+    database.run(END_OTHERS).await.unwrap();
     let missed = heard.wait_for(|c| c.work > seen.work && c.results > seen.results);
     within("the new listener", missed).await.unwrap();
     let work = heard.borrow().work;
@@ -97,11 +99,9 @@ async fn lost_connections_lose_and_double_nothing() {
     let killer = tokio::spawn({
         let url = database.url();
         async move {
-            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                       WHERE datname = current_database() AND pid <> pg_backend_pid()";
             let mut kills = 0;
             while !*over.borrow_and_update() {
-                support::run(&url, end).await.unwrap();
+                support::run(&url, END_OTHERS).await.unwrap();
                 kills += 1;
                 tokio::time::timeout(std::time::Duration::from_millis(30), over.changed())
                     .await
@@ -135,6 +135,20 @@ async fn lost_connections_lose_and_double_nothing() {
     assert_eq!(jobs.len(), 120);
     assert_eq!(store.outbox(1000).await.unwrap().len(), 120);
     assert_eq!(store.counts().await.unwrap().of(JobStatus::Waiting), 120);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs PostgreSQL"]
+async fn a_connection_that_ended_while_it_rested_is_nobodys_failure() {
+    let database = Database::fresh().await;
+    let store = database.open().await;
+    submit_one(&store, planned("p", "1")).await;
+    let hints: Vec<_> = store.outbox(10).await.unwrap().iter().map(|h| h.id).collect();
+    database.run(END_OTHERS).await.unwrap();
+    // Longer than a connection serves unasked. What is marked is a transaction of its own, and no one repeats it.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    store.mark_sent(&hints).await.unwrap();
+    assert!(store.outbox(10).await.unwrap().is_empty());
 }
 
 /// A store that reaches its server through a way that can be cut, with little patience.

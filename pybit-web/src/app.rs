@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
+use crate::api::farm::Away;
 use crate::blobs::Blobs;
 use crate::config::WebConfig;
 use crate::dput::Dput;
@@ -37,6 +38,8 @@ pub(crate) struct AppState {
     pub(crate) hooks: Arc<Hooks>,
     /// Uploads of `dput`.
     pub(crate) dput: Arc<Dput>,
+    /// What `/readyz` found not to work.
+    pub(crate) away: Arc<Away>,
     /// The `[web]` table.
     pub(crate) config: Arc<WebConfig>,
     /// One permit for each log that may be followed at once.
@@ -66,6 +69,7 @@ impl AppState {
             tokens: KnownTokens::default(),
             accounts: Accounts::default(),
             metrics: Arc::default(),
+            away: Arc::default(),
             config: Arc::new(config),
             followers,
             stopping,

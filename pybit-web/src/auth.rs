@@ -15,6 +15,8 @@ use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::peer;
 
+/// What the names of accounts start with where actors are named, and no token's name.
+pub(crate) const ACCOUNT: &str = "account ";
 /// What every secret starts with.
 const PREFIX: &str = "pbt_";
 /// Hexadecimal digits after the prefix.
@@ -130,7 +132,7 @@ async fn of_account(state: &AppState, claim: Claim<'_>) -> ApiResult<Option<Prin
     let now = state.farm.clock().now();
     let account = state.accounts.prove(state.farm.storage().as_ref(), now, claim).await?;
     Ok(account.map(|a| Principal {
-        name: format!("account {}", a.name),
+        name: format!("{ACCOUNT}{}", a.name),
         grant: Grant { role: a.role, client: None },
     }))
 }

@@ -107,12 +107,12 @@ fn list(accounts: &[Account], json: bool) -> Result<()> {
     }
     let row = |a: &Account| {
         let state = if a.disabled_at.is_some() { "disabled" } else { "valid" };
-        let expires = a.expires_at.map_or_else(|| "never".to_owned(), |e| e.to_string());
+        let expires = a.expires_at.map_or_else(|| "never".to_owned(), output::moment);
         vec![
             a.name.to_string(),
             a.role.to_string(),
             state.to_owned(),
-            a.password_at.to_string(),
+            output::moment(a.password_at),
             expires,
         ]
     };

@@ -71,7 +71,7 @@ fn print(clients: &[BuildClient]) {
             state.to_owned(),
             format!("{}/{}", c.holds, c.slots),
             offers.join(" "),
-            c.seen_at.to_string(),
+            output::moment(c.seen_at),
         ]
     };
     output::table(

@@ -60,7 +60,7 @@ fn show(detail: &JobDetail, why: &Explanation) {
             vec![
                 a.number.to_string(),
                 a.client.to_string(),
-                a.started_at.to_string(),
+                output::moment(a.started_at),
                 outcome.to_owned(),
                 note,
             ]
@@ -79,7 +79,7 @@ fn show(detail: &JobDetail, why: &Explanation) {
     }
     output::line("");
     let row = |e: &pybit_core::model::Event| {
-        vec![e.at.to_string(), e.to.to_string(), output::tame(&e.actor), output::tame(&e.cause)]
+        vec![output::moment(e.at), e.to.to_string(), output::tame(&e.actor), output::tame(&e.cause)]
     };
     output::table(&["at", "status", "by", "why"], detail.events.iter().map(row).collect());
 }

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use pybit_core::clock::Timestamp;
 use pybit_core::{Error, Result};
 use serde::Serialize;
 
@@ -102,6 +103,11 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) {
     line(lines.join("\n"));
 }
 
+/// A point in time for people: whole seconds, UTC.
+pub(super) fn moment(at: Timestamp) -> String {
+    Timestamp::from_micros(at.as_micros() - at.as_micros().rem_euclid(1_000_000)).to_string()
+}
+
 /// Text from elsewhere on one line, without what a terminal would obey.
 pub(super) fn tame(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -115,6 +121,12 @@ mod tests {
     fn a_log_cannot_steer_a_terminal() {
         assert_eq!(visible(b"a\x1b[2Jb\tc\r\n\x7f\x00"), b"a^[[2Jb\tc\r\n^?^@");
         assert_eq!(visible("naïve ✓".as_bytes()), "naïve ✓".as_bytes());
+    }
+
+    #[test]
+    fn a_moment_has_whole_seconds() {
+        let at = Timestamp::from_micros(1_780_000_000_999_999);
+        assert_eq!(moment(at), "2026-05-28T20:26:40Z");
     }
 
     #[test]

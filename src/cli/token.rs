@@ -72,7 +72,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
             }
             let row = |t: &pybit_core::model::Token| {
                 let state = if t.revoked_at.is_some() { "revoked" } else { "valid" };
-                let expires = t.expires_at.map_or_else(|| "never".to_owned(), |e| e.to_string());
+                let expires = t.expires_at.map_or_else(|| "never".to_owned(), output::moment);
                 vec![
                     t.id.to_string(),
                     output::tame(&t.name),

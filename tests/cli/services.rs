@@ -239,5 +239,7 @@ fn a_server_whose_broker_goes_away_is_not_ready_until_it_is_back_and_says_so() {
     readiness(200, "ok");
     let log = web.said();
     assert_eq!((connected(), lost(), log.matches(tries).count()), (2, 1, 1), "each is said once");
+    let probed = |words: &str| log.lines().filter(|l| l.contains(words)).count();
+    assert_eq!((probed("not ready: "), probed("ready again")), (1, 1), "not for each probe: {log}");
     assert!(!log.contains(password), "{log}");
 }

@@ -203,13 +203,22 @@ impl Desk {
                 let speaker = Speaker { peer, owner: owner.as_deref() };
                 self.book.hear(speaker, message, Instant::now());
             }
-            Err(why) if self.foreign.is_first() => {
-                tracing::warn!(
-                    "ZeroMQ brought a message that is not pybit's: {why}; it and all that follow are dropped"
-                );
-            }
             Err(why) => {
-                tracing::debug!("ZeroMQ brought another message that is not pybit's: {why}");
+                let from = frames.last_mut().and_then(|last| last.gets("Peer-Address"));
+                let from = from.unwrap_or("an unknown address");
+                if self.foreign.is_first() {
+                    tracing::warn!(
+                        from,
+                        owner,
+                        "ZeroMQ brought a message that is not pybit's: {why}; it and all that follow are dropped"
+                    );
+                } else {
+                    tracing::debug!(
+                        from,
+                        owner,
+                        "ZeroMQ brought another message that is not pybit's: {why}"
+                    );
+                }
             }
         }
     }

@@ -84,6 +84,7 @@ async fn a_server_drops_and_counts_what_is_not_pybits_and_logs_it_once() {
     assert_eq!(next(&mut *hints).await.hint.job, Some(JobId(1)));
     assert_eq!(server.foreign(), 10);
     let first = lines(log, &[NOT_OURS, "it has 37 frames instead of 2"]);
+    assert!(first[0].contains("from=\"127.0.0.1\""), "{first:?}");
     let thread = first[0].split_whitespace().find(|w| w.starts_with("ThreadId(")).unwrap();
     assert_eq!(lines(log, &[NOT_OURS, thread]), first, "once, and it tells of the first");
 }

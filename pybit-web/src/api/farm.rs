@@ -1,5 +1,6 @@
 //! The server itself: alive, ready, counted, described.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use poem::Response;
@@ -31,13 +32,21 @@ pub(crate) async fn alive(_call: Call) -> ApiResult<Response> {
     Ok(Response::builder().content_type("text/plain; charset=utf-8").body("ok\n"))
 }
 
+/// What does not work, as far as the log knows: it tells of each change once, however often it is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Away {
+    storage: AtomicBool,
+    transport: AtomicBool,
+    blobs: AtomicBool,
+}
+
 /// `GET /readyz`: 503 while storage, transport or blob store does not work; what is behind it stands in the log.
 pub(crate) async fn ready(call: Call) -> ApiResult<Response> {
-    let farm = &call.state.farm;
+    let (farm, away) = (&call.state.farm, &call.state.away);
     let (storage, transport, blobs) = tokio::join!(
-        answers("storage", farm.storage().health()),
-        answers("transport", farm.transport().health()),
-        answers("blobs", call.state.blobs.check())
+        answers("storage", &away.storage, farm.storage().health()),
+        answers("transport", &away.transport, farm.transport().health()),
+        answers("blobs", &away.blobs, call.state.blobs.check())
     );
     let word = |ok| if ok { "ok" } else { "unavailable" };
     let ready = storage && transport && blobs;
@@ -46,18 +55,23 @@ pub(crate) async fn ready(call: Call) -> ApiResult<Response> {
     json(status, &Readiness { storage, transport, blobs })
 }
 
-async fn answers(what: &str, health: impl Future<Output = Result<()>>) -> bool {
-    match tokio::time::timeout(ANSWER, health).await {
-        Ok(Ok(())) => true,
-        Ok(Err(error)) => {
-            tracing::warn!(what, ?error, "not ready");
-            false
+async fn answers(what: &str, away: &AtomicBool, health: impl Future<Output = Result<()>>) -> bool {
+    let why = match tokio::time::timeout(ANSWER, health).await {
+        Ok(Ok(())) => {
+            if away.swap(false, Ordering::Relaxed) {
+                tracing::info!(what, "ready again");
+            }
+            return true;
         }
-        Err(_) => {
-            tracing::warn!(what, "not ready: no answer in time");
-            false
-        }
+        Ok(Err(error)) => format!("{error:?}"),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    if away.swap(true, Ordering::Relaxed) {
+        tracing::debug!(what, "still not ready: {why}");
+    } else {
+        tracing::warn!(what, "not ready: {why}");
     }
+    false
 }
 
 /// `GET /metrics`

@@ -26,6 +26,11 @@ pub(crate) async fn create(mut call: Call) -> ApiResult<Response> {
         let message = "a token's name must be 1 to 64 printable characters";
         return Err(Error::invalid(message).with_code("invalid_token_name").into());
     }
+    if request.name.starts_with(auth::ACCOUNT) {
+        let message =
+            "a token's name must not begin as those of accounts do where actors are named";
+        return Err(Error::invalid(message).with_code("invalid_token_name").into());
+    }
     let grant = Grant { role: request.role, client: request.client };
     auth::check_grant(&grant)?;
     let farm = &call.state.farm;

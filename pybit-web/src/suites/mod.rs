@@ -1,5 +1,6 @@
 //! `[[suites]]`: what a farm serves, as `pybit.toml` and the file of `pybit apply` say it.
 
+mod arch_names;
 mod of_targets;
 
 use std::collections::BTreeMap;
@@ -88,7 +89,8 @@ type Found<T> = std::result::Result<T, Refused>;
 /// The suites with what each has of the one that it is like.
 ///
 /// Refused are suites that are there twice, that could build nothing, that are like one that is not there or, over any number of
-/// others, like themselves; and environments and weights for architectures that the suite has not.
+/// others, like themselves; architectures under another format's name; and environments and weights for architectures that the
+/// suite has not.
 pub fn resolve(suites: &[SuiteConfig]) -> Found<Vec<SuiteConfig>> {
     let mut resolved = Vec::with_capacity(suites.len());
     for place in 0..suites.len() {
@@ -153,6 +155,10 @@ fn check(suite: &SuiteConfig, place: usize) -> Found<()> {
         if arch.is_source() {
             let what = "names the architecture source, which every suite has by itself";
             return refuse("arches", what.to_owned());
+        }
+        if let Some(own) = arch_names::own_name(&suite.format, arch) {
+            let what = format!("names the architecture {arch}, which {} calls {own}", suite.format);
+            return refuse("arches", what);
         }
         if suite.arches[..n].contains(arch) {
             return refuse("arches", format!("has the architecture {arch} twice"));

@@ -150,11 +150,12 @@ async fn a_new_token_works_and_its_secret_is_shown_once() {
         server.send(server.request("GET", "/api/v1/tokens").bearer_auth(&server.admin)).await;
     assert!(!String::from_utf8_lossy(&list.bytes).contains(&secret));
     assert!(!String::from_utf8_lossy(&list.bytes).contains(&sha256(secret.as_bytes())));
-    let bad: [Value; 5] = [
+    let bad: [Value; 6] = [
         json!({"name": "x", "role": "client"}),
         json!({"name": "x", "role": "submit", "client": "two"}),
         json!({"name": "", "role": "submit"}),
         json!({"name": "a\nb", "role": "submit"}),
+        json!({"name": "account ann", "role": "submit"}),
         json!({"name": "x", "role": "submit", "expires_in_days": 0}),
     ];
     for body in bad {
