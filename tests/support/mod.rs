@@ -45,9 +45,10 @@ pub(crate) fn machine_arch() -> String {
 }
 
 impl Farm {
-    /// Writes the configuration of every role. Leases are short, so that lost clients are seen soon.
+    /// Writes the configuration of every role. Leases are short, so that lost clients are seen soon, and longer than a slow
+    /// machine stands still.
     pub(crate) fn new(extra: &str) -> Self {
-        Self::with_lease(Duration::from_secs(2), extra)
+        Self::with_lease(Duration::from_secs(4), extra)
     }
 
     /// A farm whose leases lapse after `ttl`.

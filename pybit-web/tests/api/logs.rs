@@ -51,14 +51,21 @@ async fn a_follower_sees_every_byte_as_it_comes_and_the_end() {
     let mut late = server.api(&server.submit).follow(job, Some(1), 4, Retry::patient());
     let LogEvent::Log { offset: 10, bytes } = next(&mut late).await else { panic!() };
     assert_eq!(&bytes[..], b"\x00\x1b[31m");
-    let start = std::time::Instant::now();
-    append(&server, job, 10, b"two").await;
-    let second = LogEvent::Log { offset: 13, bytes: b"two".to_vec().into() };
-    assert_eq!(next(&mut early).await, second);
-    assert!(start.elapsed() < Duration::from_millis(900), "it was woken, not polled");
-    fail(&server, job, b"one\xff\x00\x1b[31mtwo").await;
+    // Whoever only looks once a second is late for each of these, as they come just after a look; a slow machine for some.
+    let mut soonest = Duration::MAX;
+    for n in 0..5 {
+        let start = std::time::Instant::now();
+        append(&server, job, 10 + n, b"2").await;
+        let more = LogEvent::Log { offset: 11 + n, bytes: b"2".to_vec().into() };
+        assert_eq!(next(&mut early).await, more);
+        if n > 0 {
+            soonest = soonest.min(start.elapsed());
+        }
+    }
+    assert!(soonest < Duration::from_millis(500), "it was woken, not polled: {soonest:?}");
+    fail(&server, job, b"one\xff\x00\x1b[31m22222").await;
     assert_eq!(rest(&mut early).await, (Vec::new(), JobStatus::Failed));
-    assert_eq!(rest(&mut late).await, (b"two".to_vec(), JobStatus::Failed));
+    assert_eq!(rest(&mut late).await, (b"22222".to_vec(), JobStatus::Failed));
 }
 
 #[tokio::test]
@@ -196,6 +203,6 @@ async fn a_stopping_server_ends_followed_logs_and_held_claims() {
     crate::builds::wait(async || people.clients().await.unwrap()[0].boot == "boot-2").await;
     let start = std::time::Instant::now();
     server.stop().await.unwrap();
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(15), "sooner than the claim would have ended");
     assert!(held.await.unwrap().unwrap().assignment.is_none());
 }
