@@ -10,12 +10,13 @@
 //! | `logs` | bytes of log per second, and how far followers are behind |
 //! | `lost` | from a client's death to the next claim of its job |
 //!
-//! `site` is the farm that is measured, `worker` a simulated build client, `sources` what is submitted, `figures` what
+//! `site` is the farm that is measured, `fill` brings it to a long queue, `worker` a simulated build client, `sources` what is submitted, `figures` what
 //! comes out, `cpu` which process took how much for it. `benches/README.md` holds results.
 
 mod cpu;
 mod done;
 mod figures;
+mod fill;
 mod latency;
 mod logs;
 mod lost;
@@ -176,8 +177,8 @@ fn kinds(measure: Measure, options: &Options) -> Vec<Kind> {
         return vec![Kind::RUNNING];
     }
     let all = match measure {
-        Measure::Submissions | Measure::Queue | Measure::Logs => vec![Kind::CLUSTER],
-        Measure::Done => vec![Kind::CLUSTER, Kind::LAPTOP],
+        Measure::Submissions | Measure::Logs => vec![Kind::CLUSTER],
+        Measure::Done | Measure::Queue => vec![Kind::CLUSTER, Kind::LAPTOP],
         Measure::Latency => vec![Kind::LAPTOP, Kind::CLUSTER, Kind::BROKERLESS],
         Measure::Lost if options.scale.default_lease => {
             vec![Kind::CLUSTER, Kind::CLUSTER.with_quick_leases()]

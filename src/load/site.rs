@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pybit::backends::exec::{Cmd, Exec, Supervisor};
-use pybit::roles::{SUPERVISE, transports};
+use pybit::roles::{DataDir, SUPERVISE, transports};
 use pybit_client::{Api, Secret};
 use pybit_core::Result;
 use pybit_core::build::LogSink;
@@ -183,6 +183,13 @@ impl Site {
     /// Its PostgreSQL database.
     pub(super) fn database(&self) -> Option<&Database> {
         self.own.as_ref()?.database.as_ref()
+    }
+
+    /// The SQLite file of a farm of our own.
+    pub(super) fn file(&self) -> Option<Settings> {
+        let own = self.own.as_ref().filter(|own| own.database.is_none())?;
+        let data = DataDir::at(&own.dir.path().join("data")).ok()?;
+        Some(Settings::url(data.storage_url()))
     }
 
     /// Kills the server, starts it again and returns when that was; `None` where it is not ours.

@@ -5,21 +5,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use pybit::backends::deb::DebFormat;
 use pybit_client::Api;
-use pybit_core::format::PackageFormat;
 use pybit_core::model::Role;
 use pybit_core::{Error, Result};
 
 use super::figures::{Figure, Figures, rate};
+use super::fill::{can_fill, fill};
 use super::site::Site;
-use super::sources::{self, Uploaded, VERSION};
+use super::sources::{self, Uploaded};
 use super::{Scale, broken};
 
 /// What one submission does in the database, without pybit.
 const PGBENCH: &str = include_str!("../../benches/sql/submission.sql");
-/// Makes a long queue.
-const SEED: &str = include_str!("../../benches/sql/queue.sql");
 
 pub(super) async fn measure(site: &mut Site, scale: &Scale) -> Result<Vec<Figure>> {
     let mut figures = Figures::new("submissions", site.farm.clone());
@@ -54,35 +51,6 @@ pub(super) async fn measure(site: &mut Site, scale: &Scale) -> Result<Vec<Figure
         }
     }
     Ok(figures.done())
-}
-
-/// Jobs that are submitted one by one, where there is no database to put them into.
-const SUBMITTED: u64 = 2000;
-
-/// Whether the farm can be brought to so many unfinished jobs in reasonable time.
-pub(super) fn can_fill(site: &Site, unfinished: u64) -> bool {
-    site.database().is_some() || unfinished <= SUBMITTED
-}
-
-/// Brings the farm to so many unfinished jobs.
-pub(super) async fn fill(site: &Site, uploads: &[Uploaded], unfinished: u64) -> Result<()> {
-    let (Some(database), Some(source)) = (site.database(), uploads.first()) else {
-        let api = site.caller(Role::Submit, None).await?;
-        let count = usize::try_from(unfinished.min(SUBMITTED) / 2).unwrap_or(0);
-        for upload in sources::upload(&api, count).await? {
-            api.submit(&upload.submission(&site.targets[0], &[]), None).await?;
-        }
-        return Ok(());
-    };
-    let key = DebFormat::new().versions().key(VERSION)?;
-    let variables = [
-        ("jobs", unfinished.to_string()),
-        ("upload", source.upload.to_string()),
-        ("main", source.main.to_string()),
-        ("version", VERSION.to_owned()),
-        ("key", hex::encode(key)),
-    ];
-    database.script(SEED, &variables).await.map(drop)
 }
 
 /// Submits every upload to every suite, over so many connections.

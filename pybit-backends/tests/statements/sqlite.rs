@@ -57,12 +57,33 @@ async fn no_statement_walks_the_table_of_jobs() {
     }
 }
 
+/// Without statistics SQLite may take the condition of a table for narrower than the list's numbers, and reads the list anew for
+/// each of its rows.
+#[tokio::test]
+async fn lists_of_rows_are_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = fresh(folder.path()).await;
+    let lists = ALL.iter().filter(|s| s.text(Engine::Sqlite).contains("json_each($1) AS r"));
+    let mut seen = 0;
+    for statement in lists {
+        let plan = plan(&mut connection, statement).await;
+        let place = plan.iter().position(|line| line.starts_with("SCAN r ")).unwrap();
+        let within = place.checked_sub(1).map_or("nothing", |before| &plan[before]);
+        let is_once =
+            ["nothing", "CO-ROUTINE", "LIST SUBQUERY"].iter().any(|w| within.starts_with(w));
+        assert!(is_once, "{}: {plan:#?}", statement.name());
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen} statements take a list of rows");
+}
+
 /// Each statement, and the step that its plan must hold.
 const PLANS: &[(&str, &str)] = &[
     (
         "job_candidate",
         "SEARCH job USING INDEX job_claim (dist=? AND suite=? AND arch=? AND format=? AND env=?)",
     ),
+    ("jobs_claim", "SEARCH job USING INTEGER PRIMARY KEY (rowid=?)"),
     ("ahead_of", "SEARCH job USING COVERING INDEX job_claim"),
     ("due_routes", "SCAN job USING COVERING INDEX job_claim"),
     (

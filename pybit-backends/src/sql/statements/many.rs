@@ -333,11 +333,12 @@ macro_rules! jobs_claim {
             $ime,
             " FROM ",
             $rows,
-            " WHERE job.id = CAST(r.value ->> 'job' AS BIGINT) AND status = 'Waiting'"
+            " WHERE job.id = CAST(r.value ->> 'job' AS BIGINT) AND status || '' = 'Waiting'"
         )
     };
 }
 
+/// Given the status as it is, SQLite walks all jobs that wait, and the list for each of them.
 pub(in crate::sql) static JOBS_CLAIM: Statement =
     by_ids!("jobs_claim", jobs_claim, "job.id", "job", concat!(" RETURNING ", job_columns!()));
 
