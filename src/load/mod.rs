@@ -10,8 +10,8 @@
 //! | `logs` | bytes of log per second, and how far followers are behind |
 //! | `lost` | from a client's death to the next claim of its job |
 //!
-//! `site` is the farm that is measured, `fill` brings it to a long queue, `worker` a simulated build client, `sources` what is submitted, `figures` what
-//! comes out, `cpu` which process took how much for it. `benches/README.md` holds results.
+//! `site` is the farm that is measured, `fill` brings it to a long queue, `worker` is a simulated build client, `sources`
+//! what is submitted, `figures` what comes out, `cpu` which process took how much for it. `benches/README.md` holds results.
 
 mod cpu;
 mod done;

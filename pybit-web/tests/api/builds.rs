@@ -181,7 +181,7 @@ async fn a_held_claim_ends_with_its_connection() {
     wait(async || !people.clients().await.unwrap().is_empty()).await;
     dead.shutdown().await.unwrap();
     let mut answer = Vec::new();
-    let gone = tokio::time::timeout(Duration::from_secs(15), dead.read_to_end(&mut answer)).await;
+    let gone = tokio::time::timeout(Duration::from_secs(5), dead.read_to_end(&mut answer)).await;
     gone.expect("the server lets go of it").unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "");
     let job = server.source_job("hello").await;
