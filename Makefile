@@ -20,6 +20,7 @@ SERVICE_PACKAGES := openssl postgresql rabbitmq-server
 TEST_PACKAGES := $(DEMO_PACKAGES) $(SERVICE_PACKAGES) createrepo-c curl devscripts dnf dput faketime flit gpgv libdpkg-perl pristine-tar python3-build python3-debian python3-dev python3-dput python3-packaging python3-pip python3-setuptools python3-wheel rpm strace subversion
 BENCH_PACKAGES := $(BUILD_PACKAGES) libdpkg-dev libmd-dev librpm-dev python3-packaging
 DENY_VERSION := 0.20.2
+NEXTEST_VERSION := 0.9.143
 # The S3 server of the tests: docs/decisions/0008-s3-in-tests.md
 S3_VERSION := 0.14.1
 # make chaos: a run of the fault harness.
@@ -28,12 +29,14 @@ FAULTS ?= 200
 SEED ?= 1
 BACKENDS ?= postgres+rabbitmq
 
-.PHONY: help demo clean-demo test sweep sequences mutations fuzz chaos chaos-mutations check bench load services deps-build deps-demo deps-test deps-services deps-s3 build-user
+.PHONY: help demo clean-demo test test-fast acceptance sweep sequences mutations fuzz chaos chaos-mutations check bench load services deps-build deps-demo deps-test deps-services deps-s3 deps-nextest build-user
 
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
 	@echo 'make clean-demo     removes what the demo has written'
-	@echo 'make test           installs what the tests need and runs all of them'
+	@echo 'make test           installs what the tests need and runs all of them; TESTS="NAME…" selects'
+	@echo 'make test-fast      the tests that need neither root nor other programs'
+	@echo 'make acceptance     the checks that are long by nature, about four hours; PARTS=list shows them, PARTS="fuzz load" selects'
 	@echo 'make chaos          a farm under a seeded schedule of faults: JOBS=1000 FAULTS=200 SEED="1 2 3" BACKENDS=postgres+rabbitmq|sqlite+zeromq'
 	@echo 'make sweep           ends every process at every named point (POINTS=a,b for some)'
 	@echo 'make sequences       a million random sequences of the state machine'
@@ -69,6 +72,9 @@ deps-test: deps-s3
 deps-services: deps-s3
 	$(call install,$(SERVICE_PACKAGES))
 
+deps-nextest:
+	@command -v cargo-nextest >/dev/null || $(CARGO) install --quiet --locked --version $(NEXTEST_VERSION) cargo-nextest
+
 deps-s3: deps-build
 	@command -v s3s-fs >/dev/null || test -x "$${CARGO_HOME:-$$HOME/.cargo}/bin/s3s-fs" \
 	  || $(CARGO) install --quiet --locked --version $(S3_VERSION) --features binary s3s-fs
@@ -88,8 +94,20 @@ demo: deps-demo build-user
 clean-demo:
 	rm -rf pybit-data $(if $(ROOM),$(ROOM)/data)
 
-test: deps-test build-user
-	tools/services run -- $(CARGO) test --workspace --all-features --no-fail-fast -- --include-ignored
+# The test programs are compiled before the services start, and run side by side (.config/nextest.toml).
+test: deps-test deps-nextest build-user
+	$(CARGO) nextest run --workspace --all-features --no-run
+	tools/count-tests $(CARGO)
+	tools/services run -- $(CARGO) nextest run --workspace --all-features --run-ignored all $(TESTS)
+	$(CARGO) test --workspace --all-features --doc --quiet
+
+# What needs neither root nor other programs.
+test-fast: deps-build deps-nextest
+	$(CARGO) nextest run --workspace --all-features --profile fast $(TESTS)
+
+# What is long by nature, each part with its time: `make acceptance PARTS=list`.
+acceptance: deps-test deps-nextest build-user
+	tools/acceptance $(if $(filter list,$(PARTS)),--list,$(PARTS))
 
 # Every point at which a process can end, until it is reached no more: most of an hour.
 sweep: deps-test build-user

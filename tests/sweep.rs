@@ -77,7 +77,7 @@ fn on_postgres_with_rabbitmq_no_end_of_a_process_loses_anything() {
     let keys = format!("url = \"{broker}\"\nname = \"{name}\"\n");
     let (words, most) = asked(&SHORT[1..3]);
     let wanted = |point: &str| words.iter().any(|word| point.contains(word.as_str()));
-    let database = stage::database(&name);
+    let database = support::database::create();
     let server = format!("[storage]\nurl = \"{database}\"\n\n[transport]\n{keys}");
     sweep(&server, &format!("[client.transport]\n{keys}"), wanted, most);
 }

@@ -4,54 +4,24 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use pybit_backends::sql::SqlStore;
 use pybit_core::conformance::support::{
     at, change, planned, record, submit_one, take, target, together, within,
 };
-use pybit_core::conformance::{Fixture, STORAGE, run};
 use pybit_core::model::{JobFilter, JobStatus, Page};
 use pybit_core::settings::Settings;
-use pybit_core::storage::{AccountStore, Storage, SubmissionRecord};
+use pybit_core::storage::{AccountStore, SubmissionRecord};
 use pybit_core::{Error, ErrorKind};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Row};
 use support::proxy::{Proxy, Way};
 use support::{Database, server};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 /// Ends every other connection to the database.
 const END_OTHERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                           WHERE datname = current_database() AND pid <> pg_backend_pid()";
-
-/// Makes the database of the next case while one runs, and drops the one before.
-#[derive(Default)]
-struct Databases {
-    next: Mutex<Option<JoinHandle<Database>>>,
-    used: Mutex<Option<Database>>,
-}
-
-#[async_trait]
-impl Fixture<dyn Storage> for Databases {
-    async fn fresh(&self) -> Arc<dyn Storage> {
-        let ready = self.next.lock().unwrap().take();
-        let ready = ready.unwrap_or_else(|| tokio::spawn(Database::fresh()));
-        let database = ready.await.unwrap();
-        *self.next.lock().unwrap() = Some(tokio::spawn(Database::fresh()));
-        let storage = database.open().await;
-        let before = self.used.lock().unwrap().replace(database);
-        before.map(|before| tokio::spawn(before.drop()));
-        storage
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "needs PostgreSQL"]
-async fn postgres_conforms() {
-    assert_eq!(run(STORAGE, &Databases::default()).await, STORAGE.len());
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "needs PostgreSQL"]

@@ -7,20 +7,14 @@ mod files;
 
 use std::sync::Arc;
 
-use files::{Files, open, settings};
+use files::{open, settings};
 use pybit_backends::sql::SqlStore;
 use pybit_core::conformance::support::{
     at, change, claim, planned, record, submit, submit_and_take, take, target,
 };
-use pybit_core::conformance::{STORAGE, run};
 use pybit_core::model::{JobFilter, JobId, JobStatus, Page};
 use pybit_core::storage::{Advance, JobStore};
 use sqlx::Sqlite;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sqlite_conforms() {
-    assert_eq!(run(STORAGE, &Files::default()).await, STORAGE.len());
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_servers_on_one_file_hand_each_job_out_once() {

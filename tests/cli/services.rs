@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::proxy::{Fate, Proxy};
-use crate::support::{DEADLINE, Farm, Role, http, wait_for};
+use crate::support::{DEADLINE, Farm, Role, database, http, wait_for};
 use crate::{Lone, Said, said};
 
 fn variable(name: &str) -> String {
@@ -19,19 +19,6 @@ fn with(url: &str, change: impl FnOnce(&mut url::Url)) -> String {
     let mut url = url::Url::parse(url).unwrap();
     change(&mut url);
     url.to_string()
-}
-
-/// A database of its own on the test server.
-fn database() -> String {
-    let server = variable("PYBIT_TEST_POSTGRES_URL");
-    let name = format!("cli_{:016x}", rand::random::<u64>());
-    sql(&server, &format!("CREATE DATABASE {name}"));
-    with(&server, |u| u.set_path(&name))
-}
-
-fn sql(url: &str, text: &str) {
-    let ran = std::process::Command::new("psql").args(["-q", url, "-c", text]).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
 fn farm(storage: &str, transport: &str) -> Lone {
@@ -111,12 +98,12 @@ fn a_database_that_refuses_is_one_sentence() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn a_database_of_a_newer_pybit_is_refused() {
-    let url = database();
+    let url = database::create();
     let pybit = farm(&url, "memory:");
     let web = Role::start("web", pybit.path(), &["web"]);
     wait_for("the server", DEADLINE, || web.said().contains("is up").then_some(()));
     drop(web);
-    sql(
+    database::query(
         &url,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (999, 'newer', true, 'x', 1)",
     );
@@ -126,7 +113,7 @@ fn a_database_of_a_newer_pybit_is_refused() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn a_database_that_comes_later_is_waited_for() {
-    let url = database();
+    let url = database::create();
     let target = url::Url::parse(&url).unwrap().socket_addrs(|| None).unwrap()[0];
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let near = with(&url, |u| u.set_port(Some(free.port())).unwrap());

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{DEADLINE, Farm, wait_for};
+use crate::support::{DEADLINE, Farm, database, wait_for};
 use crate::{Lone, Said, said};
 
 /// A farm that has run: its database has tokens, a catalogue and a name of its own.
@@ -129,24 +129,6 @@ fn findings_are_printed_with_what_to_do_and_fail_the_command() {
     assert_eq!((told.code, &json(&told)["clean"]), (1, &Value::Bool(false)));
 }
 
-/// An empty database on the server of `make services`.
-fn postgres() -> String {
-    let server = std::env::var("PYBIT_TEST_POSTGRES_URL").expect(
-        "PYBIT_TEST_POSTGRES_URL names no PostgreSQL server: `make test` starts one, `make services` prints the URL",
-    );
-    let name = format!("pybit_storage_{}", std::process::id());
-    psql(&server, &format!("CREATE DATABASE {name}"));
-    let mut url = url::Url::parse(&server).unwrap();
-    url.set_path(&name);
-    url.into()
-}
-
-fn psql(url: &str, sql: &str) -> String {
-    let ran = Command::new("psql").args([url, "-qAtc", sql]).stdin(Stdio::null()).output().unwrap();
-    assert!(ran.status.success(), "{sql}: {}", String::from_utf8_lossy(&ran.stderr));
-    String::from_utf8(ran.stdout).unwrap().trim().to_owned()
-}
-
 /// The farm's configuration with another database.
 fn on(farm: &Farm, database: &str) -> PathBuf {
     let config = std::fs::read_to_string(farm.path().join("pybit.toml")).unwrap();
@@ -159,7 +141,7 @@ fn on(farm: &Farm, database: &str) -> PathBuf {
 #[ignore = "needs PostgreSQL"]
 fn a_copy_that_is_killed_leaves_nothing_and_is_made_again() {
     let farm = ended_farm();
-    let to = postgres();
+    let to = database::create();
     let config = on(&farm, &to);
     let config = config.to_str().unwrap();
     let migrated = said(farm.run(&["--config", config, "storage", "migrate"]));
@@ -172,8 +154,9 @@ fn a_copy_that_is_killed_leaves_nothing_and_is_made_again() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let count =
-        |query: &str| psql(&to, &format!("SELECT count(*) FROM {query}")).parse::<i64>().unwrap();
+    let count = |query: &str| {
+        database::query(&to, &format!("SELECT count(*) FROM {query}")).parse::<i64>().unwrap()
+    };
     let until =
         |what: &str, query: &str| wait_for(what, DEADLINE, || (count(query) > 0).then_some(()));
     until(
@@ -188,7 +171,7 @@ fn a_copy_that_is_killed_leaves_nothing_and_is_made_again() {
     until("the copy to wait", waits);
     copying.kill().unwrap();
     copying.wait().unwrap();
-    psql(
+    database::query(
         &to,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%LOCK TABLE%' AND pid <> pg_backend_pid()",
     );

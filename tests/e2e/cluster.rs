@@ -1,27 +1,9 @@
 //! Several web servers on one PostgreSQL database.
 
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::package::Package;
-use crate::support::{DEADLINE, Farm, Role, outcomes, wait_for};
-
-/// An empty database on the server of `make services`, and its URL.
-fn database() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let server = std::env::var("PYBIT_TEST_POSTGRES_URL").expect(
-        "PYBIT_TEST_POSTGRES_URL names no PostgreSQL server: `make test` starts one, `make services` prints the URL",
-    );
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("pybit_e2e_{}_{next}", std::process::id());
-    let sql = format!("CREATE DATABASE {name}");
-    let made = Command::new("psql").args([&server, "-qc", &sql]).stdin(Stdio::null()).status();
-    assert!(made.unwrap().success(), "psql -c '{sql}'");
-    let mut url = url::Url::parse(&server).unwrap();
-    url.set_path(&name);
-    url.into()
-}
+use crate::support::{DEADLINE, Farm, Role, database, outcomes, wait_for};
 
 /// A second web server of the same farm, on a port of its own; its address.
 fn second(farm: &Farm) -> (Role, String) {
@@ -39,7 +21,7 @@ fn second(farm: &Farm) -> (Role, String) {
 #[test]
 #[ignore = "needs PostgreSQL, dpkg-dev, debhelper, reprepro and the user pybit-build"]
 fn servers_on_one_database_are_one_farm_and_any_may_die() {
-    let farm = Farm::new(&format!("[storage]\nurl = \"{}\"\n", database()));
+    let farm = Farm::new(&format!("[storage]\nurl = \"{}\"\n", database::create()));
     let first = farm.web();
     let (_client, _watcher) = (farm.client("one"), farm.watcher());
     let (second, address) = second(&farm);
@@ -52,7 +34,7 @@ fn servers_on_one_database_are_one_farm_and_any_may_die() {
     };
     let published = |name: &str, submission: &str| {
         wait_for("the package", DEADLINE, || {
-            let jobs = farm.json(&["jobs", "--submission", submission, "--json"]);
+            let jobs = farm.jobs(&format!("submission={submission}"));
             let jobs = jobs.as_array().unwrap().clone();
             assert!(jobs.iter().all(|j| j["status"] != "Failed"), "{jobs:?}");
             (jobs.len() == 2 && jobs.iter().all(|j| j["status"] == "Done")).then_some(())
@@ -67,7 +49,7 @@ fn servers_on_one_database_are_one_farm_and_any_may_die() {
     first.kill();
     let _first = farm.web();
     published("pybit-here", &two);
-    let counts = farm.json(&["jobs", "--status", "Done", "--json"]);
+    let counts = farm.jobs("status=Done");
     assert_eq!(counts.as_array().unwrap().len(), 4);
     let checked = farm.run(&["storage", "check"]);
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
@@ -87,7 +69,7 @@ fn holds_for(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
 #[test]
 #[ignore = "needs PostgreSQL, dpkg-dev, debhelper and the user pybit-build"]
 fn a_server_that_stands_still_is_replaced_and_takes_no_job_when_it_goes_on() {
-    let farm = Farm::with_lease(TTL, &format!("[storage]\nurl = \"{}\"\n", database()));
+    let farm = Farm::with_lease(TTL, &format!("[storage]\nurl = \"{}\"\n", database::create()));
     let first = farm.web();
     let (second, address) = second(&farm);
     let other = format!("http://{address}");

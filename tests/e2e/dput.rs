@@ -136,12 +136,12 @@ keyring = "{}"
     }
 
     fn jobs(&self) -> usize {
-        self.farm.json(&["jobs", "--json"]).as_array().unwrap().len()
+        self.farm.jobs("").as_array().unwrap().len()
     }
 
     fn wait_published(&self, package: &str, version: &str) {
         wait_for("the package", DEADLINE, || {
-            let failed = self.farm.json(&["jobs", "--status", "Failed", "--json"]);
+            let failed = self.farm.jobs("status=Failed");
             assert_eq!(failed.as_array().unwrap().len(), 0, "{failed}");
             (self.farm.published(package) == [version]).then_some(())
         });
@@ -180,7 +180,7 @@ fn what_dput_uploads_is_built_and_published() {
     let dput = site.dput(&changes);
     assert!(dput.status.success(), "{}", said(&dput));
     site.wait_published("pybit-put", "1.0");
-    let jobs = site.farm.json(&["jobs", "--json"]);
+    let jobs = site.farm.jobs("");
     let submission = site.farm.get(&format!("/api/v1/submissions/{}", jobs[0]["submission"])).1;
     assert!(submission.contains(&format!("key {}", site.ann)), "{submission}");
 

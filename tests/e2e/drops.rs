@@ -95,12 +95,12 @@ fn a_signed_drop_of_source_alone_is_built_once_and_published() {
     let upload = signed_source(&farm, &keys, &ann, "1.0");
     drop_files(&upload, &incoming);
     wait_for("the package", DEADLINE, || {
-        let failed = farm.json(&["jobs", "--status", "Failed", "--json"]);
+        let failed = farm.jobs("status=Failed");
         assert_eq!(failed.as_array().unwrap().len(), 0, "{failed}");
         (farm.published("pybit-src") == ["1.0"]).then_some(())
     });
     wait_taken(&incoming);
-    let jobs = || farm.json(&["jobs", "--json"]).as_array().unwrap().len();
+    let jobs = || farm.jobs("").as_array().unwrap().len();
     assert_eq!(jobs(), 1);
 
     // The same bytes once more are no new upload, as after a watcher that was killed before it took them away.

@@ -15,7 +15,7 @@ fn build(farm: &Farm, tree: &Path) -> i64 {
     let reply = farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--json"]);
     let submission = reply["submission"]["id"].to_string();
     let job = wait_for("the binary job", DEADLINE, || {
-        let jobs = farm.json(&["jobs", "--submission", &submission, "--json"]);
+        let jobs = farm.jobs(&format!("submission={submission}"));
         jobs.as_array().unwrap().iter().find(|j| j["kind"] == "binary")?["id"].as_i64()
     });
     farm.wait_status(job, "Done");
@@ -108,7 +108,7 @@ async fn a_job_that_waited_when_the_server_was_killed_is_hinted_by_the_next_one_
     let about = again.hint.job.map_or(waiting, |job| job.0);
     assert_eq!(about, waiting, "it names the job that waits, or none");
     held.receipt.ack().await.expect_err("it went with its server");
-    let listed = farm.json(&["jobs", "--status", "waiting", "--json"]);
+    let listed = farm.jobs("status=waiting");
     let waits: Vec<_> = listed.as_array().unwrap().iter().map(|j| j["id"].as_i64()).collect();
     assert_eq!(waits, [Some(waiting)], "there is nothing else to hint");
     again.receipt.ack().await.unwrap();

@@ -39,7 +39,7 @@ const PASSWORD: &str = r#" p"a:s\s 'w$(id)ör%64 "#;
 
 /// The principals of all submissions, the newest first.
 fn principals(farm: &Farm) -> Vec<String> {
-    let jobs = farm.json(&["jobs", "--json"]);
+    let jobs = farm.jobs("");
     let of = |job: &serde_json::Value| {
         let shown = farm.get(&format!("/api/v1/submissions/{}", job["submission"])).1;
         let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
@@ -51,7 +51,7 @@ fn principals(farm: &Farm) -> Vec<String> {
 /// Waits for a published package, and says how long that took since `start`.
 fn published(farm: &Farm, package: &str, version: &str, start: Instant) {
     wait_for("the package", DEADLINE, || {
-        let failed = farm.json(&["jobs", "--status", "Failed", "--json"]);
+        let failed = farm.jobs("status=Failed");
         assert_eq!(failed.as_array().unwrap().len(), 0, "{failed}");
         (farm.published(package) == [version]).then_some(())
     });
@@ -124,7 +124,7 @@ fn a_subversion_commit_becomes_a_published_package() {
     let to = format!("{source}/pybit-committed/trunk");
     run(farm.path(), "svn", &["import", "-q", "-m", "one", tree.to_str().unwrap(), &to]);
     published(&farm, "pybit-committed", "1.0", start);
-    let jobs = farm.json(&["jobs", "--json"]);
+    let jobs = farm.jobs("");
     assert_eq!(jobs.as_array().unwrap().len(), 2, "{jobs}");
     // An account's password does as well.
     let password = farm.account("forge", PASSWORD);
@@ -163,7 +163,7 @@ fn an_archives_mail_becomes_a_submission_of_its_source() {
         Date: Mon, 23 Nov 2026 10:00:00 +0000\nSource: hello\nArchitecture: source\nVersion: 2.10-3\n\
         Distribution: unstable\nDescription:\n hello - a greeting\n";
     assert_eq!(deliver(&farm.url(), mail), (Some(0), String::new()));
-    let jobs = farm.json(&["jobs", "--json"]);
+    let jobs = farm.jobs("");
     assert_eq!((jobs.as_array().unwrap().len(), jobs[0]["package"].as_str()), (1, Some("hello")));
     let submission = farm.get(&format!("/api/v1/submissions/{}", jobs[0]["submission"])).1;
     assert!(submission.contains(r#""version":"2.10-3""#), "{submission}");

@@ -52,7 +52,7 @@ fn an_older_version_is_refused_and_a_newer_one_replaces_the_index() {
     let output =
         farm.run(&["submit", older.to_str().unwrap(), "--suite", "bookworm", "--wait", "--json"]);
     assert!(!output.status.success());
-    let jobs = farm.json(&["jobs", "--status", "Failed", "--json"]);
+    let jobs = farm.jobs("status=Failed");
     let message = jobs[0]["failure"]["message"].as_str().unwrap();
     assert!(message.contains("9.9") && message.contains("10.0"), "{message}");
     assert_eq!(farm.published("pybit-order"), ["10.0"]);

@@ -118,7 +118,7 @@ impl Python {
     /// Waits until the job of a kind is in a status; its detail.
     fn wait(&self, submission: &str, kind: &str, status: &str) -> Value {
         wait_for(&format!("the {kind} job to be {status}"), LONGEST, || {
-            let jobs = self.farm.json(&["jobs", "--submission", submission, "--json"]);
+            let jobs = self.farm.jobs(&format!("submission={submission}"));
             let jobs = jobs.as_array().unwrap();
             let failed = jobs.iter().find(|j| j["status"] == "Failed" && status != "Failed");
             if let Some(failed) = failed {

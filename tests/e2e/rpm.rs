@@ -123,7 +123,7 @@ impl Both {
             ["submit", srpm.to_str().unwrap(), "--suite", "bookworm", "--format", "rpm", "--json"];
         let submission = self.farm.json(&words)["submission"]["id"].to_string();
         let failed = wait_for("the binary job to fail", LONGEST, || {
-            let jobs = self.farm.json(&["jobs", "--submission", &submission, "--json"]);
+            let jobs = self.farm.jobs(&format!("submission={submission}"));
             let failed = jobs.as_array().unwrap().iter().find(|j| j["status"] == "Failed")?;
             Some(self.farm.job(failed["id"].as_i64().unwrap()))
         });
@@ -208,7 +208,7 @@ fn rpm_packages_wait_for_each_other_beside_debian_ones_and_dnf_installs_them() {
     assert!(said.ends_with(": digests signatures OK\n"), "{said}");
 
     let (submission, failed) = both.submit_failing_srpm();
-    let jobs = farm.json(&["jobs", "--submission", &submission, "--json"]);
+    let jobs = farm.jobs(&format!("submission={submission}"));
     let source = jobs.as_array().unwrap().iter().find(|j| j["kind"] == "source").unwrap();
     assert_eq!(source["status"], "Done", "{jobs}");
     let message = failed["job"]["failure"]["message"].as_str().unwrap();
@@ -261,7 +261,7 @@ fn rpm_packages_are_built_on_the_machine_from_a_tree_that_is_its_own_upstream() 
         &spec.replace(&format!(" {here}"), "").replace("pybit-tree", "pybit-far"),
     );
     let failed = wait_for("the source job to fail", LONGEST, || {
-        let jobs = farm.json(&["jobs", "--submission", &elsewhere, "--json"]);
+        let jobs = farm.jobs(&format!("submission={elsewhere}"));
         (jobs[0]["status"] == "Failed").then(|| jobs[0].clone())
     });
     let message = failed["failure"]["message"].as_str().unwrap();

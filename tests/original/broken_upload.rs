@@ -87,5 +87,5 @@ fn upload_that_broke_off_goes_on_where_it_broke_off() {
     let job = &reply["jobs"][0];
     assert_eq!((&job["kind"], &job["status"]), (&"binary".into(), &"Waiting".into()), "{reply}");
     assert_eq!(durable(&farm), total);
-    assert_eq!(farm.json(&["jobs", "--json"]).as_array().unwrap().len(), 1);
+    assert_eq!(farm.jobs("").as_array().unwrap().len(), 1);
 }

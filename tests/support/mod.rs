@@ -1,5 +1,6 @@
 //! A real farm of real processes for the end-to-end tests: every wait is for an event, with a deadline.
 
+pub(crate) mod database;
 pub(crate) mod http;
 pub(crate) mod package;
 pub(crate) mod process;
@@ -262,9 +263,26 @@ refuse_after_secs = 1
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("pybit {args:?}: {e}"))
     }
 
+    /// The answer of the API to a GET, which must succeed once the server is there. Tests that look again and again use
+    /// this and not the command, whose start takes more processor time than what is looked at.
+    pub(crate) fn api(&self, path: &str) -> Value {
+        let token = format!("Authorization: Bearer {}", self.admin_token());
+        let answer = wait_for("an answer of the server", DEADLINE, || {
+            let answer = http::ask(&self.address(), "GET", path, &[&token], b"");
+            (answer.status != 0).then_some(answer)
+        });
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+
     /// A job as the API tells it.
     pub(crate) fn job(&self, id: i64) -> Value {
-        self.json(&["job", &id.to_string(), "--json"])
+        self.api(&format!("/api/v1/jobs/{id}"))
+    }
+
+    /// The jobs that a query selects (`status=Failed`), newest first.
+    pub(crate) fn jobs(&self, query: &str) -> Value {
+        self.api(&format!("/api/v1/jobs?{query}"))
     }
 
     /// Waits until a job is in a status, and returns its detail.
@@ -277,9 +295,11 @@ refuse_after_secs = 1
 
     /// The log of an attempt.
     pub(crate) fn log(&self, id: i64, attempt: u32) -> String {
-        let output = self.run(&["log", &id.to_string(), "--attempt", &attempt.to_string()]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let token = format!("Authorization: Bearer {}", self.admin_token());
+        let path = format!("/api/v1/jobs/{id}/log?attempt={attempt}");
+        let answer = http::ask(&self.address(), "GET", &path, &[&token], b"");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.body
     }
 
     /// A plain GET: whether it succeeded, and the body.
@@ -309,7 +329,7 @@ refuse_after_secs = 1
     /// Waits for the binary job of a submission.
     pub(crate) fn binary_job(&self, submission: &str) -> i64 {
         wait_for("the binary job", DEADLINE, || {
-            let jobs = self.json(&["jobs", "--submission", submission, "--json"]);
+            let jobs = self.jobs(&format!("submission={submission}"));
             jobs.as_array().unwrap().iter().find(|j| j["kind"] == "binary")?["id"].as_i64()
         })
     }
@@ -318,7 +338,7 @@ refuse_after_secs = 1
     #[allow(dead_code, clippy::allow_attributes, reason = "not every test wants it")]
     pub(crate) fn wait_binary(&self, submission: &str, status: &str, longest: Duration) -> Value {
         wait_for(&format!("the binary job to be {status}"), longest, || {
-            let jobs = self.json(&["jobs", "--submission", submission, "--json"]);
+            let jobs = self.jobs(&format!("submission={submission}"));
             let jobs = jobs.as_array().unwrap();
             if let Some(failed) = jobs.iter().find(|j| j["status"] == "Failed") {
                 panic!("{failed}\n{}", self.newest_log(failed));

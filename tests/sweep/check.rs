@@ -1,6 +1,7 @@
 //! What holds of every job, whatever was killed: the invariants I2 to I6, I9, I10, I12 and I13 of the fault harness, by the
 //! API, the stored bytes and the repository.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
@@ -13,8 +14,22 @@ fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// Checks every job of a submission that has ended.
-pub(crate) fn submission(stage: &mut Stage, id: &str) {
+/// Checks every job of submissions that have ended, and what readers see of their packages.
+pub(crate) fn submissions(stage: &mut Stage, ids: &[String]) {
+    let mut done: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for id in ids {
+        let binary = submission(stage, id);
+        let package = binary["job"]["package"].as_str().unwrap().to_owned();
+        let done = done.entry(package).or_default();
+        done.extend((binary["job"]["status"] == "Done").then_some(binary));
+    }
+    for (package, done) in done {
+        repository(&stage.farm, &package, &done);
+    }
+}
+
+/// Checks every job of a submission; its binary job.
+fn submission(stage: &mut Stage, id: &str) -> Value {
     let path = format!("/api/v1/submissions/{id}");
     let reply = stage.wait("the end of a submission", |farm| {
         let reply = Stage::ask(farm, &path)?;
@@ -22,19 +37,17 @@ pub(crate) fn submission(stage: &mut Stage, id: &str) {
         let ended = |job: &Value| ends.iter().any(|end| job["status"] == *end);
         reply["jobs"].as_array()?.iter().all(ended).then_some(reply)
     });
-    let jobs = reply["jobs"].as_array().unwrap();
-    let binaries = jobs.iter().filter(|job| job["kind"] == "binary").count();
-    assert_eq!(binaries, 1, "one binary job, once: {reply}");
-    for job in jobs {
+    let mut binaries = Vec::new();
+    for job in reply["jobs"].as_array().unwrap() {
         let path = format!("/api/v1/jobs/{}", job["id"]);
         let detail = stage.wait("a job", |farm| Stage::ask(farm, &path));
         history(&detail);
         attempts(&stage.farm, &detail);
         files(&stage.farm, &detail);
-        if job["kind"] == "binary" {
-            repository(&stage.farm, &detail);
-        }
+        binaries.extend((job["kind"] == "binary").then_some(detail));
     }
+    assert_eq!(binaries.len(), 1, "one binary job, once: {reply}");
+    binaries.remove(0)
 }
 
 /// I2, I4: events are numbered without a gap, each begins where the one before ended, and nothing follows an end.
@@ -102,14 +115,11 @@ fn files(farm: &Farm, detail: &Value) {
     }
 }
 
-/// I12, I13: the repository lists what is `Done` exactly once, with the bytes that it lists, and nothing else.
-fn repository(farm: &Farm, detail: &Value) {
-    let job = &detail["job"];
-    let package = job["package"].as_str().unwrap();
-    let expected =
-        if job["status"] == "Done" { vec!["1.0".to_owned()] } else { farm.published(package) };
-    assert_eq!(farm.published(package), expected, "{detail}");
-    if job["status"] != "Done" {
+/// I12, I13: the repository lists a package once for each job that is `Done`, with the bytes that it lists, and nothing of
+/// a job that ended otherwise.
+fn repository(farm: &Farm, package: &str, done: &[Value]) {
+    assert_eq!(farm.published(package), vec!["1.0"; done.len()], "{package}: {done:?}");
+    if done.is_empty() {
         return;
     }
     let site = farm.path().join("data/repositories/bookworm/current");
@@ -120,5 +130,8 @@ fn repository(farm: &Farm, detail: &Value) {
         lines.find_map(|l| l.strip_prefix(name)).unwrap().trim().to_owned()
     };
     let file = site.join(Path::new(&field("Filename:")));
-    assert_eq!(digest(&std::fs::read(&file).unwrap()), field("SHA256:"), "{}", file.display());
+    let digest = digest(&std::fs::read(&file).unwrap());
+    assert_eq!(digest, field("SHA256:"), "{}", file.display());
+    let files = done[0]["files"].as_array().unwrap();
+    assert!(files.iter().any(|f| f["sha256"] == *digest), "not the bytes of the job: {done:?}");
 }

@@ -2,7 +2,6 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -25,17 +24,6 @@ pub(crate) struct Stage {
     /// The role that was told to end, until it has.
     armed: Option<&'static str>,
     ended: bool,
-}
-
-/// An empty database on the server of `make services`.
-pub(crate) fn database(name: &str) -> String {
-    let server = std::env::var("PYBIT_TEST_POSTGRES_URL").expect("`make services` starts one");
-    let sql = format!("CREATE DATABASE {name}");
-    let made = Command::new("psql").args([&server, "-qc", &sql]).stdin(Stdio::null()).status();
-    assert!(made.unwrap().success(), "psql -c '{sql}'");
-    let mut url = url::Url::parse(&server).unwrap();
-    url.set_path(name);
-    url.into()
 }
 
 impl Stage {
@@ -165,9 +153,7 @@ impl Stage {
             self.slot(role).take().unwrap().kill();
             self.start(role, &[]);
         }
-        for submission in submissions {
-            check::submission(self, &submission);
-        }
+        check::submissions(self, &submissions);
         ended
     }
 

@@ -5,8 +5,8 @@
 
 pub(crate) mod proxy;
 
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use pybit_backends::sql::{PostgresFactory, SqlStore};
@@ -44,6 +44,33 @@ pub(crate) async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
     row.expect("a row").get(0)
 }
 
+/// A part of a name that no other process uses. A process id is not enough: the kernel gives it again.
+fn random() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
+/// The name of the template that the processes of this test program share on a server; the first of them makes it.
+async fn template() -> String {
+    let program = std::env::current_exe().expect("a program");
+    let built = program.metadata().and_then(|m| m.modified()).expect("a file");
+    let mut hasher = DefaultHasher::new();
+    (program, built).hash(&mut hasher);
+    let key = hasher.finish();
+    let name = format!("pybit_template_{key:016x}");
+    let mut connection = PgConnection::connect(&server()).await.expect("a connection");
+    let lock = format!("SELECT pg_advisory_lock({})", key.cast_signed());
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut connection).await.expect("the lock");
+    let known = format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'");
+    if number(&mut connection, &known).await == 0 {
+        let draft = Database::empty().await;
+        draft.store().await.close().await;
+        let renamed = run(&server(), &format!("ALTER DATABASE {} RENAME TO {name}", draft.0)).await;
+        renamed.expect("the template gets its name");
+    }
+    connection.close().await.expect("the lock is released");
+    name
+}
+
 /// A database of its own; it goes with the server, whose directory is a temporary one.
 #[derive(Debug)]
 pub(crate) struct Database(pub(crate) String);
@@ -51,26 +78,17 @@ pub(crate) struct Database(pub(crate) String);
 impl Database {
     /// An empty one.
     pub(crate) async fn empty() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name =
-            format!("pybit_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("pybit_test_{}", random());
         run(&server(), &format!("CREATE DATABASE {name}")).await.expect("a database is made");
         Self(name)
     }
 
-    /// One with the farm's schema, copied: that is quicker than to migrate each.
+    /// One with the farm's schema, copied from a template: copying is quicker than migrating each.
     pub(crate) async fn fresh() -> Self {
-        static TEMPLATE: OnceCell<Database> = OnceCell::const_new();
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let template = TEMPLATE
-            .get_or_init(|| async {
-                let made = Self::empty().await;
-                made.store().await.close().await;
-                made
-            })
-            .await;
-        let name = format!("{}_{}", template.0, NEXT.fetch_add(1, Ordering::Relaxed));
-        let made = run(&server(), &format!("CREATE DATABASE {name} TEMPLATE {}", template.0)).await;
+        static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+        let template = TEMPLATE.get_or_init(template).await;
+        let name = format!("pybit_test_{}", random());
+        let made = run(&server(), &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         made.expect("a database is copied");
         Self(name)
     }

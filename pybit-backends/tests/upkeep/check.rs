@@ -221,7 +221,7 @@ async fn damage_of_a_postgres_database_is_found() {
         ("job_count", "Waiting", "INSERT INTO job_count_delta VALUES ('Waiting', -1)"),
     ];
     for (rule, row, sql) in DAMAGE.iter().copied().chain(orphans).chain(own) {
-        let name = "pybit_test_harmed".to_owned() + &std::process::id().to_string();
+        let name = format!("{}_harmed", whole.0);
         let make = format!("CREATE DATABASE {name} TEMPLATE {}", whole.0);
         support::run(&support::server(), &make).await.unwrap();
         let harmed = support::Database(name);

@@ -3,41 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod refusals;
 #[expect(dead_code, reason = "the other test program uses the rest of it")]
 #[path = "../support/mod.rs"]
 mod support;
 mod wire;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use support::{Server, sha256};
+use support::Server;
 
 /// Item, method, path, content type, body, expected status.
 type Row = (u32, &'static str, &'static str, &'static str, Vec<u8>, u16);
 
 const JSON: &str = "application/json";
-
-fn submission(change: impl FnOnce(&mut Value)) -> Vec<u8> {
-    let mut body = json!({"source": {"method": "apt", "package": "hello"}, "suite": "bookworm"});
-    change(&mut body);
-    body.to_string().into_bytes()
-}
-
-fn with(path: &'static str, value: impl Into<Value>) -> Vec<u8> {
-    let value = value.into();
-    submission(|body| *body.pointer_mut(path).unwrap() = value)
-}
-
-fn plus(key: &'static str, value: impl Into<Value>) -> Vec<u8> {
-    let value = value.into();
-    submission(|body| body[key] = value)
-}
-
-fn git(url: &str, reference: Option<&str>) -> Vec<u8> {
-    submission(|body| {
-        body["source"] = json!({"method": "git", "url": url, "reference": reference});
-    })
-}
 
 /// Every row is sent with a token that may do it.
 async fn check(rows: Vec<Row>) {
@@ -58,180 +37,6 @@ async fn check(rows: Vec<Row>) {
 }
 
 const SUBMIT: &str = "/api/v1/submissions";
-
-#[tokio::test]
-async fn bodies() {
-    let text = |s: &str| s.as_bytes().to_vec();
-    let mut invalid_utf8 = text(r#"{"suite":""#);
-    invalid_utf8.extend(b"\xff\"}");
-    check(vec![
-        (12, "POST", SUBMIT, "text/plain", submission(|_| {}), 415),
-        (12, "POST", SUBMIT, "application/x-www-form-urlencoded", text("suite=bookworm"), 415),
-        (12, "POST", SUBMIT, "multipart/form-data; boundary=x", text("--x--"), 415),
-        (12, "POST", SUBMIT, "application/jsonx", submission(|_| {}), 415),
-        (20, "POST", SUBMIT, JSON, Vec::new(), 400),
-        (21, "POST", SUBMIT, JSON, text(r#"{"suite":"bookworm","source""#), 400),
-        (21, "POST", SUBMIT, JSON, text(r#"{"suite":"bookworm"} {}"#), 400),
-        (22, "POST", SUBMIT, JSON, text(r#"{"suite":"bookworm","priority":NaN}"#), 400),
-        (22, "POST", SUBMIT, JSON, text(r#"{"suite":"bookworm","priority":1e999}"#), 400),
-        (22, "POST", SUBMIT, JSON, plus("priority", 1.5), 400),
-        (22, "POST", SUBMIT, JSON, submission(|b| b["source"] = json!({"method": "upload", "upload": u64::MAX, "main": "a.dsc"})), 400),
-        (23, "POST", SUBMIT, JSON, text(r#"{"suite":"bookworm","suite":"trixie","source":{"method":"apt","package":"hello"}}"#), 400),
-        (23, "POST", SUBMIT, JSON, text(r#"{"suite":"bookworm","source":{"method":"apt","package":"a","package":"hello"}}"#), 400),
-        (24, "POST", SUBMIT, JSON, "[".repeat(100_000).into_bytes(), 400),
-        (24, "POST", SUBMIT, JSON, r#"{"a":"#.repeat(100_000).into_bytes(), 400),
-        (25, "POST", SUBMIT, JSON, vec![b' '; (1 << 20) + 1], 413),
-        (28, "POST", SUBMIT, JSON, text(r#"{"suite":"\ud800"}"#), 400),
-        (28, "POST", SUBMIT, JSON, invalid_utf8, 400),
-        (28, "POST", SUBMIT, JSON, text(r#"{"suite":"book\u0000worm"}"#), 400),
-        (28, "POST", SUBMIT, JSON, text("{\"suite\":\"book\0worm\"}"), 400),
-        (30, "POST", SUBMIT, JSON, plus("admin", true), 400),
-        (30, "POST", SUBMIT, JSON, submission(|b| b["source"]["shell"] = "id".into()), 400),
-        (30, "POST", "/api/v1/uploads", JSON, json!({"files": [{"name": "a", "size": 1, "sha256": sha256(b""), "path": "/etc"}]}).to_string().into_bytes(), 400),
-        (30, "POST", SUBMIT, JSON, text("null"), 400),
-        (30, "POST", SUBMIT, JSON, text("[]"), 400),
-        (30, "POST", SUBMIT, JSON, submission(|b| b["source"] = json!({"method": "ftp", "url": "x"})), 400),
-    ])
-    .await;
-}
-
-#[tokio::test]
-async fn fields() {
-    let mut rows: Vec<Row> = Vec::new();
-    let package = "/source/package";
-    let names = [
-        (29, "p\u{430}ckage"),
-        (29, "\u{202e}abc"),
-        (29, "a\u{200b}b"),
-        (31, "hello;id"),
-        (31, "$(id)"),
-        (31, "`id`"),
-        (31, "a|tee"),
-        (31, "a\nb"),
-        (31, "a b"),
-        (31, ""),
-        (32, "-oDpkg::Pre-Invoke=id"),
-        (33, "../../etc"),
-        (33, "/etc/passwd"),
-        (39, "<img src=x onerror=alert(1)>"),
-        (39, "\u{1b}[31m"),
-    ];
-    for (item, name) in names {
-        rows.push((item, "POST", SUBMIT, JSON, with(package, name), 422));
-    }
-    for version in ["1.0;id", "", ":", "-1", "1.0 2", "<b>"] {
-        rows.push((
-            34,
-            "POST",
-            SUBMIT,
-            JSON,
-            submission(|b| b["source"]["version"] = version.into()),
-            422,
-        ));
-    }
-    for arch in ["any;all", "any all", "", "-x", "a.b", "*"] {
-        rows.push((36, "POST", SUBMIT, JSON, plus("arches", vec![arch]), 422));
-    }
-    let many: Vec<_> = (0..10_000).map(|n| format!("a{n}")).collect();
-    rows.push((36, "POST", SUBMIT, JSON, plus("arches", many), 422));
-    for suite in ["#", "*", "a.b", "", "../x", "sid/../x"] {
-        rows.push((37, "POST", SUBMIT, JSON, with("/suite", suite), 422));
-    }
-    let huge = br#"{"source":{"method":"apt","package":"hello"},"suite":"bookworm","priority":18446744073709551616}"#;
-    rows.push((38, "POST", SUBMIT, JSON, huge.to_vec(), 422));
-    rows.push((38, "POST", SUBMIT, JSON, plus("priority", 1001), 422));
-    rows.push((38, "POST", SUBMIT, JSON, plus("priority", i64::MAX), 422));
-    let rule = |pattern: &str| {
-        json!({"subject": "package", "pattern": pattern, "reason": "x"}).to_string().into_bytes()
-    };
-    for pattern in ["(", "", "(a{1000}){1000}", &"a".repeat(1 << 19)] {
-        rows.push((40, "POST", "/api/v1/rules", JSON, rule(pattern), 422));
-    }
-    check(rows).await;
-}
-
-#[tokio::test]
-async fn sources() {
-    let mut rows: Vec<Row> = Vec::new();
-    let urls = [
-        (44, "ext::sh -c id"),
-        (44, "EXT::id"),
-        (44, "e\txt::id"),
-        (45, "--upload-pack=id"),
-        (45, "-u"),
-        (48, "ssh://-oProxyCommand=id/x"),
-        (48, "svn+ssh://-oProxyCommand=id/x"),
-        (49, "/etc"),
-        (49, "git@host:path"),
-        (49, "file://host/x"),
-        (50, "https://allowed.example@evil/x"),
-        (50, "https://allowed.example\\@evil/x"),
-        (51, "https://host/good/../../secret"),
-        (51, "https://host/%2e%2e/secret"),
-        (51, "https://host/%252e%252e/secret"),
-        (54, "https://user:hunter2@host/x"),
-        (54, "https://hunter2@host/x"),
-    ];
-    for (item, url) in urls {
-        rows.push((item, "POST", SUBMIT, JSON, git(url, None), 422));
-    }
-    let references = [
-        (46, "--upload-pack=id"),
-        (46, "-h"),
-        (46, "--orphan=x"),
-        (47, "a..b"),
-        (47, "@{-1}"),
-        (47, "refs/heads/../x"),
-        (47, "x.lock"),
-        (47, "a b"),
-        (47, ""),
-    ];
-    for (item, reference) in references {
-        rows.push((
-            item,
-            "POST",
-            SUBMIT,
-            JSON,
-            git("https://example.org/x.git", Some(reference)),
-            422,
-        ));
-    }
-    check(rows).await;
-}
-
-#[tokio::test]
-async fn uploads() {
-    let mut rows: Vec<Row> = Vec::new();
-    let long = "x".repeat(256);
-    let names = [
-        "../x",
-        "/abs",
-        "a/b",
-        ".",
-        "..",
-        "",
-        &long,
-        "a ",
-        " a",
-        ".htaccess",
-        "CON",
-        "-rf",
-        "a\\b",
-        "a\nb",
-        "\u{202e}a",
-    ];
-    for name in names {
-        let body = json!({"files": [{"name": name, "size": 1, "sha256": sha256(b"x")}]});
-        rows.push((79, "POST", "/api/v1/uploads", JSON, body.to_string().into_bytes(), 422));
-    }
-    let nul = r#"{"files": [{"name": "a\u0000", "size": 1, "sha256": "x"}]}"#;
-    rows.push((79, "POST", "/api/v1/uploads", JSON, nul.as_bytes().to_vec(), 400));
-    for path in ["/api/v1/uploads/1/files/..%2fx?offset=0", "/api/v1/uploads/1/files/%00?offset=0"]
-    {
-        rows.push((79, "PATCH", path, "application/octet-stream", b"x".to_vec(), 404));
-    }
-    check(rows).await;
-}
 
 #[tokio::test]
 async fn reading_changes_nothing() {

@@ -1,5 +1,5 @@
-//! The conformance suite executes every statement of the catalogue: what no promise of the storage traits reaches is
-//! named here, with the test that does.
+//! Both engines keep what the storage traits promise, and the conformance suite executes every statement of the
+//! catalogue: a statement that no promise of the traits reaches is named here, with the test that does.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -9,15 +9,16 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use async_trait::async_trait;
-use files::Files;
+use files::open;
 use pybit_backends::sql::statements::{ALL, OF_POSTGRES};
 use pybit_backends::sql::{Engine, Statement};
 use pybit_core::conformance::{Fixture, STORAGE, run};
 use pybit_core::storage::Storage;
 use support::Database;
+use tokio::task::JoinHandle;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::filter_fn;
@@ -78,25 +79,69 @@ impl Executed {
     }
 }
 
-struct Databases;
+/// A new one for each case; keeps the folders until the last case is over.
+#[derive(Default)]
+struct Files(Mutex<Vec<tempfile::TempDir>>);
+
+#[async_trait]
+impl Fixture<dyn Storage> for Files {
+    async fn fresh(&self) -> Arc<dyn Storage> {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = open(folder.path()).await;
+        self.0.lock().unwrap().push(folder);
+        storage
+    }
+}
+
+/// Makes the database of the next case while one runs, and drops the one before.
+#[derive(Default)]
+struct Databases {
+    next: Mutex<Option<JoinHandle<Database>>>,
+    used: Mutex<Option<Database>>,
+}
 
 #[async_trait]
 impl Fixture<dyn Storage> for Databases {
     async fn fresh(&self) -> Arc<dyn Storage> {
-        Database::fresh().await.open().await
+        let ready = self.next.lock().unwrap().take();
+        let ready = ready.unwrap_or_else(|| tokio::spawn(Database::fresh()));
+        let database = ready.await.unwrap();
+        *self.next.lock().unwrap() = Some(tokio::spawn(Database::fresh()));
+        let storage = database.open().await;
+        let before = self.used.lock().unwrap().replace(database);
+        before.map(|before| tokio::spawn(before.drop()));
+        storage
     }
 }
 
-/// One after the other: what is executed anywhere in this process is counted.
+/// Serialises the tests of this program: a statement that is executed anywhere in the process is counted.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// The record of this process, installed once.
+fn recorded() -> Executed {
+    static RECORD: LazyLock<Executed> = LazyLock::new(|| {
+        let executed = Executed::default();
+        let queries = filter_fn(|event| event.target() == "sqlx::query");
+        tracing_subscriber::registry().with(executed.clone().with_filter(queries)).init();
+        executed
+    });
+    RECORD.clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_conforms_and_executes_every_statement() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let executed = recorded();
+    assert_eq!(run(STORAGE, &Files::default()).await, STORAGE.len());
+    assert_eq!(executed.missing(&[ALL], Engine::Sqlite), [SCHEMA]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "needs PostgreSQL"]
-async fn the_suite_executes_every_statement() {
-    let executed = Executed::default();
-    let queries = filter_fn(|event| event.target() == "sqlx::query");
-    tracing_subscriber::registry().with(executed.clone().with_filter(queries)).init();
-    run(STORAGE, &Files::default()).await;
-    assert_eq!(executed.missing(&[ALL], Engine::Sqlite), [SCHEMA]);
-    run(STORAGE, &Databases).await;
+async fn postgres_conforms_and_executes_every_statement() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let executed = recorded();
+    assert_eq!(run(STORAGE, &Databases::default()).await, STORAGE.len());
     let elsewhere = [&[SCHEMA], &STEP_BY_STEP[..]].concat();
     assert_eq!(executed.missing(&[ALL, OF_POSTGRES], Engine::Postgres), elsewhere);
 }
