@@ -10,7 +10,8 @@ use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::publish::{MachineTools, Reprepro, RepreproConfig, Tool};
 use pybit_core::clock::SystemClock;
 use pybit_core::model::FileSpec;
-use pybit_core::publish::{Publication, PublishSet, Publisher};
+use pybit_core::owners::NoPolicy;
+use pybit_core::publish::{Publication, PublishSet, Publisher, Removal};
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -204,9 +205,15 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+/// A removal of a source package, of one version or of all.
+pub(crate) fn removal(package: &str, version: Option<&str>) -> Removal {
+    let version = version.map(|v| v.parse().unwrap());
+    Removal { package: package.parse().unwrap(), version, dry_run: false }
+}
+
 /// The name of the state that the set was published in.
 pub(crate) async fn publish(repository: &Reprepro, set: &PublishSet) -> String {
-    match repository.publish(set).await.unwrap() {
+    match repository.publish(set, &NoPolicy).await.unwrap() {
         Publication::Published(name) => name,
         Publication::Rejected(why) => panic!("rejected: {why}"),
     }
@@ -214,7 +221,7 @@ pub(crate) async fn publish(repository: &Reprepro, set: &PublishSet) -> String {
 
 /// Why the repository refuses the set.
 pub(crate) async fn rejection(repository: &Reprepro, set: &PublishSet) -> String {
-    match repository.publish(set).await.unwrap() {
+    match repository.publish(set, &NoPolicy).await.unwrap() {
         Publication::Published(name) => panic!("published in {name}"),
         Publication::Rejected(why) => why,
     }

@@ -13,10 +13,11 @@ use pybit_backends::publish::{Done, SimpleIndex, SimpleIndexConfig, Tool};
 use pybit_backends::python::PythonVersions;
 use pybit_core::Result;
 use pybit_core::clock::SystemClock;
+use pybit_core::owners::NoPolicy;
 use pybit_core::publish::{Publication, PublishSet, Publisher};
 use tempfile::TempDir;
 
-use crate::fixture::{must, run, set, tools};
+use crate::fixture::{must, removal, run, set, tools};
 
 /// Writes NAME-VERSION.tar.gz, a wheel for every machine or for one platform, with a module that holds a text.
 const MAKE: &str = r#"
@@ -119,14 +120,14 @@ impl Fixture {
 }
 
 async fn publish(repository: &SimpleIndex, set: &PublishSet) -> String {
-    match repository.publish(set).await.unwrap() {
+    match repository.publish(set, &NoPolicy).await.unwrap() {
         Publication::Published(name) => name,
         Publication::Rejected(why) => panic!("rejected: {why}"),
     }
 }
 
 async fn rejection(repository: &SimpleIndex, set: &PublishSet) -> String {
-    match repository.publish(set).await.unwrap() {
+    match repository.publish(set, &NoPolicy).await.unwrap() {
         Publication::Published(name) => panic!("published in {name}"),
         Publication::Rejected(why) => why,
     }
@@ -261,8 +262,8 @@ async fn python_a_new_key_signs_everything_anew_and_a_dropped_architecture_goes(
     let page = repository.site().join("simple/hello/index.html");
     let behind = files_behind(&repository.site(), &fs::read_to_string(page).unwrap());
     assert_eq!(behind, [true]);
-    assert!(repository.remove(&"hello".parse().unwrap()).await.unwrap());
-    assert!(!repository.remove(&"hello".parse().unwrap()).await.unwrap());
+    assert!(!repository.remove(&removal("hello", None)).await.unwrap().is_empty());
+    assert!(repository.remove(&removal("hello", None)).await.unwrap().is_empty());
     assert_eq!(listed(&repository).await, ["world 1.0 all", "world 1.0 source"]);
     assert!(!repository.site().join("simple/hello").exists());
     fixture.config.suite = "trixie".parse().unwrap();
@@ -331,7 +332,7 @@ async fn python_a_killed_tool_never_shows_and_never_blocks() {
             killer.after.store(round * step, Ordering::SeqCst);
             let built = fixture.build(&format!("{program}-{round}"), "1.0", "one");
             let (before, hits) = (fixture.current(), killer.hits.load(Ordering::SeqCst));
-            let outcome = victim.publish(&built).await;
+            let outcome = victim.publish(&built, &NoPolicy).await;
             if killer.hits.load(Ordering::SeqCst) == hits {
                 assert!(matches!(outcome, Ok(Publication::Published(_))), "{outcome:?}");
             } else {
@@ -354,7 +355,8 @@ async fn python_an_exit_code_of_zero_is_no_proof() {
     let built = fixture.build("hello", "1.0", "one");
     for program in ["python3", "gpg"] {
         let liar = hostile(program, true);
-        let outcome = fixture.open(Arc::clone(&liar) as Arc<dyn Tool>).publish(&built).await;
+        let outcome =
+            fixture.open(Arc::clone(&liar) as Arc<dyn Tool>).publish(&built, &NoPolicy).await;
         assert!(outcome.is_err(), "{program}: {outcome:?}");
         assert!(liar.hits.load(Ordering::SeqCst) > 0);
         assert_eq!(fixture.current(), "000001", "{program}");

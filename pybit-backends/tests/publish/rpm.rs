@@ -12,10 +12,11 @@ use pybit_backends::publish::{Createrepo, CreaterepoConfig, Done, Tool};
 use pybit_backends::rpm::RpmVersions;
 use pybit_core::Result;
 use pybit_core::clock::SystemClock;
+use pybit_core::owners::NoPolicy;
 use pybit_core::publish::{Publication, PublishSet, Publisher};
 use tempfile::TempDir;
 
-use crate::fixture::{must, run, set, tools};
+use crate::fixture::{must, removal, run, set, tools};
 
 /// Runs the rest of its arguments as dnf must be run in a test: librepo makes `/run/user/UID` where there is none, and gpg then puts its
 /// sockets there, for every other test, too; and the agent that it starts stays behind.
@@ -118,14 +119,14 @@ impl Fixture {
 }
 
 async fn publish(repository: &Createrepo, set: &PublishSet) -> String {
-    match repository.publish(set).await.unwrap() {
+    match repository.publish(set, &NoPolicy).await.unwrap() {
         Publication::Published(name) => name,
         Publication::Rejected(why) => panic!("rejected: {why}"),
     }
 }
 
 async fn rejection(repository: &Createrepo, set: &PublishSet) -> String {
-    match repository.publish(set).await.unwrap() {
+    match repository.publish(set, &NoPolicy).await.unwrap() {
         Publication::Published(name) => panic!("published in {name}"),
         Publication::Rejected(why) => why,
     }
@@ -247,8 +248,8 @@ async fn rpm_a_new_key_signs_everything_anew_and_a_dropped_architecture_goes() {
     );
     let installed = fixture.dnf(&key, &["install", "hello-doc"]);
     assert!(installed.status.success(), "{}", said(&installed));
-    assert!(repository.remove(&"hello".parse().unwrap()).await.unwrap());
-    assert!(!repository.remove(&"hello".parse().unwrap()).await.unwrap());
+    assert!(!repository.remove(&removal("hello", None)).await.unwrap().is_empty());
+    assert!(repository.remove(&removal("hello", None)).await.unwrap().is_empty());
     assert_eq!(listed(&repository).await, ["world 1.0-1 source", "world-doc 1.0-1 noarch"]);
     fixture.config.suite = "f41".parse().unwrap();
     let error = fixture.open(Arc::new(tools())).prepare().await.unwrap_err();
@@ -315,7 +316,7 @@ async fn rpm_a_killed_tool_never_shows_and_never_blocks() {
             let built =
                 fixture.build(&format!("{}-{round}", program.replace('_', "-")), "1.0", "one");
             let (before, hits) = (fixture.current(), killer.hits.load(Ordering::SeqCst));
-            let outcome = victim.publish(&built).await;
+            let outcome = victim.publish(&built, &NoPolicy).await;
             if killer.hits.load(Ordering::SeqCst) == hits {
                 assert!(matches!(outcome, Ok(Publication::Published(_))), "{outcome:?}");
             } else {
@@ -338,7 +339,8 @@ async fn rpm_an_exit_code_of_zero_is_no_proof() {
     let built = fixture.build("hello", "1.0", "one");
     for program in ["rpmsign", "rpmkeys", "createrepo_c"] {
         let liar = hostile(program, true);
-        let outcome = fixture.open(Arc::clone(&liar) as Arc<dyn Tool>).publish(&built).await;
+        let outcome =
+            fixture.open(Arc::clone(&liar) as Arc<dyn Tool>).publish(&built, &NoPolicy).await;
         assert!(outcome.is_err(), "{program}: {outcome:?}");
         assert!(liar.hits.load(Ordering::SeqCst) > 0);
         assert_eq!(fixture.current(), "000001", "{program}");
