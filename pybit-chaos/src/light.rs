@@ -10,8 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pybit::backends::deb::DebVersions;
 use pybit::config::Config;
-use pybit::core::model::PackageName;
-use pybit::core::publish::{Listed, Publication, PublishSet, Publisher};
+use pybit::core::owners::NamePolicy;
+use pybit::core::publish::{Listed, Publication, PublishSet, Publisher, Removal};
 use pybit::core::version::VersionOrder;
 use pybit::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -108,17 +108,20 @@ impl Publisher for Folder {
         write(&self.root.join(INDEX), b"{}").map_err(|e| failed(&e))
     }
 
-    async fn publish(&self, set: &PublishSet) -> Result<Publication> {
+    async fn publish(&self, set: &PublishSet, _: &dyn NamePolicy) -> Result<Publication> {
         let _one = self.one.lock().await;
         self.add(set)
     }
 
     async fn list(&self) -> Result<Vec<Listed>> {
-        let listed = |(name, e): (String, Entry)| Listed { name, version: e.version, arch: e.arch };
+        let listed = |(name, e): (String, Entry)| {
+            let source = name.clone();
+            Listed { name, version: e.version, arch: e.arch, source }
+        };
         Ok(self.index()?.into_iter().map(listed).collect())
     }
 
-    async fn remove(&self, _: &PackageName) -> Result<bool> {
+    async fn remove(&self, _: &Removal) -> Result<Vec<Listed>> {
         Err(Error::new(ErrorKind::Unsupported, "nothing is taken out of a chaos run"))
     }
 

@@ -6,6 +6,7 @@
 //! | which status may follow which | [`model::JobStatus::next`] |
 //! | which jobs a submission becomes | [`farm::plan`] |
 //! | what a report does to a job | [`farm::machine`] |
+//! | who may publish which package | [`owners`] |
 //! | what a storage must promise | [`storage`] |
 //! | what clients and server say | [`protocol`] |
 
@@ -21,6 +22,7 @@ pub mod format;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod model;
+pub mod owners;
 pub mod protocol;
 pub mod publish;
 pub mod settings;

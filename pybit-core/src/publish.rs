@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 use crate::model::{FileSpec, PackageName, Version};
+use crate::owners::NamePolicy;
 
 /// A complete set of files to publish together.
 #[derive(Debug, Clone)]
@@ -39,6 +40,19 @@ pub struct Listed {
     pub version: String,
     /// Its architecture, `source` for a source package.
     pub arch: String,
+    /// The source package that it was built from; its own name for a source package.
+    pub source: String,
+}
+
+/// What is to be taken out of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// The source package; all that was built from it goes with it.
+    pub package: PackageName,
+    /// Of which version, as the source package has it; every version where there is none.
+    pub version: Option<Version>,
+    /// Say only what would be taken out.
+    pub dry_run: bool,
 }
 
 /// One repository.
@@ -52,14 +66,19 @@ pub trait Publisher: Send + Sync + fmt::Debug {
     /// - `published_means_readable`: `Published` says that the state that readers see holds exactly these bytes.
     /// - `publishing_twice_is_harmless`: the same bytes again are `Published`; other bytes for a version that is there,
     ///   and a version older than what is there, are `Rejected` and change nothing.
+    /// - `a_name_belongs_to_its_source`: a set with a package whose name another source of the repository or of the base distribution owns,
+    ///   or that takes the place of such a package, is `Rejected` with both sources named. The names are those that the packages
+    ///   themselves say; `names` is asked about them. What the repository has already stays.
+    /// - `removed_versions_do_not_come_back_changed`: other bytes for a version that was [removed](Self::remove) are `Rejected`; the
+    ///   same bytes are not.
     /// - `a_reader_never_sees_half`: a reader sees the state before or the state after.
-    async fn publish(&self, set: &PublishSet) -> Result<Publication>;
+    async fn publish(&self, set: &PublishSet, names: &dyn NamePolicy) -> Result<Publication>;
 
     /// What readers see now.
     async fn list(&self) -> Result<Vec<Listed>>;
 
-    /// Takes a source package and all that was built from it out; whether it was there.
-    async fn remove(&self, package: &PackageName) -> Result<bool>;
+    /// Takes a source package and all that was built from it out; what that was, or would be in a dry run. Empty where there is none.
+    async fn remove(&self, wanted: &Removal) -> Result<Vec<Listed>>;
 
     /// The armoured public key that the repository is signed with.
     async fn public_key(&self) -> Result<String>;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pybit_core::model::{FileName, FileSpec};
+use pybit_core::owners::NamePolicy;
 use pybit_core::publish::{Publication, PublishSet, Publisher};
 use pybit_core::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
@@ -33,6 +34,7 @@ const LONGEST_DESCRIPTION: u64 = 1 << 20;
 pub(crate) struct Drops {
     config: DropConfig,
     publisher: Arc<dyn Publisher>,
+    names: Arc<dyn NamePolicy>,
     reader: Arc<dyn DropReader>,
     signatures: Option<Signatures>,
     submits: Option<Submits>,
@@ -57,12 +59,13 @@ impl Drops {
     pub(crate) fn new(
         config: DropConfig,
         publisher: Arc<dyn Publisher>,
+        names: Arc<dyn NamePolicy>,
         reader: Arc<dyn DropReader>,
         signatures: Option<Signatures>,
         submits: Option<Submits>,
         work_dir: PathBuf,
     ) -> Self {
-        Self { config, publisher, reader, signatures, submits, work_dir }
+        Self { config, publisher, names, reader, signatures, submits, work_dir }
     }
 
     /// Works until `stop`.
@@ -267,7 +270,7 @@ impl Drops {
             files: result,
             source_files: source,
         };
-        match self.publisher.publish(&set).await? {
+        match self.publisher.publish(&set, &*self.names).await? {
             Publication::Published(snapshot) => {
                 tracing::info!(drop = %path.display(), repository = %self.config.repository, %snapshot, "published");
                 self.remove(path, drop)

@@ -14,12 +14,14 @@
 //! | how a result of the farm is published and reported | `uploads` |
 //! | when a drop is complete, and what is refused | `drops` |
 //! | whose drops are taken | `signed` |
+//! | what is known about the names of packages | `names` |
 //! | how a drop of source alone is built | `submitted` |
 
 mod config;
 mod dropped;
 mod drops;
 mod inotify;
+mod names;
 mod rejected;
 mod signed;
 mod submitted;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 
 use pybit_client::api::Api;
 use pybit_core::model::RepositoryName;
+use pybit_core::owners::NoPolicy;
 use pybit_core::publish::Publisher;
 use pybit_core::upload::UploadReader;
 use pybit_core::{Error, Result};
@@ -70,17 +73,21 @@ pub async fn run(
         for repository in &config.repositories {
             let publisher = Arc::clone(&publishers[&repository.name]);
             let (api, stop) = (api.clone(), shutdown.clone());
+            let (names, repository) = (names::policy(&config, repository)?, repository.clone());
             let results =
-                uploads::Uploads::new(api, publisher, repository.clone(), config.work_dir.clone());
+                uploads::Uploads::new(api, publisher, names, repository, config.work_dir.clone());
             tasks.spawn(async move { results.run(stop).await });
         }
     }
     for drop in &config.drops {
         let publisher = Arc::clone(&publishers[&drop.repository]);
+        let repository = config.repositories.iter().find(|r| r.name == drop.repository);
+        let names = repository.map(|r| names::policy(&config, r)).transpose()?;
         let signatures = signatures(&config, drop, uploads.as_ref())?;
         let drops = drops::Drops::new(
             drop.clone(),
             publisher,
+            names.unwrap_or_else(|| Arc::new(NoPolicy)),
             Arc::new(DebDrops),
             signatures,
             submits(&config, drop)?,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pybit_client::api::Api;
 use pybit_client::{Backoff, Retry};
 use pybit_core::model::{FileSpec, JobId};
+use pybit_core::owners::NamePolicy;
 use pybit_core::protocol::{
     PublishedRequest, RejectedRequest, RemoteFile, RepositoryKey, UploadedSet,
 };
@@ -23,6 +24,7 @@ const WAIT_MS: u32 = 25_000;
 pub(crate) struct Uploads {
     api: Api,
     publisher: Arc<dyn Publisher>,
+    names: Arc<dyn NamePolicy>,
     repository: RepositoryConfig,
     work_dir: PathBuf,
 }
@@ -31,10 +33,11 @@ impl Uploads {
     pub(crate) fn new(
         api: Api,
         publisher: Arc<dyn Publisher>,
+        names: Arc<dyn NamePolicy>,
         repository: RepositoryConfig,
         work_dir: PathBuf,
     ) -> Self {
-        Self { api, publisher, repository, work_dir }
+        Self { api, publisher, names, repository, work_dir }
     }
 
     /// Works until `stop`; a set under way is finished first.
@@ -132,7 +135,7 @@ impl Uploads {
             source_files: self.fetch(&uploaded.source_files, dir.path().join("source")).await?,
         };
         trial::crash_point("publish_fetched_before_tools");
-        match self.publisher.publish(&set).await? {
+        match self.publisher.publish(&set, &*self.names).await? {
             Publication::Published(snapshot) => {
                 trial::crash_point("publish_done_before_report");
                 tracing::info!(job = %job.id, package = %job.package, %snapshot, "published");

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::layout::Layout;
 use super::memory::{Keep, Memory};
+use super::past::Left;
 use super::snapshot_config::SnapshotConfig;
 use super::{error, files};
 
@@ -75,6 +76,11 @@ impl Draft {
             files::directory(parent)?;
         }
         files::rename(file, &to)
+    }
+
+    /// Writes down which packages the new state has no longer.
+    pub(super) fn record(&mut self, left: &[Left]) {
+        self.before.past.record(left);
     }
 
     /// Writes the key and what is kept of older states; blocking. `own` are the files that the new index names.

@@ -154,9 +154,13 @@ pub(super) fn checksums(paragraph: &Paragraph) -> Option<BTreeMap<String, String
 pub(super) fn listed(index: &Index) -> Vec<Listed> {
     let unique: BTreeSet<_> = index
         .iter()
-        .map(|(slot, e)| (slot.name.clone(), e.content.version.clone(), e.content.arch.clone()))
+        .map(|(slot, e)| {
+            let Content { version, arch, .. } = e.content.clone();
+            (slot.name.clone(), version, arch, e.source.0.clone())
+        })
         .collect();
-    unique.into_iter().map(|(name, version, arch)| Listed { name, version, arch }).collect()
+    let listed = |(name, version, arch, source)| Listed { name, version, arch, source };
+    unique.into_iter().map(listed).collect()
 }
 
 /// The pool files that an index names.

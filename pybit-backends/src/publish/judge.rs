@@ -4,10 +4,14 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pybit_core::Result;
-use pybit_core::model::Arch;
+use pybit_core::model::{Arch, Version};
+use pybit_core::publish::Removal;
 use pybit_core::version::VersionOrder;
+use sha2::{Digest, Sha256};
 
 use super::index::{Content, Entry, Index, Slot};
+use super::names::{Brought, Held};
+use super::past::{self, Left, Package, Pasts};
 use super::set::{Item, Kind, OrRefused, Refusal};
 
 /// What the index must say, to the byte.
@@ -39,11 +43,65 @@ pub(super) fn slots(item: &Item, arches: &[Arch]) -> Vec<Slot> {
     arches.iter().filter(wanted).map(slot).collect()
 }
 
+/// The binary packages that the repository has, installer packages among them: their names are of one kind.
+pub(super) fn held<'a>(index: &'a Index) -> Vec<Held<'a>> {
+    let binaries = index.iter().filter(|(slot, _)| kind(slot) != Kind::Dsc);
+    let held = |(slot, entry): (&'a Slot, &'a Entry)| Held {
+        name: &slot.name,
+        source: &entry.source.0,
+        arch: slot.index.rsplit_once("binary-").map_or("", |(_, arch)| arch),
+    };
+    binaries.map(held).collect()
+}
+
+/// The binary packages that a set brings and the repository does not have.
+pub(super) fn brought<'a>(index: &Index, items: &'a [Item], arches: &[Arch]) -> Vec<Brought<'a>> {
+    let there = |item: &Item| {
+        let is_there = |slot: &Slot| index.get(slot).is_some_and(|e| e.content == item.content);
+        slots(item, arches).iter().all(is_there)
+    };
+    let new = items.iter().filter(|item| item.kind != Kind::Dsc && !there(item));
+    new.map(|i| Brought { name: &i.name, arch: &i.content.arch, claims: &i.claims }).collect()
+}
+
+/// What the repository has no longer once its index says `expected`.
+pub(super) fn left(index: &Index, expected: &Expected) -> Vec<Left> {
+    let old = index.iter().map(|(slot, e)| (package(slot, &e.content), body(&e.content)));
+    let new = expected.iter().map(|(slot, content)| package(slot, content)).collect();
+    past::left(old.collect(), &new)
+}
+
+fn package(slot: &Slot, content: &Content) -> Package {
+    let (arch, version) = (content.arch.clone(), content.version.clone());
+    Package { key: key(kind(slot), &slot.name), arch, version }
+}
+
+fn key(kind: Kind, name: &str) -> String {
+    match kind {
+        Kind::Deb => name.to_owned(),
+        Kind::Udeb => format!("udeb {name}"),
+        Kind::Dsc => format!("source {name}"),
+    }
+}
+
+/// The digests of its files as one word.
+fn body(content: &Content) -> String {
+    let all: Vec<&str> = content.digests.iter().map(String::as_str).collect();
+    hex::encode(Sha256::digest(all.join(" ")))
+}
+
+/// Whether an entry is to be taken out.
+pub(super) fn is_wanted(entry: &Entry, wanted: &Removal, order: &dyn VersionOrder) -> bool {
+    let (name, version) = &entry.source;
+    let same = |v: &Version| order.compare(version, v.as_str()).is_ok_and(Ordering::is_eq);
+    *name == wanted.package.as_str() && wanted.version.as_ref().is_none_or(same)
+}
+
 /// Decides about a set: refused, or what to add; nothing to add means that the repository has it already.
 ///
 /// reprepro skips an older version and ends with 0, so the order is decided here, before it runs.
 pub(super) fn judge(
-    index: &Index,
+    (index, past): (&Index, &Pasts),
     items: Vec<Item>,
     arches: &[Arch],
     order: &dyn VersionOrder,
@@ -62,6 +120,11 @@ pub(super) fn judge(
         }
         if let Some(refusal) = contradiction(index, &item, order)? {
             return Ok(Err(refusal));
+        }
+        let Content { arch, version, .. } = item.content.clone();
+        let package = Package { key: key(item.kind, &item.name), arch, version };
+        if past.contradict(&package, &body(&item.content), order, "all") {
+            return Ok(Err(past::other_bytes(&item.name, &item.content.version)));
         }
         let present = slots.iter().all(|s| expected.get(s) == Some(&item.content));
         for slot in slots {
@@ -135,6 +198,7 @@ fn other_bytes(item: &Item) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::names::Claims;
 
     /// Versions that are numbers.
     #[derive(Debug)]
@@ -162,7 +226,8 @@ mod tests {
         };
         let kind = if arch == "source" { Kind::Dsc } else { Kind::Deb };
         let source = ("src".to_owned(), version.to_owned());
-        Item { kind, name: name.into(), content, source, file: "x".into(), options: vec![] }
+        let (file, options, claims) = ("x".into(), vec![], Claims::default());
+        Item { kind, name: name.into(), content, source, file, options, claims }
     }
 
     fn arches() -> [Arch; 2] {
@@ -179,7 +244,7 @@ mod tests {
     }
 
     fn decide(there: &[Item], items: &[Item]) -> std::result::Result<usize, String> {
-        judge(&with(there), items.to_vec(), &arches(), &Numbers)
+        judge((&with(there), &Pasts::default()), items.to_vec(), &arches(), &Numbers)
             .unwrap()
             .map(|plan| plan.add.len())
             .map_err(|r| r.0)
@@ -219,7 +284,8 @@ mod tests {
     fn the_plan_says_what_every_index_must_hold() {
         let there = [item("doc", "1", "all", "old"), item("b", "1", "arm64", "b")];
         let new = vec![item("doc", "2", "all", "new"), item("src", "2", "source", "s")];
-        let plan = judge(&with(&there), new, &arches(), &Numbers).unwrap().unwrap();
+        let plan =
+            judge((&with(&there), &Pasts::default()), new, &arches(), &Numbers).unwrap().unwrap();
         let said: Vec<_> = plan
             .expected
             .iter()
@@ -229,5 +295,20 @@ mod tests {
             said,
             ["binary-amd64 doc 2", "binary-arm64 b 1", "binary-arm64 doc 2", "source src 2"]
         );
+    }
+
+    #[test]
+    fn what_was_taken_out_comes_back_with_the_same_bytes_only() {
+        let there = [item("a", "2", "amd64", "x"), item("doc", "2", "all", "y")];
+        let mut past = Pasts::default();
+        past.record(&left(&with(&there), &Expected::new()));
+        let decide = |items: &[Item]| {
+            let plan = judge((&Index::new(), &past), items.to_vec(), &arches(), &Numbers).unwrap();
+            plan.map(|plan| plan.add.len()).map_err(|r| r.0)
+        };
+        assert_eq!(decide(&there), Ok(2));
+        assert_eq!(decide(&[item("a", "1", "amd64", "z"), item("a", "2", "arm64", "z")]), Ok(2));
+        let refusal = decide(&[item("doc", "2", "all", "z")]).unwrap_err();
+        assert!(refusal.contains("had doc 2 before, with other bytes"), "{refusal}");
     }
 }

@@ -8,6 +8,7 @@ use pybit_core::Result;
 use pybit_core::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::past::Pasts;
 use super::{error, files};
 
 /// A file that the index named once and names no longer.
@@ -28,6 +29,9 @@ pub(super) struct Memory {
     pub(super) own: BTreeSet<String>,
     /// Files of older states that it still holds.
     pub(super) retired: BTreeMap<String, Retired>,
+    /// Versions of packages that it had. A state from before this was written down has none.
+    #[serde(default)]
+    pub(super) past: Pasts,
 }
 
 /// How long retired files are kept.
@@ -57,7 +61,7 @@ impl Memory {
         });
         // apt takes an index whose Date is older than the one it has for a replayed one.
         let date = (now.as_micros() / 1_000_000).max(self.date + 1);
-        Self { date, own, retired }
+        Self { date, own, retired, past: self.past.clone() }
     }
 
     /// Files of older states that this one still holds.

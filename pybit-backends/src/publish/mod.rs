@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `current` | symbolic link to the snapshot that readers see; changed by one `rename` |
 //! | `snapshots/000042/` | one state, complete and never changed again: `dists/` and `pool/`, or `repodata/` and `Packages/`, or `simple/` and `packages/`; and `pybit.asc`; packages are hard links |
-//! | `states/000042/` | what reprepro knows in that state: `conf/`, `db/`, or `about`, `index.json`; and which files it keeps, and why: `memory.json` |
+//! | `states/000042/` | what reprepro knows in that state: `conf/`, `db/`, or `about`, `index.json`; and which files it keeps, and why, and which versions it had: `memory.json` |
 //! | `work/` | publications under way; whatever a killed one leaves here is thrown away |
 //! | `gnupg/`, `public.asc` | the signing key and its public half |
 //! | `lock` | held (`flock`) by the one publication at a time |
@@ -26,6 +26,8 @@ mod judge;
 mod key;
 mod layout;
 mod memory;
+mod names;
+mod past;
 mod python;
 mod release;
 mod reprepro;

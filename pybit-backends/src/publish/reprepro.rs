@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pybit_core::clock::Clock;
-use pybit_core::model::PackageName;
-use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
+use pybit_core::owners::NamePolicy;
+use pybit_core::publish::{Listed, Publication, PublishSet, Publisher, Removal};
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
 
@@ -16,11 +16,12 @@ use super::index::{self, Index};
 use super::judge::{self, Expected, Plan};
 use super::key::RepositoryKey;
 use super::layout::{self, Layout};
+use super::memory::Memory;
 use super::set::{self, Item, OrRefused, Refusal};
 use super::tool::Tool;
 use super::transaction::Transaction;
 use super::turn::{Turn, Turns};
-use super::{error, files};
+use super::{error, files, names};
 
 /// An apt repository that `reprepro` keeps and `gpg` signs; readers are pointed at `ROOT/current`.
 #[derive(Debug)]
@@ -146,14 +147,15 @@ impl Reprepro {
     /// The first state, or one that follows a changed configuration or key.
     async fn renew(&self, turn: &Turn, current: Option<u64>) -> Result<()> {
         let transaction = self.begin(turn).await?;
-        let mut expected = Expected::new();
+        let (mut expected, mut before) = (Expected::new(), Index::new());
         if current.is_some() {
-            expected = judge::as_is(&self.current().await?.1);
+            before = self.current().await?.1;
+            expected = judge::as_is(&before);
             transaction.follow_config(&*self.tool).await?;
         }
         // What is served on is unchanged, and a new architecture has exactly what is for all of them.
         transaction.export(&*self.tool).await?;
-        let (transaction, index) = turn
+        let (mut transaction, index) = turn
             .blocking(move || {
                 let index = transaction.index()?;
                 Ok((transaction, index))
@@ -169,14 +171,16 @@ impl Reprepro {
             .into_iter()
             .filter(|(slot, c)| !known.contains(&slot.index) && c.arch == "all");
         expected.extend(flooded);
+        transaction.record(&judge::left(&before, &expected));
         self.finish(turn, transaction, expected, Vec::new())
             .await?
             .map_err(|r| error::corrupt(r.0))?;
         Ok(())
     }
 
-    async fn add(&self, turn: &Turn, plan: &Plan) -> Result<OrRefused<String>> {
-        let transaction = self.begin(turn).await?;
+    async fn add(&self, turn: &Turn, before: &Index, plan: &Plan) -> Result<OrRefused<String>> {
+        let mut transaction = self.begin(turn).await?;
+        transaction.record(&judge::left(before, &plan.expected));
         if let Err(refusal) = transaction.include(&*self.tool, &plan.add).await? {
             return Ok(Err(refusal));
         }
@@ -200,9 +204,10 @@ impl Publisher for Reprepro {
         }
     }
 
-    async fn publish(&self, set: &PublishSet) -> Result<Publication> {
+    async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {
         let turn = self.turn().await?;
         let (name, index) = self.current().await?;
+        let past = Memory::read(&self.layout.state(name))?.past;
         let place = self.layout.workplace()?;
         let refused = |r: Refusal| Ok(Publication::Rejected(r.0));
         let (copy, dir) = (set.clone(), place.path().to_owned());
@@ -214,7 +219,13 @@ impl Publisher for Reprepro {
             Ok(items) => items,
             Err(refusal) => return refused(refusal),
         };
-        let plan = match judge::judge(&index, items, &self.config.arches, &*self.order)? {
+        let (arches, held) = (&self.config.arches, judge::held(&index));
+        let brought = judge::brought(&index, &items, arches);
+        let owned = names::judge(policy, &set.package, &brought, &held, "all").await?;
+        if let Err(refusal) = owned {
+            return refused(refusal);
+        }
+        let plan = match judge::judge((&index, &past), items, arches, &*self.order)? {
             Ok(plan) => plan,
             Err(refusal) => return refused(refusal),
         };
@@ -222,10 +233,10 @@ impl Publisher for Reprepro {
             return Ok(Publication::Published(layout::name(name)));
         }
         // A refusal ends a job for good, so a slip of the tool must not make one: it is believed when it comes twice.
-        let mut published = self.add(&turn, &plan).await?;
+        let mut published = self.add(&turn, &index, &plan).await?;
         if let Err(Refusal(reason)) = &published {
             tracing::warn!(package = %set.package, %reason, "refused; tried once more");
-            published = self.add(&turn, &plan).await?;
+            published = self.add(&turn, &index, &plan).await?;
         }
         published.map_or_else(refused, |name| Ok(Publication::Published(name)))
     }
@@ -234,18 +245,23 @@ impl Publisher for Reprepro {
         Ok(index::listed(&self.current().await?.1))
     }
 
-    async fn remove(&self, package: &PackageName) -> Result<bool> {
+    async fn remove(&self, wanted: &Removal) -> Result<Vec<Listed>> {
         let turn = &self.turn().await?;
-        let (_, mut index) = self.current().await?;
-        let before = index.len();
-        index.retain(|_, entry| entry.source.0 != package.as_str());
-        if index.len() == before {
-            return Ok(false);
+        let (_, before) = self.current().await?;
+        let (mut going, mut staying) = (Index::new(), Index::new());
+        for (slot, entry) in before.clone() {
+            let goes = judge::is_wanted(&entry, wanted, &*self.order);
+            if goes { &mut going } else { &mut staying }.insert(slot, entry);
         }
-        let transaction = self.begin(turn).await?;
-        transaction.exclude(&*self.tool, package).await?;
-        let done = self.finish(turn, transaction, judge::as_is(&index), Vec::new()).await?;
-        done.map_err(|r| error::corrupt(r.0)).map(|_| true)
+        if going.is_empty() || wanted.dry_run {
+            return Ok(index::listed(&going));
+        }
+        let mut transaction = self.begin(turn).await?;
+        transaction.exclude(&*self.tool, wanted).await?;
+        let expected = judge::as_is(&staying);
+        transaction.record(&judge::left(&before, &expected));
+        let done = self.finish(turn, transaction, expected, Vec::new()).await?;
+        done.map_err(|r| error::corrupt(r.0)).map(|_| index::listed(&going))
     }
 
     async fn public_key(&self) -> Result<String> {

@@ -10,6 +10,7 @@ use pybit_core::publish::PublishSet;
 use pybit_core::{Error, ErrorKind, Result};
 
 use super::index::{Content, checksums, source_of};
+use super::names::Claims;
 use super::tool::Tool;
 use super::{error, files};
 
@@ -39,6 +40,8 @@ pub(super) struct Item {
     pub(super) file: PathBuf,
     /// Options for what reprepro insists on and the package does not say: `-S SECTION`, `-P PRIORITY`.
     pub(super) options: Vec<String>,
+    /// What a binary package claims besides its name.
+    pub(super) claims: Claims,
 }
 
 /// Copies the set's files into `dir` and checks the copies, so that nobody can change what was checked.
@@ -115,7 +118,25 @@ fn belongs(item: Item, set: &PublishSet, file: &str) -> OrRefused<Item> {
     )))
 }
 
-const FIELDS: [&str; 6] = ["Package", "Version", "Architecture", "Source", "Section", "Priority"];
+const FIELDS: [&str; 13] = [
+    "Package",
+    "Version",
+    "Architecture",
+    "Source",
+    "Section",
+    "Priority",
+    "Provides",
+    REPLACING[0],
+    REPLACING[1],
+    REPLACING[2],
+    ESSENTIAL[0],
+    ESSENTIAL[1],
+    ESSENTIAL[2],
+];
+/// What makes of a package that provides another's name one that stands in its place (Debian Policy 7.6.2).
+const REPLACING: [&str; 3] = ["Conflicts", "Replaces", "Breaks"];
+/// What makes apt install or keep a package without being asked (apt's `pkgcachegen.cc`).
+const ESSENTIAL: [&str; 3] = ["Essential", "Protected", "Important"];
 
 async fn read_binary(
     spec: &FileSpec,
@@ -167,7 +188,32 @@ fn binary(control: &str, kind: Kind, spec: &FileSpec) -> Option<Item> {
         digests: BTreeSet::from([spec.sha256.clone()]),
     };
     let source = source_of(&paragraph)?;
-    Some(Item { kind, name, content, source, file: PathBuf::new(), options })
+    let claims = claims(&paragraph, &name);
+    Some(Item { kind, name, content, source, file: PathBuf::new(), options, claims })
+}
+
+/// The names that a package provides while it conflicts with, replaces or breaks what bears them; and whether it is essential.
+fn claims(paragraph: &Paragraph, own: &str) -> Claims {
+    let get = |field: &str| paragraph.get(field).unwrap_or_default().trim();
+    let provided = related(get("Provides"));
+    let fields = ["Provides and Conflicts", "Provides and Replaces", "Provides and Breaks"];
+    let mut places = BTreeMap::new();
+    for (field, words) in REPLACING.into_iter().zip(fields) {
+        let both = related(get(field)).into_iter().filter(|n| *n != own && provided.contains(n));
+        for name in both {
+            places.entry(name.to_owned()).or_insert(words);
+        }
+    }
+    let says = |field: &&str| !["", "no"].contains(&get(field).to_ascii_lowercase().as_str());
+    let essential = ESSENTIAL.into_iter().find(|field| says(field));
+    Claims { places: places.into_iter().collect(), essential }
+}
+
+/// The names of a relationship field, without versions, architectures and alternatives' bars (Debian Policy 7.1).
+fn related(value: &str) -> BTreeSet<&str> {
+    let ends = |c: char| c.is_whitespace() || "(:[<".contains(c);
+    let names = value.split([',', '|']).filter_map(|relation| relation.trim().split(ends).next());
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 /// Name and version, where both are valid.
@@ -192,7 +238,8 @@ fn source(text: &str, spec: &FileSpec, file: PathBuf) -> Option<Item> {
     let options = ["-S", section(&paragraph), "-P", "optional"].map(str::to_owned).to_vec();
     let content = Content { version: version.clone(), arch: "source".into(), digests };
     let source = (name.clone(), version);
-    Some(Item { kind: Kind::Dsc, name, content, source, file, options })
+    let claims = Claims::default();
+    Some(Item { kind: Kind::Dsc, name, content, source, file, options, claims })
 }
 
 /// The section of the first binary package. Told this, reprepro does not unpack the source to look for it.
@@ -234,6 +281,26 @@ mod tests {
         assert_eq!(source(&signed, &spec("hello.dsc"), PathBuf::new()).unwrap(), plain);
         assert_eq!(plain.content.digests, ["aa", "bb", "cc"].map(String::from).into());
         assert_eq!(plain.options, ["-S", "devel", "-P", "optional"]);
+    }
+
+    #[test]
+    fn a_package_takes_the_place_of_what_it_provides_and_keeps_away() {
+        let read = |more: &str| {
+            let control = format!("Package: x\nVersion: 1\nArchitecture: all\n{more}");
+            binary(&control, Kind::Deb, &spec("x.deb")).unwrap().claims
+        };
+        assert_eq!(read("Provides: make (= 99), sh\nConflicts: dash\n"), Claims::default());
+        assert_eq!(read("Provides: x\nConflicts: x\nEssential: no\n"), Claims::default());
+        let claims = read(
+            "Provides: a (= 1), b,\n c:any\nreplaces: c, b (<< 2) | z\nBreaks: a\nProtected: yes\n",
+        );
+        let places = claims.places.iter().map(|(n, f)| format!("{n} {f}")).collect::<Vec<_>>();
+        assert_eq!(
+            places,
+            ["a Provides and Breaks", "b Provides and Replaces", "c Provides and Replaces"]
+        );
+        assert_eq!(claims.essential, Some("Protected"));
+        assert_eq!(read("important: Yes\n").essential, Some("Important"));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use pybit_core::model::Arch;
 use pybit_core::version::VersionOrder;
 use serde::{Deserialize, Serialize};
 
+use super::names::{Brought, Claims, Held, meet};
+use super::past::{self, Left, Package, Pasts};
 use super::set::{OrRefused, Refusal};
 
 /// The place of one package in the index.
@@ -33,11 +35,15 @@ pub(super) trait Candidate {
     fn version(&self) -> &str;
     /// What is in it, as one word; the same for a file whose signature alone differs.
     fn body(&self) -> &str;
+    /// What it claims besides its name.
+    fn claims(&self) -> &Claims;
 }
 
 /// What a repository holds in a slot.
 pub(super) trait Present: Clone {
     fn version(&self) -> &str;
+    /// The name of the source that it was built from; `slot` is its place.
+    fn source<'a>(&'a self, slot: &'a Slot) -> &'a str;
 }
 
 /// What is to be done.
@@ -57,12 +63,68 @@ pub(super) struct Rules<'a> {
     pub(super) order: &'a dyn VersionOrder,
 }
 
+/// The binary packages that a repository has: all but those of the architecture `source`.
+pub(super) fn held<'a, E: Present>(
+    index: &'a BTreeMap<Slot, E>,
+    source: Option<&str>,
+) -> Vec<Held<'a>> {
+    let binaries = index.iter().filter(|(slot, _)| Some(slot.arch.as_str()) != source);
+    let held = |(slot, entry): (&'a Slot, &'a E)| Held {
+        name: &slot.name,
+        source: entry.source(slot),
+        arch: &slot.arch,
+    };
+    binaries.map(held).collect()
+}
+
+/// The binary packages that a set brings and the repository does not have: all but those of the architecture `source`.
+pub(super) fn brought<'a, I: Candidate, E: Present>(
+    index: &BTreeMap<Slot, E>,
+    items: &'a [I],
+    source: Option<&str>,
+) -> Vec<Brought<'a>> {
+    // Where the version is there with other bytes, the set is refused for them.
+    let there = |item: &&I| index.get(item.slot()).is_some_and(|e| e.version() == item.version());
+    let new = items.iter().filter(|item| Some(item.slot().arch.as_str()) != source && !there(item));
+    let brought = |item: &'a I| {
+        let Slot { name, arch } = item.slot();
+        Brought { name, arch, claims: item.claims() }
+    };
+    new.map(brought).collect()
+}
+
+/// What the repository has no longer once it holds `keep` and `add`; `body` tells what is in a package that it has.
+pub(super) fn left<I: Candidate, E: Present>(
+    index: &BTreeMap<Slot, E>,
+    plan: (&BTreeMap<Slot, E>, &[I]),
+    words: Words,
+    body: &dyn Fn(&E) -> Result<Option<String>>,
+) -> Result<Vec<Left>> {
+    let kept = plan.0.iter().map(|(slot, e)| package(slot, e.version(), words));
+    let new: BTreeSet<_> =
+        kept.chain(plan.1.iter().map(|i| package(i.slot(), i.version(), words))).collect();
+    let mut old = BTreeMap::new();
+    for (slot, entry) in index {
+        let package = package(slot, entry.version(), words);
+        if !new.contains(&package) {
+            old.insert(package, body(entry)?.unwrap_or_default());
+        }
+    }
+    Ok(past::left(old, &new))
+}
+
+fn package(slot: &Slot, version: &str, words: Words) -> Package {
+    let Slot { name, arch } = slot.clone();
+    let key = if arch == words.source { format!("source {name}") } else { name };
+    Package { key, arch, version: version.to_owned() }
+}
+
 impl Rules<'_> {
     /// Decides about a set: refused, or what to add; nothing to add means that the repository has it already. `body` tells what is in
     /// a package that the repository has.
     pub(super) fn judge<I: Candidate, E: Present>(
         &self,
-        index: &BTreeMap<Slot, E>,
+        (index, past): (&BTreeMap<Slot, E>, &Pasts),
         items: Vec<I>,
         body: &dyn Fn(&E) -> Result<Option<String>>,
     ) -> Result<OrRefused<Plan<I, E>>> {
@@ -76,6 +138,10 @@ impl Rules<'_> {
             }
             if !filled.insert(item.slot().clone()) {
                 return Ok(Err(Refusal(format!("the set holds {} twice", item.slot().name))));
+            }
+            let package = package(item.slot(), item.version(), self.words);
+            if past.contradict(&package, item.body(), self.order, self.words.all) {
+                return Ok(Err(past::other_bytes(&item.slot().name, item.version())));
             }
             let mut present = false;
             for (slot, there) in index.iter().filter(|(slot, _)| self.rivals(slot, item.slot())) {
@@ -110,7 +176,7 @@ impl Rules<'_> {
 
     /// Whether a package stands in the place of an older rival: of its own architecture, or where one of the two is for all.
     fn replaces(&self, new: &Slot, old: &Slot) -> bool {
-        new.arch == old.arch || new.arch == self.words.all || old.arch == self.words.all
+        meet(&new.arch, &old.arch, self.words.all)
     }
 
     fn unserved(&self, item: &impl Candidate) -> Refusal {
@@ -165,11 +231,18 @@ mod tests {
         fn body(&self) -> &str {
             &self.body
         }
+        fn claims(&self) -> &Claims {
+            const NONE: &Claims = &Claims { places: Vec::new(), essential: None };
+            NONE
+        }
     }
 
     impl Present for Item {
         fn version(&self) -> &str {
             &self.version
+        }
+        fn source<'a>(&'a self, slot: &'a Slot) -> &'a str {
+            &slot.name
         }
     }
 
@@ -192,7 +265,7 @@ mod tests {
         let arches = ["x86_64", "aarch64"].map(|a| a.parse().unwrap());
         let body = |there: &Item| Ok(Some(there.body.clone()));
         let plan = Rules { arches: &arches, words: WORDS, order: &RpmVersions }
-            .judge(&index(there), items, &body)
+            .judge((&index(there), &Pasts::default()), items, &body)
             .unwrap();
         let kept = |p: &Plan<Item, Item>| {
             p.keep.keys().map(|s| s.arch.clone()).collect::<Vec<_>>().join(" ")
@@ -230,5 +303,28 @@ mod tests {
         }
         let twice = vec![item("b", "1-1", "noarch", "n"), item("b", "1-1", "noarch", "n")];
         assert!(judged(&there, twice).unwrap_err().contains("twice"));
+    }
+
+    #[test]
+    fn what_was_taken_out_comes_back_with_the_same_bytes_only() {
+        let old = index(&[("a", "2-1", "x86_64", "o"), ("a", "2-1", "src", "o")]);
+        let body = |there: &Item| Ok(Some(there.body.clone()));
+        let none: (&BTreeMap<Slot, Item>, &[Item]) = (&BTreeMap::new(), &[]);
+        let mut past = Pasts::default();
+        past.record(&left(&old, none, WORDS, &body).unwrap());
+        let arches = ["x86_64", "aarch64"].map(|a| a.parse().unwrap());
+        let rules = Rules { arches: &arches, words: WORDS, order: &RpmVersions };
+        for (version, arch, bytes, added) in [
+            ("2-1", "x86_64", "o", true),
+            ("2-1", "x86_64", "n", false),
+            ("2-1", "noarch", "n", false),
+            ("2-1", "src", "n", false),
+            ("2-1", "aarch64", "n", true),
+            ("1-1", "x86_64", "n", true),
+        ] {
+            let items = vec![item("a", version, arch, bytes)];
+            let judged = rules.judge((none.0, &past), items, &body).unwrap();
+            assert_eq!(judged.is_ok(), added, "{version} {arch} {bytes}: {judged:?}");
+        }
     }
 }

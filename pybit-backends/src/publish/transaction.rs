@@ -5,9 +5,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use pybit_core::Result;
 use pybit_core::clock::Timestamp;
+use pybit_core::publish::Removal;
 use pybit_core::trial::{self, Mutation};
-use pybit_core::{Result, model::PackageName};
 use tempfile::TempDir;
 
 use super::config::{COMPONENT, RepreproConfig};
@@ -15,6 +16,7 @@ use super::index::{self, Index};
 use super::judge::{self, Expected};
 use super::layout::Layout;
 use super::memory::{Keep, Memory};
+use super::past::Left;
 use super::release::{self, by_hash};
 use super::set::{Item, Kind, OrRefused, Refusal};
 use super::tool::{Done, Tool};
@@ -124,9 +126,16 @@ impl Transaction {
         Ok(Ok(()))
     }
 
+    /// Writes down which packages the new state has no longer.
+    pub(super) fn record(&mut self, left: &[Left]) {
+        self.before.past.record(left);
+    }
+
     /// Takes out a source package and all that was built from it.
-    pub(super) async fn exclude(&self, tool: &dyn Tool, package: &PackageName) -> Result<()> {
-        let formula = format!("$Source (== {package})");
+    pub(super) async fn exclude(&self, tool: &dyn Tool, wanted: &Removal) -> Result<()> {
+        let Removal { package, version, .. } = wanted;
+        let version = version.as_ref().map(|v| format!(", $SourceVersion (== {v})"));
+        let formula = format!("$Source (== {package}){}", version.unwrap_or_default());
         let codename = self.config.codename.as_str();
         let args = ["--export=silent-never", "removefilter", codename, &formula];
         self.must(tool, &format!("remove {package}"), &args).await

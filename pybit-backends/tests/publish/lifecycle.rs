@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pybit_core::publish::Publisher;
 
-use crate::fixture::{Fixture, listed, must, publish, set};
+use crate::fixture::{Fixture, listed, must, publish, removal, set};
 use crate::reader::{Apt, indices, read_all};
 
 #[tokio::test]
@@ -94,13 +94,13 @@ async fn removing_takes_a_source_and_all_that_was_built_from_it() {
     let repository = fixture.prepared().await;
     publish(&repository, &fixture.build("libhello++", "1.0")).await;
     publish(&repository, &fixture.build("world", "1.0")).await;
-    assert!(repository.remove(&"libhello++".parse().unwrap()).await.unwrap());
+    assert!(!repository.remove(&removal("libhello++", None)).await.unwrap().is_empty());
     assert_eq!(
         listed(&repository).await,
         ["world 1.0 source", "world-bin 1.0 amd64", "world-doc 1.0 all"]
     );
     let before = fixture.current();
-    assert!(!repository.remove(&"libhello++".parse().unwrap()).await.unwrap());
+    assert!(repository.remove(&removal("libhello++", None)).await.unwrap().is_empty());
     assert_eq!(fixture.current(), before);
 }
 
@@ -123,7 +123,7 @@ async fn a_new_architecture_gets_what_is_for_all_and_a_dropped_one_goes() {
 
     fixture.prepared().await;
     assert_eq!(fixture.current(), "000003", "nothing has changed again");
-    assert!(repository.remove(&"hello".parse().unwrap()).await.unwrap());
+    assert!(!repository.remove(&removal("hello", None)).await.unwrap().is_empty());
     assert!(listed(&repository).await.is_empty());
 }
 
@@ -154,7 +154,7 @@ async fn packages_without_a_section_debug_packages_and_installer_packages_are_pu
         ["odd 1:1.0 amd64", "odd-dbgsym 1:1.0 amd64", "odd-udeb 1:1.0 amd64"]
     );
     publish(&repository, &fixture.build("hello", "1.0")).await;
-    assert!(repository.remove(&"odd".parse().unwrap()).await.unwrap());
+    assert!(!repository.remove(&removal("odd", None)).await.unwrap().is_empty());
     assert_eq!(listed(&repository).await.len(), 3);
 }
 

@@ -13,17 +13,18 @@ use pybit_backends::publish::{Done, SimpleIndex, SimpleIndexConfig, Tool};
 use pybit_backends::python::PythonVersions;
 use pybit_core::Result;
 use pybit_core::clock::SystemClock;
+use pybit_core::owners::NoPolicy;
 use pybit_core::publish::{Publication, PublishSet, Publisher};
 use tempfile::TempDir;
 
-use crate::fixture::{must, run, set, tools};
+use crate::fixture::{must, removal, run, set, tools};
 
 /// Writes NAME-VERSION.tar.gz, a wheel for every machine or for one platform, with a module that holds a text.
 const MAKE: &str = r#"
 import base64, hashlib, io, sys, tarfile, zipfile
-name, version, platform, content = sys.argv[1:]
+name, version, platform, content, more = sys.argv[1:]
 file = name.replace("-", "_")
-metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: >=3.6\n"
+metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: >=3.6\n{more}"
 pure = "true" if platform == "any" else "false"
 members = {
     f"{file}.py": f"content = {content!r}\n",
@@ -44,13 +45,13 @@ with tarfile.open(f"{file}-{version}.tar.gz", "w:gz") as sdist:
 "#;
 
 /// A repository in a temporary directory, and a place to build packages.
-struct Fixture {
+pub(crate) struct Fixture {
     dir: TempDir,
     config: SimpleIndexConfig,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("pybit-publish-python-").tempdir().unwrap();
         let arches = vec!["x86_64".parse().unwrap()];
         let (dist, suite) = ("Debian".parse().unwrap(), "bookworm".parse().unwrap());
@@ -63,7 +64,7 @@ impl Fixture {
         SimpleIndex::new(self.config.clone(), tool, order, clock).unwrap()
     }
 
-    async fn prepared(&self) -> SimpleIndex {
+    pub(crate) async fn prepared(&self) -> SimpleIndex {
         let repository = self.open(Arc::new(tools()));
         repository.prepare().await.unwrap();
         repository
@@ -76,15 +77,20 @@ impl Fixture {
 
     /// What one build makes: a wheel and the sdist.
     fn built(&self, name: &str, version: &str, platform: &str, content: &str) -> PublishSet {
+        self.build_saying(name, version, [platform, content, ""])
+    }
+
+    /// Platform, content, and lines that its metadata says besides.
+    pub(crate) fn build_saying(&self, name: &str, version: &str, words: [&str; 3]) -> PublishSet {
         let bench = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
-        must(&["python3", "-I", "-c", MAKE, name, version, platform, content], &bench);
+        must(&["python3", "-I", "-c", MAKE, name, version, words[0], words[1], words[2]], &bench);
         let files = fs::read_dir(&bench).unwrap().map(|e| e.unwrap().path());
         let (sources, files): (Vec<PathBuf>, Vec<PathBuf>) =
             files.partition(|p| p.to_str().unwrap().ends_with(".tar.gz"));
         set(name, version, &files, &sources)
     }
 
-    fn build(&self, name: &str, version: &str, content: &str) -> PublishSet {
+    pub(crate) fn build(&self, name: &str, version: &str, content: &str) -> PublishSet {
         self.built(name, version, "any", content)
     }
 
@@ -119,14 +125,14 @@ impl Fixture {
 }
 
 async fn publish(repository: &SimpleIndex, set: &PublishSet) -> String {
-    match repository.publish(set).await.unwrap() {
+    match repository.publish(set, &NoPolicy).await.unwrap() {
         Publication::Published(name) => name,
         Publication::Rejected(why) => panic!("rejected: {why}"),
     }
 }
 
 async fn rejection(repository: &SimpleIndex, set: &PublishSet) -> String {
-    match repository.publish(set).await.unwrap() {
+    match repository.publish(set, &NoPolicy).await.unwrap() {
         Publication::Published(name) => panic!("published in {name}"),
         Publication::Rejected(why) => why,
     }
@@ -261,8 +267,8 @@ async fn python_a_new_key_signs_everything_anew_and_a_dropped_architecture_goes(
     let page = repository.site().join("simple/hello/index.html");
     let behind = files_behind(&repository.site(), &fs::read_to_string(page).unwrap());
     assert_eq!(behind, [true]);
-    assert!(repository.remove(&"hello".parse().unwrap()).await.unwrap());
-    assert!(!repository.remove(&"hello".parse().unwrap()).await.unwrap());
+    assert!(!repository.remove(&removal("hello", None)).await.unwrap().is_empty());
+    assert!(repository.remove(&removal("hello", None)).await.unwrap().is_empty());
     assert_eq!(listed(&repository).await, ["world 1.0 all", "world 1.0 source"]);
     assert!(!repository.site().join("simple/hello").exists());
     fixture.config.suite = "trixie".parse().unwrap();
@@ -331,7 +337,7 @@ async fn python_a_killed_tool_never_shows_and_never_blocks() {
             killer.after.store(round * step, Ordering::SeqCst);
             let built = fixture.build(&format!("{program}-{round}"), "1.0", "one");
             let (before, hits) = (fixture.current(), killer.hits.load(Ordering::SeqCst));
-            let outcome = victim.publish(&built).await;
+            let outcome = victim.publish(&built, &NoPolicy).await;
             if killer.hits.load(Ordering::SeqCst) == hits {
                 assert!(matches!(outcome, Ok(Publication::Published(_))), "{outcome:?}");
             } else {
@@ -354,7 +360,8 @@ async fn python_an_exit_code_of_zero_is_no_proof() {
     let built = fixture.build("hello", "1.0", "one");
     for program in ["python3", "gpg"] {
         let liar = hostile(program, true);
-        let outcome = fixture.open(Arc::clone(&liar) as Arc<dyn Tool>).publish(&built).await;
+        let outcome =
+            fixture.open(Arc::clone(&liar) as Arc<dyn Tool>).publish(&built, &NoPolicy).await;
         assert!(outcome.is_err(), "{program}: {outcome:?}");
         assert!(liar.hits.load(Ordering::SeqCst) > 0);
         assert_eq!(fixture.current(), "000001", "{program}");

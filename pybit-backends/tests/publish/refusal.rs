@@ -4,6 +4,7 @@ use std::fs;
 
 use pybit_backends::publish::KeyChoice;
 use pybit_core::ErrorKind;
+use pybit_core::owners::NoPolicy;
 use pybit_core::publish::Publisher;
 
 use crate::fixture::{Fixture, listed, publish, rejection, set};
@@ -79,7 +80,7 @@ async fn a_source_whose_tarball_is_missing_is_rejected_and_a_swapped_file_is_an_
 
     let swapped = fixture.build("hello", "1.0");
     fs::write(&swapped.files[0].1, "other bytes").unwrap();
-    let error = repository.publish(&swapped).await.unwrap_err();
+    let error = repository.publish(&swapped, &NoPolicy).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert_eq!(fixture.current(), "000001");
     publish(&repository, &fixture.build("hello", "1.0")).await;
@@ -89,7 +90,8 @@ async fn a_source_whose_tarball_is_missing_is_rejected_and_a_swapped_file_is_an_
 #[ignore = "needs reprepro, gnupg and apt"]
 async fn a_root_that_is_not_ours_is_refused_in_one_sentence() {
     let mut fixture = Fixture::new();
-    let error = fixture.open().publish(&fixture.build("hello", "1.0")).await.unwrap_err();
+    let error =
+        fixture.open().publish(&fixture.build("hello", "1.0"), &NoPolicy).await.unwrap_err();
     assert!(!fixture.config.root.exists(), "{error}");
     fixture.prepared().await;
     fixture.config.codename = "trixie".parse().unwrap();

@@ -12,10 +12,11 @@ use pybit_backends::publish::{Createrepo, CreaterepoConfig, Done, Tool};
 use pybit_backends::rpm::RpmVersions;
 use pybit_core::Result;
 use pybit_core::clock::SystemClock;
+use pybit_core::owners::NoPolicy;
 use pybit_core::publish::{Publication, PublishSet, Publisher};
 use tempfile::TempDir;
 
-use crate::fixture::{must, run, set, tools};
+use crate::fixture::{must, removal, run, set, tools};
 
 /// Runs the rest of its arguments as dnf must be run in a test: librepo makes `/run/user/UID` where there is none, and gpg then puts its
 /// sockets there, for every other test, too; and the agent that it starts stays behind.
@@ -34,13 +35,13 @@ const ALONE: [&str; 11] = [
 ];
 
 /// An RPM repository in a temporary directory, and a place to build packages.
-struct Fixture {
+pub(crate) struct Fixture {
     dir: TempDir,
     config: CreaterepoConfig,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("pybit-publish-rpm-").tempdir().unwrap();
         let arches = vec!["x86_64".parse().unwrap()];
         let (dist, suite) = ("Fedora".parse().unwrap(), "f40".parse().unwrap());
@@ -53,7 +54,7 @@ impl Fixture {
         Createrepo::new(self.config.clone(), tool, order, clock).unwrap()
     }
 
-    async fn prepared(&self) -> Createrepo {
+    pub(crate) async fn prepared(&self) -> Createrepo {
         let repository = self.open(Arc::new(tools()));
         repository.prepare().await.unwrap();
         repository
@@ -65,8 +66,7 @@ impl Fixture {
     }
 
     /// What one build makes: a package for `x86_64`, one for all machines, and the source.
-    fn build(&self, name: &str, version: &str, content: &str) -> PublishSet {
-        let bench = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
+    pub(crate) fn build(&self, name: &str, version: &str, content: &str) -> PublishSet {
         let spec = format!(
             "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: s\nLicense: MIT\n%description\nd\n\
              %package doc\nSummary: s\nBuildArch: noarch\n%description doc\nd\n%install\n\
@@ -74,6 +74,12 @@ impl Fixture {
              echo '{content}' > %{{buildroot}}/usr/share/{name}/b\n\
              %files\n/usr/share/{name}/a\n%files doc\n/usr/share/{name}/b\n"
         );
+        self.build_spec(name, version, &spec)
+    }
+
+    /// What `rpmbuild` makes of this spec, whose release is 1.
+    pub(crate) fn build_spec(&self, name: &str, version: &str, spec: &str) -> PublishSet {
+        let bench = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
         fs::write(bench.join("x.spec"), spec).unwrap();
         let define = |name: &str| format!("--define={name} {}", bench.join("out").display());
         let name_format = "--define=_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm";
@@ -118,14 +124,14 @@ impl Fixture {
 }
 
 async fn publish(repository: &Createrepo, set: &PublishSet) -> String {
-    match repository.publish(set).await.unwrap() {
+    match repository.publish(set, &NoPolicy).await.unwrap() {
         Publication::Published(name) => name,
         Publication::Rejected(why) => panic!("rejected: {why}"),
     }
 }
 
 async fn rejection(repository: &Createrepo, set: &PublishSet) -> String {
-    match repository.publish(set).await.unwrap() {
+    match repository.publish(set, &NoPolicy).await.unwrap() {
         Publication::Published(name) => panic!("published in {name}"),
         Publication::Rejected(why) => why,
     }
@@ -247,8 +253,8 @@ async fn rpm_a_new_key_signs_everything_anew_and_a_dropped_architecture_goes() {
     );
     let installed = fixture.dnf(&key, &["install", "hello-doc"]);
     assert!(installed.status.success(), "{}", said(&installed));
-    assert!(repository.remove(&"hello".parse().unwrap()).await.unwrap());
-    assert!(!repository.remove(&"hello".parse().unwrap()).await.unwrap());
+    assert!(!repository.remove(&removal("hello", None)).await.unwrap().is_empty());
+    assert!(repository.remove(&removal("hello", None)).await.unwrap().is_empty());
     assert_eq!(listed(&repository).await, ["world 1.0-1 source", "world-doc 1.0-1 noarch"]);
     fixture.config.suite = "f41".parse().unwrap();
     let error = fixture.open(Arc::new(tools())).prepare().await.unwrap_err();
@@ -315,7 +321,7 @@ async fn rpm_a_killed_tool_never_shows_and_never_blocks() {
             let built =
                 fixture.build(&format!("{}-{round}", program.replace('_', "-")), "1.0", "one");
             let (before, hits) = (fixture.current(), killer.hits.load(Ordering::SeqCst));
-            let outcome = victim.publish(&built).await;
+            let outcome = victim.publish(&built, &NoPolicy).await;
             if killer.hits.load(Ordering::SeqCst) == hits {
                 assert!(matches!(outcome, Ok(Publication::Published(_))), "{outcome:?}");
             } else {
@@ -338,7 +344,8 @@ async fn rpm_an_exit_code_of_zero_is_no_proof() {
     let built = fixture.build("hello", "1.0", "one");
     for program in ["rpmsign", "rpmkeys", "createrepo_c"] {
         let liar = hostile(program, true);
-        let outcome = fixture.open(Arc::clone(&liar) as Arc<dyn Tool>).publish(&built).await;
+        let outcome =
+            fixture.open(Arc::clone(&liar) as Arc<dyn Tool>).publish(&built, &NoPolicy).await;
         assert!(outcome.is_err(), "{program}: {outcome:?}");
         assert!(liar.hits.load(Ordering::SeqCst) > 0);
         assert_eq!(fixture.current(), "000001", "{program}");

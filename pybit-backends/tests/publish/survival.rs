@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pybit_backends::publish::{Done, Tool};
 use pybit_core::Result;
+use pybit_core::owners::NoPolicy;
 use pybit_core::publish::{Publication, Publisher};
 
 use crate::fixture::{Fixture, listed, publish, tools};
@@ -55,7 +56,7 @@ async fn survive_kills_of(program: &'static str, rounds: u64, step: u64) {
         killer.after.store(round * step, Ordering::SeqCst);
         let set = fixture.build("hello", &format!("1.{round}"));
         let (before, kills) = (fixture.current(), killer.kills.load(Ordering::SeqCst));
-        let outcome = victim.publish(&set).await;
+        let outcome = victim.publish(&set, &NoPolicy).await;
         if killer.kills.load(Ordering::SeqCst) == kills {
             assert!(matches!(outcome, Ok(Publication::Published(_))), "{outcome:?}");
         } else {
@@ -94,7 +95,7 @@ async fn a_publication_given_up_at_any_moment_leaves_the_state_before_or_after()
     for round in 0..12 {
         let set = fixture.build("hello", &format!("1.{round}"));
         let limit = Duration::from_millis(round * 25);
-        let outcome = tokio::time::timeout(limit, repository.publish(&set)).await;
+        let outcome = tokio::time::timeout(limit, repository.publish(&set, &NoPolicy)).await;
         given_up += u32::from(outcome.is_err());
         publish(&repository, &set).await;
         let version = format!("hello-bin 1.{round} amd64");
@@ -185,7 +186,7 @@ async fn an_exit_code_of_zero_is_no_proof() {
     let repository = fixture.prepared().await;
     let set = fixture.build("hello", "1.0");
     let always = fixture.open_with(Liar::new(usize::MAX));
-    let Ok(Publication::Rejected(why)) = always.publish(&set).await else {
+    let Ok(Publication::Rejected(why)) = always.publish(&set, &NoPolicy).await else {
         panic!("published");
     };
     assert!(why.contains("was to list hello-bin 1.0"), "{why}");

@@ -33,6 +33,9 @@ impl Present for Entry {
     fn version(&self) -> &str {
         &self.version
     }
+    fn source<'a>(&'a self, slot: &'a Slot) -> &'a str {
+        &slot.name
+    }
 }
 
 /// All of a state's distributions.
@@ -124,6 +127,7 @@ pub(super) fn listed(index: &Index) -> Vec<Listed> {
         name: slot.name.clone(),
         version: entry.version.clone(),
         arch: slot.arch.clone(),
+        source: slot.name.clone(),
     };
     index.iter().map(listed).collect()
 }

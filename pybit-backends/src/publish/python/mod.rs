@@ -4,22 +4,27 @@ mod index;
 mod package;
 mod transaction;
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use pybit_core::Result;
 use pybit_core::clock::Clock;
-use pybit_core::model::PackageName;
-use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
+use pybit_core::model::Version;
+use pybit_core::owners::NamePolicy;
+use pybit_core::publish::{Listed, Publication, PublishSet, Publisher, Removal};
 use pybit_core::version::VersionOrder;
 
 use super::draft;
 use super::files;
 use super::key::RepositoryKey;
 use super::layout::{self, Layout};
+use super::memory::Memory;
+use super::names;
+use super::past::Left;
 use super::set::{self, Refusal};
-use super::slots::{self, Rules};
+use super::slots::{self, Rules, Slot};
 use super::snapshot_config::SnapshotConfig;
 use super::tool::Tool;
 use super::turn::{Turn, Turns};
@@ -89,7 +94,12 @@ impl SimpleIndex {
     /// Makes, signs, verifies and commits a state of what stays and what comes; its name.
     async fn change(&self, turn: &Turn, keep: Index, add: Vec<Item>) -> Result<String> {
         let (layout, config) = (self.layout.clone(), self.config.clone());
-        let begin = move || Transaction::begin(&layout, &config, keep, add);
+        let begin = move || {
+            let left = left(&layout, &keep, &add)?;
+            let mut transaction = Transaction::begin(&layout, &config, keep, add)?;
+            transaction.record(&left);
+            Ok(transaction)
+        };
         let transaction = turn.blocking(begin).await?;
         let (key, fingerprint, gpg) = self.key().open().await?;
         let signed = transaction.sign(&gpg, &fingerprint).await;
@@ -144,9 +154,10 @@ impl Publisher for SimpleIndex {
         }
     }
 
-    async fn publish(&self, set: &PublishSet) -> Result<Publication> {
+    async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {
         let turn = self.turns.take(&self.layout).await?;
         let (state, index) = self.current().await?;
+        let past = Memory::read(&self.layout.state(state))?.past;
         let place = self.layout.workplace()?;
         let refused = |r: Refusal| Ok(Publication::Rejected(r.0));
         let (copy, dir) = (set.clone(), place.path().to_owned());
@@ -160,9 +171,15 @@ impl Publisher for SimpleIndex {
             Ok(items) => items,
             Err(refusal) => return refused(refusal),
         };
+        // An sdist is installed as a wheel is.
+        let held = slots::held(&index, None);
+        let brought = slots::brought(&index, &items, None);
+        let owned = names::judge(policy, &set.package, &brought, &held, WORDS.all).await?;
+        if let Err(refusal) = owned {
+            return refused(refusal);
+        }
         let rules = Rules { arches, words: WORDS, order };
-        let body = |entry: &index::Entry| Ok(Some(entry.sha256.clone()));
-        let plan = match rules.judge(&index, items, &body)? {
+        let plan = match rules.judge((&index, &past), items, &body)? {
             Ok(plan) => plan,
             Err(refusal) => return refused(refusal),
         };
@@ -176,18 +193,37 @@ impl Publisher for SimpleIndex {
         Ok(index::listed(&self.current().await?.1))
     }
 
-    async fn remove(&self, package: &PackageName) -> Result<bool> {
+    async fn remove(&self, wanted: &Removal) -> Result<Vec<Listed>> {
         let turn = self.turns.take(&self.layout).await?;
-        let (_, mut index) = self.current().await?;
-        let before = index.len();
-        index.retain(|slot, _| slot.name != package.as_str());
-        if index.len() == before {
-            return Ok(false);
+        let (_, index) = self.current().await?;
+        let goes = |slot: &Slot, entry: &index::Entry| {
+            let order = |v: &Version| self.order.compare(&entry.version, v.as_str());
+            let same = |v: &Version| order(v).is_ok_and(Ordering::is_eq);
+            slot.name == wanted.package.as_str() && wanted.version.as_ref().is_none_or(same)
+        };
+        let (going, staying): (Index, Index) =
+            index.into_iter().partition(|(slot, entry)| goes(slot, entry));
+        if !going.is_empty() && !wanted.dry_run {
+            self.change(&turn, staying, Vec::new()).await?;
         }
-        self.change(&turn, index, Vec::new()).await.map(|_| true)
+        Ok(index::listed(&going))
     }
 
     async fn public_key(&self) -> Result<String> {
         files::text(&self.layout.public_key())?.ok_or_else(layout::unprepared)
     }
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "formats whose files are signed in place have to read them"
+)]
+fn body(entry: &index::Entry) -> Result<Option<String>> {
+    Ok(Some(entry.sha256.clone()))
+}
+
+/// What a state of these distributions has no longer; blocking.
+fn left(layout: &Layout, keep: &Index, add: &[Item]) -> Result<Vec<Left>> {
+    let Some(n) = layout.current()? else { return Ok(Vec::new()) };
+    slots::left(&index::read(&layout.state(n))?, (keep, add), WORDS, &body)
 }

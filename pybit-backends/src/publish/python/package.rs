@@ -9,6 +9,7 @@ use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
 use serde::Deserialize;
 
+use super::super::names::Claims;
 use super::super::set::{OrRefused, Refusal, has_ending};
 use super::super::slots::{Candidate, Slot};
 use super::super::tool::Tool;
@@ -27,6 +28,7 @@ pub(super) struct Item {
     pub(super) slot: Slot,
     pub(super) entry: Entry,
     pub(super) file: PathBuf,
+    pub(super) claims: Claims,
 }
 
 impl Candidate for Item {
@@ -39,6 +41,9 @@ impl Candidate for Item {
     fn body(&self) -> &str {
         &self.entry.sha256
     }
+    fn claims(&self) -> &Claims {
+        &self.claims
+    }
 }
 
 /// What [`READ`] says of a file.
@@ -49,6 +54,8 @@ struct Said {
     name: String,
     version: String,
     python: String,
+    provides: Vec<String>,
+    obsoletes: Vec<String>,
     refused: Option<String>,
 }
 
@@ -132,6 +139,7 @@ fn item(
     };
     // What is no printable line would not be understood by any reader.
     let plain = |p: &String| p.len() <= LONGEST_PYTHON && !p.contains(char::is_control);
+    let claims = Claims { places: places(package, &said), essential: None };
     let entry = Entry {
         version: version.to_owned(),
         file: file.to_owned(),
@@ -140,7 +148,25 @@ fn item(
         metadata: None,
     };
     let slot = Slot { name: package.to_owned(), arch };
-    Ok(Item { slot, entry, file: PathBuf::new() })
+    Ok(Item { slot, entry, file: PathBuf::new(), claims })
+}
+
+/// The other projects that a distribution says it stands for (`Obsoletes-Dist` and `Provides-Dist` of the core metadata). pip ignores both
+/// fields; other installers take the project for what it names.
+fn places(own: &str, said: &Said) -> Vec<(String, &'static str)> {
+    let project = |relation: &String| {
+        let ends = |c: char| c.is_whitespace() || "(;[<>=!~@".contains(c);
+        normal(relation.trim().split(ends).next()?).filter(|name| name != own)
+    };
+    let mut places = BTreeMap::new();
+    for (field, relations) in
+        [("Obsoletes-Dist", &said.obsoletes), ("Provides-Dist", &said.provides)]
+    {
+        for name in relations.iter().filter_map(project) {
+            places.entry(name).or_insert(field);
+        }
+    }
+    places.into_iter().collect()
 }
 
 /// The served architecture that a wheel is for; its platform tags where it is for none.
@@ -174,8 +200,15 @@ mod tests {
             name: name.into(),
             version: version.into(),
             python: ">=3\nx".into(),
+            provides: vec!["Foo_Bar (1.0)".into(), "Old.Name>=1".into(), "(x".into()],
+            obsoletes: vec!["older; python_version > '3'".into(), "Old-Name".into()],
             refused: None,
         };
+        let claimed = places("foo-bar", &said);
+        assert_eq!(
+            claimed,
+            [("old-name".into(), "Obsoletes-Dist"), ("older".into(), "Obsoletes-Dist")]
+        );
         let arches = ["x86_64".parse().unwrap()];
         let item = item(&set, &spec, said, &arches, &PythonVersions);
         item.map(|i| (i.slot.arch, i.entry.python)).map_err(|r| r.0)

@@ -1,5 +1,5 @@
 # Says what the distributions that are the arguments say of themselves: a JSON object on a line for each, with the file's name, the
-# project, its version and Requires-Python; or with why the file is refused. Writes a wheel's METADATA beside it, as FILE.metadata
+# project, its version, Requires-Python and the projects that it stands for; or with why the file is refused. Writes a wheel's METADATA beside it, as FILE.metadata
 # (PEP 658). Nothing of them is run, and no more is read than that.
 import json
 import os
@@ -49,6 +49,8 @@ for path in sys.argv[1:]:
         headers = BytesParser().parsebytes((of_wheel if path.endswith(".whl") else of_sdist)(path), headersonly=True)
         for key, field in ("name", "Name"), ("version", "Version"), ("python", "Requires-Python"):
             said[key] = str(headers.get(field) or "").strip()
+        for key, field in ("provides", "Provides-Dist"), ("obsoletes", "Obsoletes-Dist"):
+            said[key] = [str(value) for value in headers.get_all(field, [])]
     except (Refused, zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         said["refused"] = str(error)
     except OSError as error:

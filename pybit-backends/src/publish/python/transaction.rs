@@ -10,6 +10,8 @@ use pybit_core::trial::{self, Mutation};
 
 use super::super::draft::Draft;
 use super::super::layout::Layout;
+use super::super::names::Claims;
+use super::super::past::Left;
 use super::super::signing::Gpg;
 use super::super::slots::Slot;
 use super::super::snapshot_config::SnapshotConfig;
@@ -42,7 +44,7 @@ impl Transaction {
                 draft.stay(&path)?;
             }
         }
-        for Item { slot, entry, file } in add {
+        for Item { slot, entry, file, .. } in add {
             let path = index::path(&slot, &entry.file);
             draft.come(&file, &path)?;
             if entry.metadata.is_some() {
@@ -53,6 +55,11 @@ impl Transaction {
         }
         index::write(&draft.state(), &draft.site(), &index)?;
         Ok(Self { draft, index, came })
+    }
+
+    /// Writes down which packages the new state has no longer.
+    pub(super) fn record(&mut self, left: &[Left]) {
+        self.draft.record(left);
     }
 
     /// Writes a signature beside everything that has come, and has gpg verify it.
@@ -109,7 +116,8 @@ impl Transaction {
             if entry.metadata.is_some() {
                 copy(&metadata(&from), &metadata(&file))?;
             }
-            items.push(Item { slot: slot.clone(), entry: entry.clone(), file });
+            let (slot, entry, claims) = (slot.clone(), entry.clone(), Claims::default());
+            items.push(Item { slot, entry, file, claims });
         }
         Ok(items)
     }

@@ -7,12 +7,14 @@ use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 use pybit_core::Result;
-use pybit_core::publish::Listed;
+use pybit_core::model::Version;
+use pybit_core::publish::{Listed, Removal};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::super::slots::{Present, Slot};
 use super::super::{error, files};
+use super::package::without_epoch;
 
 /// The architecture that a source package stands under.
 pub(super) const SOURCE: &str = "src";
@@ -34,6 +36,22 @@ impl Present for Entry {
     fn version(&self) -> &str {
         &self.version
     }
+    fn source<'a>(&'a self, _: &'a Slot) -> &'a str {
+        source_name(&self.source)
+    }
+}
+
+/// The name in `NAME-VERSION-RELEASE.src.rpm`.
+pub(super) fn source_name(file: &str) -> &str {
+    file.rsplitn(3, '-').nth(2).unwrap_or(file)
+}
+
+/// Whether a package is to be taken out; rpm writes no epoch into the name of a source package's file.
+pub(super) fn is_wanted(entry: &Entry, wanted: &Removal) -> bool {
+    let name = wanted.package.as_str();
+    let file = |v: &Version| format!("{name}-{}.src.rpm", without_epoch(v.as_str()));
+    let same = |v: &Version| file(v) == entry.source;
+    source_name(&entry.source) == name && wanted.version.as_ref().is_none_or(same)
 }
 
 /// All of a state's index.
@@ -157,6 +175,7 @@ pub(super) fn listed(index: &Index) -> Vec<Listed> {
         name: slot.name.clone(),
         version: entry.version.clone(),
         arch: if slot.arch == SOURCE { "source".to_owned() } else { slot.arch.clone() },
+        source: source_name(&entry.source).to_owned(),
     };
     index.iter().map(listed).collect()
 }

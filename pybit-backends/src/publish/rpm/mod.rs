@@ -10,18 +10,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pybit_core::Result;
 use pybit_core::clock::Clock;
-use pybit_core::model::PackageName;
-use pybit_core::publish::{Listed, Publication, PublishSet, Publisher};
+use pybit_core::owners::NamePolicy;
+use pybit_core::publish::{Listed, Publication, PublishSet, Publisher, Removal};
 use pybit_core::version::VersionOrder;
 
 use super::draft;
 use super::key::RepositoryKey;
 use super::layout::{self, Layout};
+use super::memory::Memory;
+use super::past::Left;
 use super::set::{self, OrRefused, Refusal};
 use super::slots::{self, Rules, Words};
 use super::tool::Tool;
 use super::turn::{Turn, Turns};
-use super::{error, files};
+use super::{error, files, names};
 use index::Index;
 use package::Item;
 use transaction::Transaction;
@@ -90,7 +92,12 @@ impl Createrepo {
     /// Makes, verifies, signs and commits a state of what stays and what comes; its name.
     async fn change(&self, turn: &Turn, keep: Index, add: Vec<Item>) -> Result<OrRefused<String>> {
         let (layout, config) = (self.layout.clone(), self.config.clone());
-        let begin = move || Transaction::begin(&layout, &config, keep, add);
+        let begin = move || {
+            let left = left(&layout, &keep, &add)?;
+            let mut transaction = Transaction::begin(&layout, &config, keep, add)?;
+            transaction.record(&left);
+            Ok(transaction)
+        };
         let transaction = turn.blocking(begin).await?;
         let (key, fingerprint, gpg) = self.key().open().await?;
         let made = async {
@@ -155,9 +162,10 @@ impl Publisher for Createrepo {
         }
     }
 
-    async fn publish(&self, set: &PublishSet) -> Result<Publication> {
+    async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {
         let turn = self.turns.take(&self.layout).await?;
         let (state, index) = self.current().await?;
+        let past = Memory::read(&self.layout.state(state))?.past;
         let place = self.layout.workplace()?;
         let refused = |r: Refusal| Ok(Publication::Rejected(r.0));
         let (copy, dir) = (set.clone(), place.path().to_owned());
@@ -169,11 +177,18 @@ impl Publisher for Createrepo {
             Ok(items) => items,
             Err(refusal) => return refused(refusal),
         };
+        let held = slots::held(&index, Some(WORDS.source));
+        let brought = slots::brought(&index, &items, Some(WORDS.source));
+        let owned = names::judge(policy, &set.package, &brought, &held, WORDS.all).await?;
+        if let Err(refusal) = owned {
+            return refused(refusal);
+        }
         let (snapshot, arches) = (self.layout.snapshot(state), self.config.arches.clone());
         let order = Arc::clone(&self.order);
         let judge = move || {
             let body = |entry: &index::Entry| package::body(&snapshot.join(&entry.path));
-            Rules { arches: &arches, words: WORDS, order: &*order }.judge(&index, items, &body)
+            let rules = Rules { arches: &arches, words: WORDS, order: &*order };
+            rules.judge((&index, &past), items, &body)
         };
         let plan = match turn.blocking(judge).await? {
             Ok(plan) => plan,
@@ -190,16 +205,16 @@ impl Publisher for Createrepo {
         Ok(index::listed(&self.current().await?.1))
     }
 
-    async fn remove(&self, package: &PackageName) -> Result<bool> {
+    async fn remove(&self, wanted: &Removal) -> Result<Vec<Listed>> {
         let turn = self.turns.take(&self.layout).await?;
-        let (_, mut index) = self.current().await?;
-        let before = index.len();
-        index.retain(|_, entry| source_name(&entry.source) != Some(package.as_str()));
-        if index.len() == before {
-            return Ok(false);
+        let (_, index) = self.current().await?;
+        let (going, staying): (Index, Index) =
+            index.into_iter().partition(|(_, entry)| index::is_wanted(entry, wanted));
+        if going.is_empty() || wanted.dry_run {
+            return Ok(index::listed(&going));
         }
-        let done = self.change(&turn, index, Vec::new()).await?;
-        done.map_err(|r| error::corrupt(r.0)).map(|_| true)
+        let done = self.change(&turn, staying, Vec::new()).await?;
+        done.map_err(|r| error::corrupt(r.0)).map(|_| index::listed(&going))
     }
 
     async fn public_key(&self) -> Result<String> {
@@ -219,7 +234,10 @@ pub fn fuzz_primary(bytes: &[u8]) {
     }
 }
 
-/// The name in `NAME-VERSION-RELEASE.src.rpm`.
-fn source_name(file: &str) -> Option<&str> {
-    file.rsplitn(3, '-').nth(2)
+/// What a state of these packages has no longer; blocking.
+fn left(layout: &Layout, keep: &Index, add: &[Item]) -> Result<Vec<Left>> {
+    let Some(n) = layout.current()? else { return Ok(Vec::new()) };
+    let snapshot = layout.snapshot(n);
+    let body = |entry: &index::Entry| package::body(&snapshot.join(&entry.path));
+    slots::left(&index::read(&snapshot)?.0, (keep, add), WORDS, &body)
 }

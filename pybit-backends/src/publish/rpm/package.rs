@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use pybit_core::Result;
 use pybit_core::model::{FileSpec, PackageName};
 use pybit_core::publish::PublishSet;
+use pybit_core::{ErrorKind, Result};
 use sha2::{Digest, Sha256};
 
 use super::super::error;
+use super::super::names::Claims;
 use super::super::set::{OrRefused, Refusal, has_ending};
 use super::super::slots::{Candidate, Slot};
 use super::super::tool::Tool;
@@ -27,6 +28,7 @@ pub(super) struct Item {
     /// What is in it, by [`body`].
     pub(super) body: String,
     pub(super) file: PathBuf,
+    pub(super) claims: Claims,
 }
 
 impl Candidate for Item {
@@ -39,6 +41,9 @@ impl Candidate for Item {
     fn body(&self) -> &str {
         &self.body
     }
+    fn claims(&self) -> &Claims {
+        &self.claims
+    }
 }
 
 impl Item {
@@ -49,8 +54,9 @@ impl Item {
     }
 }
 
-/// What rpm is asked for, a line each.
-const ASKED: &str = "%{NAME}\\n%{EPOCHNUM}\\n%{VERSION}\\n%{RELEASE}\\n%{ARCH}\\n%{SOURCERPM}\\n%{SOURCEPACKAGE}\\n";
+/// What rpm is asked for, a line each; then the names that it obsoletes, after an `O`, and provides, after a `P`.
+const ASKED: &str = "%{NAME}\\n%{EPOCHNUM}\\n%{VERSION}\\n%{RELEASE}\\n%{ARCH}\\n%{SOURCERPM}\\n%{SOURCEPACKAGE}\\n\
+    [O%{OBSOLETENAME}\\n][P%{PROVIDENAME}\\n]";
 /// What rpm says where a package has no such field.
 const NONE: &str = "(none)";
 
@@ -95,7 +101,12 @@ async fn read_one(name: &str, dir: &Path, tool: &dyn Tool) -> Result<OrRefused<I
     let mut said = String::new();
     for argv in calls {
         let argv: Vec<_> = argv.iter().map(ToString::to_string).collect();
-        let done = tool.run(&argv, dir, &BTreeMap::new()).await?;
+        let done = match tool.run(&argv, dir, &BTreeMap::new()).await {
+            Err(e) if e.kind() == ErrorKind::TooLarge => {
+                return Ok(Err(Refusal(format!("{name} is described at unreasonable length"))));
+            }
+            done => done?,
+        };
         if done.trouble().is_some() {
             return Err(error::tool(&argv[0], &format!("read {name}"), &done));
         }
@@ -113,7 +124,9 @@ async fn read_one(name: &str, dir: &Path, tool: &dyn Tool) -> Result<OrRefused<I
 
 fn item(said: &str, body: String, file: PathBuf) -> Option<Item> {
     let lines: Vec<&str> = said.lines().collect();
-    let [name, epoch, version, release, arch, from, source] = lines.as_slice() else { return None };
+    let [name, epoch, version, release, arch, from, source, related @ ..] = lines.as_slice() else {
+        return None;
+    };
     let _: PackageName = name.parse().ok()?;
     let plain =
         |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+~^".contains(&b));
@@ -131,7 +144,37 @@ fn item(said: &str, body: String, file: PathBuf) -> Option<Item> {
         source: if is_source { own } else { (*from).to_owned() },
         body,
         file,
+        claims: Claims { places: places(name, related)?, essential: None },
     })
+}
+
+/// The names of other packages that a package obsoletes or provides: dnf takes it for them. `None` where a line is neither.
+fn places(own: &str, related: &[&str]) -> Option<Vec<(String, &'static str)>> {
+    let mut places = BTreeMap::new();
+    for line in related {
+        let (field, name) = match line.split_at_checked(1)? {
+            ("O", name) => ("Obsoletes", name),
+            ("P", name) => ("Provides", without_isa(name)),
+            _ => return None,
+        };
+        // What is no package's name is a capability: `pkgconfig(zlib)`, `/bin/sh`, `rpmlib(Caps)`.
+        if name != own && name.parse::<PackageName>().is_ok() {
+            places.entry(name.to_owned()).or_insert(field);
+        }
+    }
+    Some(places.into_iter().collect())
+}
+
+/// `NAME` of `NAME(x86-64)`, which rpm provides besides `NAME` (`%{_isa}` in rpm's `platform` macros).
+fn without_isa(name: &str) -> &str {
+    let Some((stem, isa)) = name.strip_suffix(')').and_then(|n| n.rsplit_once('(')) else {
+        return name;
+    };
+    let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    match isa.rsplit_once('-') {
+        Some((cpu, "32" | "64")) if word(cpu) => stem,
+        _ => name,
+    }
 }
 
 /// The name that a package's file must have.
@@ -211,9 +254,29 @@ mod tests {
             "foo\n0\n1\n1\n../x\nf\n(none)\n",
             "foo\n0\n1\n%(id)\nnoarch\nf\n(none)\n",
             "foo\n0\n1\n1\nnoarch\nf\nx\n(none)\n",
+            "foo\n0\n1\n1\nnoarch\nf\n(none)\nPfoo\n(none)\n",
+            "foo\n0\n1\n1\nnoarch\nf\n(none)\n\n",
             "",
         ] {
             assert_eq!(read(hostile), None, "{hostile}");
+        }
+    }
+
+    #[test]
+    fn a_package_takes_the_place_of_what_it_obsoletes_and_provides() {
+        let said = "foo\n0\n1\n1\nx86_64\nfoo-1-1.src.rpm\n(none)\nOold\nPfoo\nPfoo(x86-64)\nPmake(x86-64)\n\
+            Pperl(Foo)\nPlibfoo.so.1()(64bit)\nPpkgconfig(zlib)\nP/bin/sh\nPold\n";
+        let places = read(said).unwrap().claims.places;
+        assert_eq!(places, [("make".into(), "Provides"), ("old".into(), "Obsoletes")]);
+        for (provided, name) in [
+            ("a(x86-64)", "a"),
+            ("a(aarch-64)", "a"),
+            ("a(armv7hl-32)", "a"),
+            ("a(-64)", "a(-64)"),
+            ("perl(A-64)(x)", "perl(A-64)(x)"),
+            ("a", "a"),
+        ] {
+            assert_eq!(without_isa(provided), name);
         }
     }
 

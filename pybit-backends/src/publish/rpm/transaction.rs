@@ -10,6 +10,8 @@ use pybit_core::trial::{self, Mutation};
 
 use super::super::draft::Draft;
 use super::super::layout::Layout;
+use super::super::names::Claims;
+use super::super::past::Left;
 use super::super::set::{OrRefused, Refusal};
 use super::super::signing::Gpg;
 use super::super::tool::Tool;
@@ -46,6 +48,11 @@ impl Transaction {
             new.draft.come(&item.file, path)?;
         }
         Ok(new)
+    }
+
+    /// Writes down which packages the new state has no longer.
+    pub(super) fn record(&mut self, left: &[Left]) {
+        self.draft.record(left);
     }
 
     fn site(&self) -> PathBuf {
@@ -185,7 +192,8 @@ impl Transaction {
             let body =
                 body.ok_or_else(|| error::corrupt(format!("{} is no package", from.display())))?;
             let (version, source) = (entry.version.clone(), entry.source.clone());
-            items.push(Item { slot: slot.clone(), version, source, body, file });
+            let claims = Claims::default();
+            items.push(Item { slot: slot.clone(), version, source, body, file, claims });
         }
         Ok(items)
     }
