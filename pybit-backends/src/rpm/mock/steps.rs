@@ -137,6 +137,7 @@ mod tests {
                 url: "http://farm/repositories/f40".to_owned(),
                 suite: "f40".parse().unwrap(),
                 key: "/job/keys/0.asc".into(),
+                overlay: false,
             }],
         }
     }
