@@ -75,7 +75,8 @@ impl<'a> Mock<'a> {
             let to = format!("{}/repository-{n}", self.output);
             let (key, url) = (text(&repository.key)?, checked_url(repository)?);
             let arch = self.context.arch.as_str();
-            let mirror = ["python3", "-I", "-c", MIRROR, self.store, &to, arch, key, url];
+            let wanted = if repository.overlay { "" } else { srpm };
+            let mirror = ["python3", "-I", "-c", MIRROR, self.store, &to, arch, key, url, wanted];
             steps.push(Step { network: true, ..self.machine("repository", &mirror) });
             words.push(format!("--addrepo=file://{to}"));
         }

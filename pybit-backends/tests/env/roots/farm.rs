@@ -31,15 +31,7 @@ impl Farm {
     pub(super) fn new() -> Self {
         let dir = open_dir();
         fs::create_dir_all(dir.path().join("site/pool")).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let site = dir.path().join("site");
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let site = site.clone();
-                std::thread::spawn(move || serve(&site, &stream));
-            }
-        });
+        let url = serve_dir(&dir.path().join("site"));
         Self { dir, url }
     }
 
@@ -169,15 +161,29 @@ fn source(to: &Path, fields: &str) {
     run(Command::new("dpkg-source").args(["-b", "tree"]).current_dir(to));
 }
 
-fn put(path: &Path, text: &str, mode: u32) {
+pub(super) fn put(path: &Path, text: &str, mode: u32) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn run(command: &mut Command) {
+pub(super) fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Serves a directory on loopback until the test ends; its address.
+pub(super) fn serve_dir(site: &Path) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let site = site.to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let site = site.clone();
+            std::thread::spawn(move || serve(&site, &stream));
+        }
+    });
+    url
 }
 
 /// Answers the requests of one connection from files.
