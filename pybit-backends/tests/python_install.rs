@@ -23,13 +23,14 @@ texts[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {project}\nVersion: {
 if "console" in texts:
     texts[f"{info}/entry_points.txt"] = f"[console_scripts]\n{texts.pop('console')} = x:y\n"
 texts[f"{info}/RECORD"] = "".join(f"{n},,\n" for n in [*texts, f"{info}/RECORD"])
-os.makedirs(f"{site}/simple/{project}", exist_ok=True)
+page = f"{site}/simple/{project.replace(chr(95), chr(45))}"
+os.makedirs(page, exist_ok=True)
 with zipfile.ZipFile(f"{site}/{name}", "w") as wheel:
     for n, text in texts.items():
         wheel.writestr(n, text)
 digest = hashlib.sha256(open(f"{site}/{name}", "rb").read()).hexdigest()
-with open(f"{site}/simple/{project}/index.html", "a") as page:
-    page.write(f'<a href="../../{name}#sha256={digest}">{name}</a>\n')
+with open(f"{page}/index.html", "a") as out:
+    out.write(f'<a href="../../{name}#sha256={digest}">{name}</a>\n')
 "#;
 
 struct Index {
