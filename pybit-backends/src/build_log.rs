@@ -82,6 +82,19 @@ pub(crate) fn unmet(log: &str) -> Vec<String> {
     unmet
 }
 
+/// How a script of ours says that a package of the farm is kept out of a build root.
+const REFUSED: &str = "pybit: refused: ";
+/// The longest such sentence that is repeated, in characters.
+const LONGEST_REFUSAL: usize = 500;
+
+/// The sentence of the first refusal in a log.
+pub(crate) fn refused(log: &str) -> Option<String> {
+    let sentence = log.lines().find_map(|line| line.strip_prefix(REFUSED))?;
+    let shown: String =
+        sentence.chars().filter(|c| !c.is_control()).take(LONGEST_REFUSAL).collect();
+    Some(format!("A package of the farm is not installed into the build root: {shown}."))
+}
+
 fn last_part(log: &str) -> &str {
     let mut start = log.len().saturating_sub(LAST);
     while !log.is_char_boundary(start) {

@@ -3,6 +3,10 @@
 use pybit_core::format::BuildRepository;
 use pybit_core::{Error, Result};
 
+/// The directory of a job's scratch directory that its root sees at `/` plus this name: what the root needs to know of the farm's
+/// repositories.
+pub(crate) const FARM_DIR: &str = "pybit-farm";
+
 /// The repository's URL, which holds nothing that a configuration file or a tool's option could take for more than a URL.
 pub(crate) fn checked_url(repository: &BuildRepository) -> Result<&str> {
     let url = &repository.url;

@@ -267,16 +267,25 @@ fn sbuild_gets_the_architecture_the_repositories_and_no_option_from_outside() {
         url: url.to_owned(),
         suite: "bookworm".parse().unwrap(),
         key: "/job/key.asc".into(),
+        overlay: false,
     };
     context.repositories = vec![repository("http://farm.example.org/repositories/main")];
     let steps = format.binary_steps(&context).unwrap();
-    let [step, describe] = steps.as_slice() else { panic!("{steps:?}") };
+    let [farm, step, describe] = steps.as_slice() else { panic!("{steps:?}") };
+    assert_eq!((farm.phase, farm.place, farm.network), ("farm", Place::Machine, false));
+    assert!(
+        farm.argv.ends_with(&[
+            "/job/key.asc".to_owned(),
+            "http://farm.example.org/repositories/main bookworm main".to_owned()
+        ]),
+        "{farm:?}"
+    );
     assert_eq!((describe.phase, describe.network), ("describe", false));
     assert_eq!(step.place, Place::Machine);
     let has = |argument: &str| step.argv.iter().any(|a| a == argument);
     assert!(has("--chroot=/env/root.tar") && has("--no-arch-all") && !has("--arch-all"));
-    assert!(has("--extra-repository=deb http://farm.example.org/repositories/main bookworm main"));
-    assert!(has("--extra-repository-key=/job/key.asc"));
+    assert!(has("--extra-repository=deb [trusted=yes] file:/var/lib/pybit/farm ./"));
+    assert!(!step.argv.iter().any(|a| a.contains("farm.example.org") || a.contains("key.asc")));
     assert_eq!(step.argv.last().unwrap(), "/job/x.dsc");
     for url in [
         "http://x/ [trusted=yes]",
@@ -292,6 +301,13 @@ fn sbuild_gets_the_architecture_the_repositories_and_no_option_from_outside() {
             "{url}"
         );
     }
+    let url = "http://farm.example.org/repositories/main";
+    context.repositories = vec![BuildRepository { overlay: true, ..repository(url) }];
+    let steps = format.binary_steps(&context).unwrap();
+    let has = |argument: &str| steps[1].argv.iter().any(|a| a == argument);
+    assert!(steps[0].argv.last().unwrap().starts_with("pybit: overlay: "), "{steps:?}");
+    assert!(has("--extra-repository=deb http://farm.example.org/repositories/main bookworm main"));
+    assert!(has("--extra-repository-key=/job/key.asc"));
     context.repositories.clear();
     context.source = "--chroot-setup-commands=id".into();
     assert!(format.binary_steps(&context).is_err());

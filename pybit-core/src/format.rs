@@ -95,6 +95,9 @@ pub struct BuildRepository {
     pub suite: Suite,
     /// A file with its armoured public key.
     pub key: PathBuf,
+    /// Whether its newer packages take the place of the environment's own. `false`: a build gets of it only what closes a relation
+    /// that the environment's own archives cannot.
+    pub overlay: bool,
 }
 
 /// What a prepared environment is, for the format to choose its tool.

@@ -163,7 +163,7 @@ const UNCHECKED: [&str; 6] = [
     "allowinsecure",
 ];
 
-/// Builds install from the farm's own repository too: sbuild gets its key with its address, and no word that turns a check
+/// Builds install from the farm's own repository too: the root gets its key with its address, and no word that turns a check
 /// off.
 #[test]
 fn k_builds_get_the_repositorys_key_and_no_word_that_turns_checks_off() {
@@ -179,17 +179,27 @@ fn k_builds_get_the_repositorys_key_and_no_word_that_turns_checks_off() {
             url: "http://farm/repositories/bookworm".to_owned(),
             suite: "bookworm".parse().unwrap(),
             key: "/work/keys/0.asc".into(),
+            overlay: false,
         }],
     };
     let steps = DebFormat::new().binary_steps(&context).unwrap();
     let words: Vec<_> = steps.iter().flat_map(|s| &s.argv).collect();
+    // The packages that were fetched and verified inside of the root lie there as files.
+    let (chosen, words): (Vec<_>, Vec<_>) = words
+        .into_iter()
+        .partition(|w| *w == "--extra-repository=deb [trusted=yes] file:/var/lib/pybit/farm ./");
+    assert_eq!(chosen.len(), 1);
     for word in &words {
         let word = word.to_lowercase();
         assert!(!UNCHECKED.iter().any(|w| word.contains(w)), "{word}");
     }
     let has = |wanted: &str| words.iter().any(|w| *w == wanted);
-    assert!(has("--extra-repository=deb http://farm/repositories/bookworm bookworm main"));
-    assert!(has("--extra-repository-key=/work/keys/0.asc"));
+    assert!(has("http://farm/repositories/bookworm bookworm main"));
+    assert!(has("/work/keys/0.asc"));
+    assert!(
+        words.iter().any(|w| w.contains("deb [signed-by=")),
+        "the root's own apt checks signatures"
+    );
 }
 
 #[derive(Debug, Default)]

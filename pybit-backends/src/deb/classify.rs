@@ -8,7 +8,7 @@ use pybit_core::format::{Exit, Verdict};
 use pybit_core::model::{Failure, FailureClass};
 
 use super::unmet;
-use crate::build_log::{machine_trouble, telling_line};
+use crate::build_log::{machine_trouble, refused, telling_line};
 
 /// What a failed step means. `phase` is the step's, as [`steps`](super::steps) names them.
 pub(super) fn classify(phase: &str, exit: Exit, log_tail: &str) -> Verdict {
@@ -35,6 +35,7 @@ fn plain(phase: &str, log: &str) -> Verdict {
             .unwrap_or_else(|| infra(explain("The build dependencies could not be checked", log))),
         "build" => build(explain("The package does not build", log)),
         "describe" => build(explain("The build made no packages that can be read", log)),
+        "farm" => infra(explain("The farm's repositories cannot be handed to the root", log)),
         "unpack" => source(explain("The source package cannot be unpacked", log)),
         _ => source(explain("The tree does not make a source package", log)),
     }
@@ -67,6 +68,9 @@ fn sbuild(log: &str) -> Verdict {
 /// The environment's own package manager failed: an index that could not be fetched makes every relation on what it
 /// holds look unmet, so trouble with a mirror comes first.
 fn install_deps(log: &str) -> Verdict {
+    if let Some(refused) = refused(log) {
+        return build(refused);
+    }
     if let Some(trouble) = machine_trouble(log, false) {
         return infra(trouble);
     }

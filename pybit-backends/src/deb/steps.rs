@@ -6,10 +6,17 @@ use std::path::Path;
 use pybit_core::format::{BuildContext, BuildRepository, Place, Step, Surroundings};
 use pybit_core::{Error, ErrorKind, Result};
 
-use crate::build_repository::checked_url;
+use crate::build_repository::{FARM_DIR, checked_url};
 
 /// Makes the upstream tarball that `dpkg-source` needs and a version control tree does not have.
 const MAKE_ORIG: &str = include_str!("make-orig.pl");
+
+/// Chooses, in a build's root, what apt may install from the farm's repositories.
+const FARM: &str = include_str!("farm.pl");
+/// Puts that script, the keys and the list of the repositories where the root sees them.
+const PUT_FARM: &str = include_str!("put-farm.pl");
+/// Where the root has the repository of the packages that were chosen.
+const CHOSEN: &str = "deb [trusted=yes] file:/var/lib/pybit/farm ./";
 
 /// Writes down what the built packages say of themselves, for [`produced`](super::produced).
 const DESCRIBE: &str = include_str!("describe.pl");
@@ -37,7 +44,11 @@ pub(super) fn source(context: &BuildContext) -> Result<Vec<Step>> {
 /// The commands that build binary packages from `context.source`, a `.dsc` with its files beside it.
 pub(super) fn binary(context: &BuildContext) -> Result<Vec<Step>> {
     let mut steps = match &context.place {
-        Surroundings::Sbuild { tarball, .. } => vec![sbuild(context, tarball)?],
+        Surroundings::Sbuild { tarball, scratch } => {
+            let mut steps = farm(context, scratch)?;
+            steps.push(sbuild(context, tarball)?);
+            steps
+        }
         Surroundings::Host => host(context)?,
         Surroundings::Mock { .. } => {
             return Err(Error::new(ErrorKind::Unsupported, "mock builds no Debian packages"));
@@ -79,7 +90,11 @@ fn sbuild(context: &BuildContext, tarball: &Path) -> Result<Step> {
         "--verbose",
         &format!("--build-dir={}", text(&context.output)?),
     ]);
-    for repository in &context.repositories {
+    if context.repositories.iter().any(|repository| !repository.overlay) {
+        argv.push(format!("--chroot-setup-commands=perl /{FARM_DIR}/farm.pl setup"));
+        argv.push(format!("--extra-repository={CHOSEN}"));
+    }
+    for repository in context.repositories.iter().filter(|repository| repository.overlay) {
         argv.push(format!("--extra-repository={}", sources_line(repository)?));
         argv.push(format!("--extra-repository-key={}", text(&repository.key)?));
     }
@@ -92,6 +107,39 @@ fn sbuild(context: &BuildContext, tarball: &Path) -> Result<Step> {
         vars: variables(),
         network: true,
     })
+}
+
+/// What comes before sbuild where the farm has repositories: those that do not overlay the archive are put where the root sees them.
+fn farm(context: &BuildContext, scratch: &Path) -> Result<Vec<Step>> {
+    let step = |argv| Step {
+        phase: "farm",
+        argv,
+        place: Place::Machine,
+        cwd: context.output.clone(),
+        vars: variables(),
+        network: false,
+    };
+    let (mut put, mut said) = (Vec::new(), Vec::new());
+    for repository in &context.repositories {
+        if repository.overlay {
+            said.push(format!(
+                "pybit: overlay: the newest of the archive and of {} is installed",
+                checked_url(repository)?
+            ));
+        } else {
+            put.push(text(&repository.key)?.to_owned());
+            put.push(format!("{} {} main", checked_url(repository)?, repository.suite));
+        }
+    }
+    let mut steps = Vec::new();
+    if !said.is_empty() {
+        steps.push(step([owned(&["printf", "%s\\n"]), said].concat()));
+    }
+    if !put.is_empty() {
+        let dir = scratch.join(FARM_DIR);
+        steps.push(step([owned(&["perl", "-e", PUT_FARM, "--", text(&dir)?, FARM]), put].concat()));
+    }
+    Ok(steps)
 }
 
 /// `dpkg-buildpackage` on the machine itself, whose build dependencies somebody else has installed.

@@ -1,12 +1,15 @@
 # Installs what of ./requires.list the farm's own indices have, and what that requires of them. Arguments: the directory to install into,
 # and for each index its key and its URL. Every wheel must have the digest that the index says and a good signature of that key. No code
-# of a wheel is run; what it requires and no index has, the environment has or has not.
+# of a wheel is run; what it requires and no index has, the environment has or has not. A requirement that the environment satisfies is not
+# looked for. A wheel whose modules or programs would be found before those of Python itself, of the environment's distributions or of
+# the machine is refused, unless it is a version of that distribution which a requirement asks for.
 import base64
 import hashlib
 import html.parser
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -144,10 +147,80 @@ def wanted_of(lines):
         yield read
 
 
+def versions_there(name):
+    """The environment's version of a project; None where it has none."""
+    try:
+        return importlib.metadata.distribution(name).version
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def refuse(wheel, why):
+    print(f"pybit: refused: the farm's {wheel} {why}", flush=True)
+    fail("nothing of the farm takes the place of the environment's modules and programs")
+
+
+def is_package(path):
+    return os.path.isfile(os.path.join(path, "__init__.py"))
+
+
+def own_modules(project):
+    """The modules of the project's version that the environment has already: a newer one may take their place."""
+    if versions_there(project) is None:
+        return set()
+    named = {m for m, projects in environment.items() if project in map(canonicalize_name, projects)}
+    return named | {project.replace("-", "_")}
+
+
+def judge_modules(wheel, staged, theirs, own, prefix=""):
+    """Refuses a module that is found before one of the environment. Both may hold parts of one namespace package."""
+    for item in sorted(os.listdir(staged)):
+        module, path = item.split(".")[0], os.path.join(staged, item)
+        if item.endswith((".dist-info", ".egg-info", ".pth")) or not prefix and item == "bin" and os.path.isdir(path):
+            continue
+        if not prefix and (module in sys.stdlib_module_names or module in ("sitecustomize", "usercustomize")):
+            refuse(wheel, f"holds the module {module}, which Python has itself")
+        if not prefix and module in own:
+            continue
+        for place in theirs:
+            taken = [n for n in (os.listdir(place) if os.path.isdir(place) else ()) if n.split(".")[0] == module and "-" not in n]
+            for name in taken:
+                there = os.path.join(place, name)
+                if os.path.isdir(path) and os.path.isdir(there) and not is_package(path) and not is_package(there):
+                    judge_modules(wheel, path, [there], own, f"{prefix}{module}.")
+                elif os.path.isdir(there) or name.endswith((".py", ".so", ".pyc")):
+                    owner = ", ".join(environment.get(module, [])) or "the environment"
+                    refuse(wheel, f"holds the module {prefix}{module}, which {owner} has in {there}")
+
+
+def judge(wheel, project, staged):
+    judge_modules(wheel, staged, system, own_modules(project))
+    programs = os.path.join(staged, "bin")
+    own = set()
+    if versions_there(project) is not None:
+        points = importlib.metadata.distribution(project).entry_points
+        own = {point.name for point in points if point.group in ("console_scripts", "gui_scripts")}
+    for program in sorted(os.listdir(programs)) if os.path.isdir(programs) else ():
+        there = shutil.which(program, path=elsewhere)
+        if there and program not in own:
+            refuse(wheel, f"holds the program {program}, which the environment has as {there}")
+
+
+def pip_install(target, *wheels):
+    pip = [sys.executable, "-I", "-m", "pip", "--isolated", "--disable-pip-version-check", "--quiet", "install"]
+    options = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--upgrade", "--target", target]
+    if subprocess.run([*pip, *options, *wheels]).returncode:
+        fail("the farm's own wheels cannot be installed")
+
+
 with open("requires.list", encoding="utf-8") as lines:
     lines = lines.read(1 << 20).splitlines()
+# What the environment has without what an earlier run of this has put there.
+system = [p for p in sys.path if os.path.isdir(p)]
+environment = importlib.metadata.packages_distributions()
+elsewhere = ":".join(p for p in os.environ.get("PATH", "").split(":") if p and p != os.path.join(to, "bin"))
 sys.path.insert(0, to)
-wanted, asked, files = list(wanted_of(lines)), set(), []
+wanted, asked, files = list(wanted_of(lines)), set(), {}
 with tempfile.TemporaryDirectory() as place:
     while wanted and len(asked) < MOST:
         requirement = wanted.pop()
@@ -158,14 +231,19 @@ with tempfile.TemporaryDirectory() as place:
         if found is None:
             continue
         key, (name, url, digest) = found
-        if os.path.join(place, name) in files:
+        file = os.path.join(place, name)
+        if file in files:
             continue
         print(f"installing {name}", flush=True)
-        files.append(verified(key, name, url, digest, place))
-        wanted.extend(wanted_of(required(files[-1])))
+        files[verified(key, name, url, digest, place)] = (requirement, url)
+        wanted.extend(wanted_of(required(file)))
+    sys.path.remove(to)
+    for n, (file, (requirement, url)) in enumerate(files.items()):
+        staged, (project, version, *_) = os.path.join(place, f"staged-{n}"), parse_wheel_filename(os.path.basename(file))
+        pip_install(staged, file)
+        there = versions_there(project) or "none"
+        judge(f"{project} {version} ({requirement} is needed)", project, staged)
+        print(f"pybit: from the farm: {project} {version} (the environment has {there}; {requirement} is needed), {url}", flush=True)
     if files:
         os.makedirs(to, mode=0o755, exist_ok=True)
-        pip = [sys.executable, "-I", "-m", "pip", "--isolated", "--disable-pip-version-check", "--quiet", "install"]
-        options = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--upgrade", "--target", to]
-        if subprocess.run([*pip, *options, *files]).returncode:
-            fail("the farm's own wheels cannot be installed")
+        pip_install(to, *files)

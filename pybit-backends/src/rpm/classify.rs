@@ -6,7 +6,7 @@ use pybit_core::format::{Exit, Verdict};
 use pybit_core::model::{Failure, FailureClass};
 
 use super::mock;
-use crate::build_log::{machine_trouble, telling_line, unmet};
+use crate::build_log::{machine_trouble, refused, telling_line, unmet};
 
 /// What a failed step means. `phase` is the step's, as [`steps`](super::steps) names them.
 pub(super) fn classify(phase: &str, exit: Exit, log: &str) -> Verdict {
@@ -29,6 +29,9 @@ pub(super) fn classify(phase: &str, exit: Exit, log: &str) -> Verdict {
 
 fn failed(phase: &str, log: &str) -> Verdict {
     use FailureClass::{Build, Infra, Source};
+    if let Some(refused) = refused(log).filter(|_| phase == "install") {
+        return verdict(Build, refused);
+    }
     if let Some(trouble) = machine_trouble(log, true) {
         return verdict(Infra, trouble);
     }

@@ -1,7 +1,7 @@
 # Says which BuildRequires of a .src.rpm are missing. Arguments: what to do with them, the package and, where it is not the usual one,
 # rpm's database. "list" writes a line RELATION for each to ./requires.list, "check" prints "pybit: unmet: RELATION" and fails.
 # rpmbuild says what rpm's own database lacks; on a Debian machine or root that database is empty, so what an installed Debian
-# package, a file or pkg-config provides counts too.
+# package, a file or pkg-config provides counts too (debian.pl, which follows).
 use strict;
 use warnings;
 use Cwd 'getcwd';
@@ -22,43 +22,6 @@ while (my $line = <$tool>) {
 }
 my $complete = close $tool;
 die "error: the build dependencies cannot be read\n" unless $complete || @missing;
-
-sub quiet {
-    my $pid = open(my $from, '-|') // return;
-    if (!$pid) {
-        open STDERR, '>', '/dev/null';
-        exec {$_[0]} @_ or exit 127;
-    }
-    my @said = <$from>;
-    return close $from ? join('', @said) || ' ' : undef;
-}
-
-sub debian {
-    my ($name, $sign, $wanted) = @_;
-    return unless $name =~ /\A[a-z0-9][a-z0-9+.-]+\z/;
-    my $said = quiet('dpkg-query', '--show', '--showformat=${db:Status-Status} ${Version}\n', $name) // return;
-    my ($version) = $said =~ /^installed (\S+)$/m or return;
-    return 1 unless defined $sign;
-    # The version's release is the distribution's own and says nothing here.
-    ($version = $version) =~ s/\A\d+://;
-    $version =~ s/-[^-]*\z//;
-    $wanted =~ s/\A\d+://;
-    $wanted =~ s/-[^-]*\z//;
-    return unless $wanted =~ /\A[0-9A-Za-z.+~]+\z/;
-    my %word = ('<' => 'lt', '<=' => 'le', '=' => 'eq', '>=' => 'ge', '>' => 'gt');
-    return defined quiet('dpkg', '--compare-versions', $version, $word{$sign} // return, $wanted);
-}
-
-sub satisfied {
-    my ($relation) = @_;
-    return if $relation =~ /\A\(/;
-    my ($name, $sign, $wanted) = split ' ', $relation;
-    return -e $name if $name =~ m{\A/} && !defined $sign;
-    if ($name =~ /\Apkgconfig\(([A-Za-z0-9][A-Za-z0-9+._-]*)\)\z/ && !defined $sign) {
-        return defined quiet('pkg-config', '--exists', $1);
-    }
-    return debian($name, $sign, $wanted);
-}
 
 if ($what eq 'list') {
     open my $list, '>', 'requires.list' or die "error: requires.list cannot be made: $!\n";

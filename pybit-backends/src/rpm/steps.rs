@@ -17,9 +17,9 @@ pub(super) const MAKE_SRPM: &str = include_str!("make-srpm.pl");
 /// Writes down what the `.src.rpm` says of itself, for [`source`](super::source).
 pub(super) const DESCRIBE_SOURCE: &str = include_str!("describe-source.pl");
 /// Says what is missing, for [`classify`](super::classify).
-const DEPENDENCIES: &str = include_str!("dependencies.pl");
+const DEPENDENCIES: &str = concat!(include_str!("dependencies.pl"), include_str!("debian.pl"));
 /// Installs what the farm's own repositories have of what is missing.
-const INSTALL: &str = include_str!("install.pl");
+const INSTALL: &str = concat!(include_str!("install.pl"), include_str!("debian.pl"));
 /// Where rpm's database lies in a Debian root; rpm's own choice there is the home directory.
 const ROOT_DATABASE: &str = "/var/lib/rpm";
 /// Writes down what the built packages say of themselves, for [`collect`](super::collect).

@@ -7,6 +7,7 @@ mod exec;
 mod git;
 mod host;
 mod mock;
+mod roots;
 mod sbuild;
 mod support;
 mod svn;

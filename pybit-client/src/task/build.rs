@@ -211,8 +211,9 @@ async fn keys_to_disk(
         make_dir(&dir, None)?;
         let write = |(n, repository): (usize, RepositoryAccess)| {
             let key = dir.join(format!("{n}.asc"));
-            std::fs::write(&key, repository.public_key).map_err(|e| failed("write", &key, e))?;
-            Ok(BuildRepository { url: repository.url, suite: repository.suite, key })
+            std::fs::write(&key, &repository.public_key).map_err(|e| failed("write", &key, e))?;
+            let RepositoryAccess { url, suite, overlay, .. } = repository;
+            Ok(BuildRepository { url, suite, key, overlay })
         };
         repositories.into_iter().enumerate().map(write).collect()
     })

@@ -98,6 +98,10 @@ pub struct RepositoryAccess {
     pub suite: Suite,
     /// The armoured public key that its index is signed with.
     pub public_key: String,
+    /// Whether its newer packages take the place of the distribution's in a build root. Default: only what closes a relation that the
+    /// distribution cannot is installed.
+    #[serde(default)]
+    pub overlay: bool,
 }
 
 /// Bounds of one build.

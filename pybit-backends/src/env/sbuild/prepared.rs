@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::namespace::{INSIDE, Namespace};
 use super::trash::Trash;
 use super::{disk, give, make_dir};
+use crate::build_repository::FARM_DIR;
 use crate::env::host::on_machine;
 use crate::exec::enter::{Entry, FAILED};
 use crate::exec::{Cmd, Exec, one_line};
@@ -61,7 +62,14 @@ impl SbuildRoot {
         let config = self.sbuild_config();
         let template = self.scratch.join("root.XXXXXXXXXX").display().to_string();
         let template = template.replace('\\', "\\\\").replace('\'', "\\'");
-        let text = format!("$unshare_tmpdir_template = '{template}';\n1;\n");
+        let farm = self.scratch.join(FARM_DIR).display().to_string();
+        let farm = farm.replace('\\', "\\\\").replace('\'', "\\'");
+        // With the second, the index of the build dependencies is updated before that of the farm's packages: the hook of
+        // deb/farm.pl runs in between.
+        let text = format!(
+            "$unshare_tmpdir_template = '{template}';\n$apt_update_archive_only = 1;\n\
+             $unshare_bind_mounts = [{{ directory => '{farm}', mountpoint => '/{FARM_DIR}' }}] if -d '{farm}';\n1;\n"
+        );
         std::fs::write(&config, text).map_err(|e| disk("write", &config, e))?;
         self.helper(vec![])?;
         make_dir(&self.root())?;

@@ -76,7 +76,7 @@ impl Roots {
         self.clock.now().since(made) < self.config.max_age
     }
 
-    /// An old root is better than none: packages in it are upgraded by each build anyhow.
+    /// An old root is better than none: each build upgrades its packages from the archive anyhow.
     async fn renew(&self, namespace: &Namespace, root: &Root<'_>, log: &dyn LogSink) -> Result<()> {
         let made = self.make(namespace, root, log).await;
         let cleaned = namespace.remove(&self.exec, &root.making).await;

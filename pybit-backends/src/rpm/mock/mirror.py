@@ -1,6 +1,9 @@
 # Fetches the farm's own repository for mock, which verifies no signature of a repository that it is given with --addrepo. Arguments: a
-# directory that keeps verified packages for later builds, the directory to make, the architecture, the key and the URL. The index must have
-# a good signature of the key, and every package the digest that the index says; what is for other architectures is left out.
+# directory that keeps verified packages for later builds, the directory to make, the architecture, the key, the URL and the source package.
+# The index must have a good signature of the key, and every package the digest that the index says; what is for other architectures is
+# left out. So is what neither the source package's requirements name nor the packages that are taken: it could only take the place of the
+# distribution's. For the same reason no package obsoletes another in what mock is told. A source package that makes requirements while it
+# is built (rpmlib(DynamicBuildRequires)), and one without a name here (an overlay), gets every package.
 import base64
 import gzip
 import hashlib
@@ -16,8 +19,9 @@ import urllib.request
 import xml.etree.ElementTree as xml
 
 LARGEST_INDEX, LARGEST_PACKAGE, OLD = 1 << 30, 16 << 30, 7 * 86400
-store, to, arch, key, url = sys.argv[1:]
+store, to, arch, key, url, srpm = sys.argv[1:]
 REPO, COMMON = "{http://linux.duke.edu/metadata/repo}", "{http://linux.duke.edu/metadata/common}"
+RPM = "{http://linux.duke.edu/metadata/rpm}"
 
 
 def fail(why):
@@ -93,16 +97,94 @@ def parts(repomd):
     return primary
 
 
+def names(relation):
+    """The names in a relation, which may be a rich one."""
+    return set(re.findall(r"[^\s()]+(?:\([^\s()]*\))*", relation))
+
+
+def wanted_by(package):
+    """What a source package requires; None where only its build says that."""
+    said = subprocess.run(["rpm", "-qp", "--nosignature", "--requires", package], stdout=subprocess.PIPE, text=True)
+    if said.returncode:
+        fail(f"the requirements of {package} cannot be read")
+    lines = said.stdout.splitlines()
+    if any(line.startswith("rpmlib(DynamicBuildRequires)") for line in lines):
+        return None
+    return set().union(*map(names, lines))
+
+
+def entries(element, kind):
+    return {entry.get("name") for entry in element.iterfind(f"{COMMON}format/{RPM}{kind}/{RPM}entry")}
+
+
+def needed(elements, wanted):
+    """The packages that are named, and those that they name."""
+    kept = []
+    while True:
+        more = []
+        for element in elements:
+            files = {file.text for file in element.iterfind(f"{COMMON}format/{COMMON}file")}
+            if element not in kept and wanted & (entries(element, "provides") | files):
+                more.append(element)
+        if not more:
+            return kept
+        kept += more
+        for element in more:
+            wanted = wanted.union(*map(names, entries(element, "requires")))
+
+
 def packages(primary):
+    """What mock is given: address, digest and name of each; the index is written anew with those alone."""
     with gzip.open(primary) as text:
-        for _, element in xml.iterparse(text):
-            if element.tag == f"{COMMON}package":
-                href = element.find(f"{COMMON}location").get("href")
-                if element.findtext(f"{COMMON}arch") in (arch, "noarch"):
-                    if not re.fullmatch(r"Packages/[A-Za-z0-9_]/[A-Za-z0-9_][A-Za-z0-9+._~^-]*\.rpm", href):
-                        fail("the index names a package outside of itself")
-                    yield href, sha256(element, COMMON)
-                element.clear()
+        tree = xml.parse(text)
+    root = tree.getroot()
+    wanted = wanted_by(srpm) if srpm else None
+    fit = [e for e in root.findall(f"{COMMON}package") if e.findtext(f"{COMMON}arch") in (arch, "noarch")]
+    kept = fit if wanted is None else needed(fit, wanted)
+    if srpm:
+        for element in root.findall(f"{COMMON}package"):
+            form = element.find(f"{COMMON}format")
+            for obsoletes in form.findall(f"{RPM}obsoletes"):
+                form.remove(obsoletes)
+            if element not in kept:
+                root.remove(element)
+        root.set("packages", str(len(kept)))
+        rewrite(primary, written(root, COMMON))
+    for element in kept:
+        href = element.find(f"{COMMON}location").get("href")
+        if not re.fullmatch(r"Packages/[A-Za-z0-9_]/[A-Za-z0-9_][A-Za-z0-9+._~^-]*\.rpm", href):
+            fail("the index names a package outside of itself")
+        version = element.find(f"{COMMON}version")
+        yield href, sha256(element, COMMON), f"{element.findtext(f'{COMMON}name')} {version.get('ver')}-{version.get('rel')}"
+
+
+def written(root, space):
+    """With the prefixes that createrepo_c writes, which package managers look for."""
+    xml.register_namespace("", space.strip("{}"))
+    xml.register_namespace("rpm", RPM.strip("{}"))
+    return xml.tostring(root, encoding="UTF-8", xml_declaration=True)
+
+
+def rewrite(primary, text):
+    """Puts another list of packages into the index, whose signature was verified before."""
+    with open(primary, "wb") as out:
+        out.write(gzip.compress(text))
+    path = os.path.join(to, "repodata/repomd.xml")
+    tree = xml.parse(path)
+    for data in tree.getroot().findall(f"{REPO}data"):
+        if data.get("type").endswith("_db"):
+            tree.getroot().remove(data)
+        if data.get("type") != "primary":
+            continue
+        facts = {"checksum": digest_of(primary), "open-checksum": hashlib.sha256(text).hexdigest()}
+        facts |= {"size": str(os.path.getsize(primary)), "open-size": str(len(text))}
+        for name, fact in facts.items():
+            if data.find(f"{REPO}{name}") is not None:
+                data.find(f"{REPO}{name}").text = fact
+                if name.endswith("checksum"):
+                    data.find(f"{REPO}{name}").set("type", "sha256")
+    with open(path, "wb") as out:
+        out.write(written(tree.getroot(), REPO))
 
 
 def put(href, digest, kept):
@@ -137,10 +219,11 @@ os.makedirs(kept, mode=0o755, exist_ok=True)
 os.mkdir(to, 0o755)
 count = 0
 with tempfile.TemporaryDirectory() as place:
-    for href, digest in packages(parts(signed_index(place))):
+    for href, digest, name in packages(parts(signed_index(place))):
         put(href, digest, kept)
+        print(f"pybit: from the farm, for mock to choose from: {name}, {url}", flush=True)
         count += 1
-print(f"the farm's repository is here and verified: {count} packages", flush=True)
+print(f"the farm's repository is here and verified: {count} packages that the build may need", flush=True)
 # A build that uses a package has a name of its own for it. What a killed fetch has left goes the same way, and what is of other
 # addresses.
 for directory, _, names in os.walk(store):

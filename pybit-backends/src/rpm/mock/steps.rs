@@ -75,7 +75,8 @@ impl<'a> Mock<'a> {
             let to = format!("{}/repository-{n}", self.output);
             let (key, url) = (text(&repository.key)?, checked_url(repository)?);
             let arch = self.context.arch.as_str();
-            let mirror = ["python3", "-I", "-c", MIRROR, self.store, &to, arch, key, url];
+            let wanted = if repository.overlay { "" } else { srpm };
+            let mirror = ["python3", "-I", "-c", MIRROR, self.store, &to, arch, key, url, wanted];
             steps.push(Step { network: true, ..self.machine("repository", &mirror) });
             words.push(format!("--addrepo=file://{to}"));
         }
@@ -137,6 +138,7 @@ mod tests {
                 url: "http://farm/repositories/f40".to_owned(),
                 suite: "f40".parse().unwrap(),
                 key: "/job/keys/0.asc".into(),
+                overlay: false,
             }],
         }
     }

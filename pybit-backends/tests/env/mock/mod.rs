@@ -119,17 +119,42 @@ async fn missing_build_requirements_are_named_and_come_from_the_verified_reposit
 
 #[tokio::test]
 #[ignore = "needs root, the user pybit-build, rpmbuild, createrepo_c and gpg"]
+async fn mock_is_given_no_package_of_the_farm_that_nothing_names() {
+    let stage = Stage::new(r#"{"installed": ["make"]}"#);
+    let mut built = Vec::new();
+    for (name, head) in [("mylib", ""), ("evil", "Obsoletes: make < 99\nProvides: gcc = 99")] {
+        let source = stage.source(&stage.tree(name, &spec(name, head, ":"))).await;
+        let ended = stage.binary(&source, &[], &MemoryLog::default()).await;
+        let Ended::Well(output) = ended else { panic!() };
+        built.push(output.join(format!("{name}-1.0-1.noarch.rpm")));
+    }
+    let repository = Repository::new(stage.path(), &built);
+    let one = spec("one", "BuildRequires: make\nBuildRequires: mylib", ":");
+    let one = stage.source(&stage.tree("one", &one)).await;
+    let log = MemoryLog::default();
+    let ended = stage.binary(&one, &[repository.access()], &log).await;
+    assert!(matches!(ended, Ended::Well(_)), "{}", log.text());
+    let given = "pybit: from the farm, for mock to choose from: ";
+    let given: Vec<_> =
+        log.text().lines().filter_map(|l| l.strip_prefix(given).map(str::to_owned)).collect();
+    assert!(given.len() == 1 && given[0].starts_with("mylib 1.0-1, "), "{}", log.text());
+}
+
+#[tokio::test]
+#[ignore = "needs root, the user pybit-build, rpmbuild, createrepo_c and gpg"]
 async fn a_repository_that_cannot_be_verified_reaches_no_build() {
     let stage = Stage::new("{}");
     let lib = stage.source(&stage.tree("mylib", &spec("mylib", "", ":"))).await;
     let Ended::Well(built) = stage.binary(&lib, &[], &MemoryLog::default()).await else { panic!() };
     let package = built.join("mylib-1.0-1.noarch.rpm");
+    let one = spec("one", "BuildRequires: mylib", ":");
+    let one = stage.source(&stage.tree("one", &one)).await;
     for spoil in [Repository::spoil_package, Repository::spoil_index, Repository::sign_by_another] {
         let repository = Repository::new(stage.path(), std::slice::from_ref(&package));
         spoil(&repository);
         let before = stage.modes().len();
         let verdict =
-            failed(stage.binary(&lib, &[repository.access()], &MemoryLog::default()).await);
+            failed(stage.binary(&one, &[repository.access()], &MemoryLog::default()).await);
         assert_eq!(verdict.failure.class, FailureClass::Infra, "{verdict:?}");
         assert!(
             verdict.failure.message.starts_with("The farm's own repository cannot be"),

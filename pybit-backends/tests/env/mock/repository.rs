@@ -34,6 +34,7 @@ impl Repository {
             url: format!("file://{}", self.site().display()),
             suite: "f40".parse().unwrap(),
             key: self.dir.path().join("key.asc"),
+            overlay: false,
         }
     }
 
