@@ -275,7 +275,9 @@ fn sbuild_gets_the_architecture_the_repositories_and_no_option_from_outside() {
     assert_eq!(step.place, Place::Machine);
     let has = |argument: &str| step.argv.iter().any(|a| a == argument);
     assert!(has("--chroot=/env/root.tar") && has("--no-arch-all") && !has("--arch-all"));
-    assert!(has("--extra-repository=deb http://farm.example.org/repositories/main bookworm main"));
+    assert!(has(
+        "--extra-repository=deb http://farm.example.org/repositories/main bookworm main contrib non-free non-free-firmware"
+    ));
     assert!(has("--extra-repository-key=/job/key.asc"));
     assert_eq!(step.argv.last().unwrap(), "/job/x.dsc");
     for url in [

@@ -15,29 +15,36 @@
 //! | when a drop is complete, and what is refused | `drops` |
 //! | whose drops are taken | `signed` |
 //! | how a drop of source alone is built | `submitted` |
+//! | how a repository names itself | `identity` |
+//! | how keys and indices are renewed | `tending` |
 
 mod config;
 mod dropped;
 mod drops;
+mod identity;
 mod inotify;
 mod rejected;
 mod signed;
 mod submitted;
+mod tending;
 mod uploads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pybit_client::api::Api;
 use pybit_core::model::RepositoryName;
 use pybit_core::publish::Publisher;
 use pybit_core::upload::UploadReader;
 use pybit_core::{Error, Result};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use signed::Signatures;
 use submitted::Submits;
+use tending::Tending;
 
 pub use config::{DropConfig, RepositoryConfig, WatchConfig};
 pub use dropped::{DebDrops, Drop, DropReader};
@@ -65,13 +72,21 @@ pub async fn run(
         tracing::info!(repository = %name, "the repository is ready");
     }
     let mut tasks = JoinSet::new();
+    let mut health = BTreeMap::new();
+    for (name, publisher) in &publishers {
+        let tending = tending(&config, name, publisher);
+        health.insert(name.clone(), tending.health.subscribe());
+        let stop = shutdown.clone();
+        tasks.spawn(async move { tending.run(stop).await });
+    }
     if let Some(url) = &config.url {
         let api = Api::new(url, Some(&config.secret()?))?;
         for repository in &config.repositories {
             let publisher = Arc::clone(&publishers[&repository.name]);
             let (api, stop) = (api.clone(), shutdown.clone());
-            let results =
-                uploads::Uploads::new(api, publisher, repository.clone(), config.work_dir.clone());
+            let health = health[&repository.name].clone();
+            let (repository, dir) = (repository.clone(), config.work_dir.clone());
+            let results = uploads::Uploads::new(api, publisher, repository, dir, health);
             tasks.spawn(async move { results.run(stop).await });
         }
     }
@@ -93,6 +108,12 @@ pub async fn run(
         ended.map_err(|e| Error::internal("a part of the watcher panicked").with_source(e))?;
     }
     Ok(())
+}
+
+fn tending(config: &WatchConfig, name: &RepositoryName, publisher: &Arc<dyn Publisher>) -> Tending {
+    let interval = config.tend_secs.map_or(tending::INTERVAL, |s| Duration::from_secs(s.max(1)));
+    let (name, publisher) = (name.clone(), Arc::clone(publisher));
+    Tending { name, publisher, interval, health: watch::Sender::default() }
 }
 
 /// The signatures that a drop directory asks for; none where it has no keyring.

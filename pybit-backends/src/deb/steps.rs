@@ -135,7 +135,7 @@ fn variables() -> BTreeMap<String, String> {
 /// A line of `sources.list(5)`, which a URL could add words or options to.
 fn sources_line(repository: &BuildRepository) -> Result<String> {
     let url = checked_url(repository)?;
-    Ok(format!("deb {url} {} main", repository.suite))
+    Ok(format!("deb {url} {} main contrib non-free non-free-firmware", repository.suite))
 }
 
 fn owned(argv: &[&str]) -> Vec<String> {

@@ -35,6 +35,8 @@ pub(super) struct Item {
     pub(super) name: String,
     pub(super) content: Content,
     pub(super) source: (String, String),
+    /// Its section; it names the component.
+    pub(super) section: String,
     /// The package's file, or the `.dsc` with the files that it names beside it.
     pub(super) file: PathBuf,
     /// Options for what reprepro insists on and the package does not say: `-S SECTION`, `-P PRIORITY`.
@@ -167,7 +169,8 @@ fn binary(control: &str, kind: Kind, spec: &FileSpec) -> Option<Item> {
         digests: BTreeSet::from([spec.sha256.clone()]),
     };
     let source = source_of(&paragraph)?;
-    Some(Item { kind, name, content, source, file: PathBuf::new(), options })
+    let section = paragraph.get("Section").unwrap_or_default().trim().to_owned();
+    Some(Item { kind, name, content, source, section, file: PathBuf::new(), options })
 }
 
 /// Name and version, where both are valid.
@@ -189,10 +192,11 @@ fn source(text: &str, spec: &FileSpec, file: PathBuf) -> Option<Item> {
     let (name, version) = valid(&paragraph, "Source")?;
     let mut digests: BTreeSet<_> = checksums(&paragraph)?.into_values().collect();
     digests.insert(spec.sha256.clone());
-    let options = ["-S", section(&paragraph), "-P", "optional"].map(str::to_owned).to_vec();
+    let section = section(&paragraph).to_owned();
+    let options = ["-S", &section, "-P", "optional"].map(str::to_owned).to_vec();
     let content = Content { version: version.clone(), arch: "source".into(), digests };
     let source = (name.clone(), version);
-    Some(Item { kind: Kind::Dsc, name, content, source, file, options })
+    Some(Item { kind: Kind::Dsc, name, content, source, section, file, options })
 }
 
 /// The section of the first binary package. Told this, reprepro does not unpack the source to look for it.
