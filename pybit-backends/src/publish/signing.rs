@@ -316,7 +316,7 @@ mod tests {
         let listing = "sec:u:255:22:1D6F:1795397992:::u:::scSC:::+::ed25519:::0:\nfpr:::::::::AAAA:\ngrp:::::::::9F5E:\n\
             uid:u::::1::1D::x::::::::::0:\nssb:u:255:18:1D:1::::::e:::+::cv25519::\nfpr:::::::::BBBB:\n";
         let key = SecretKey { fingerprint: "AAAA".to_owned(), end: None };
-        assert_eq!(primary_keys(listing), [key.clone()]);
+        assert_eq!(primary_keys(listing), std::slice::from_ref(&key));
         assert!(primary_keys("").is_empty());
         let ending = "sec:u:255:22:1D6F:1795397992:1795398000::u:::scSC:::+::ed25519:::0:\nfpr:::::::::AAAA:\n";
         let end = Some(Timestamp::from_micros(1_795_398_000_000_000));
