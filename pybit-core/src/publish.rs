@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::model::{FileSpec, PackageName, Version};
+use crate::model::{FileSpec, Health, PackageName, Version};
 use crate::owners::NamePolicy;
 
 /// A complete set of files to publish together.
@@ -82,4 +82,19 @@ pub trait Publisher: Send + Sync + fmt::Debug {
 
     /// The armoured public key that the repository is signed with.
     async fn public_key(&self) -> Result<String>;
+
+    /// Renews what ends by itself, although nothing is published: the key's expiry, the end of the index's validity. Called
+    /// now and then; the repository decides by its own clock whether anything is due.
+    ///
+    /// - `tending_changes_nothing_before_it_is_due`: readers see the same state, and nothing is signed.
+    /// - `an_index_is_renewed_long_before_its_end`: readers always see an index of which more than a half is still to come,
+    ///   as long as this is called and works.
+    /// - `an_expired_index_is_healed`: a repository that was not tended for long is valid again afterwards.
+    /// - `trouble_is_told_and_not_an_error`: where something is due and fails, [`Health::trouble`] says why; an error
+    ///   says that the repository's state could not even be read.
+    ///
+    /// Default: nothing ends.
+    async fn tend(&self) -> Result<Health> {
+        Ok(Health::default())
+    }
 }

@@ -10,6 +10,7 @@ use pybit_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
 use crate::Publishers;
+use crate::identity;
 
 /// How a watcher is set up. `work_dir` and `repositories` have no default: they are empty where left out, for a program that
 /// fills them itself, and [`check`](Self::check) refuses that.
@@ -27,6 +28,10 @@ pub struct WatchConfig {
     pub submit_token_file: Option<PathBuf>,
     /// The directory for files on their way into a repository.
     pub work_dir: PathBuf,
+    /// The farm's name: `Origin` of its apt repositories, and the first word of their `Label`. Default: `pybit`.
+    pub farm: Option<String>,
+    /// How often the repositories are looked at for what ends by itself, keys and validity, in seconds. Default: an hour.
+    pub tend_secs: Option<u64>,
     /// The repositories.
     pub repositories: Vec<RepositoryConfig>,
     /// Directories that people and other tools put complete uploads into.
@@ -54,6 +59,35 @@ pub struct RepositoryConfig {
     /// Published states that are kept, the newest among them.
     #[serde(default = "three")]
     pub keep_snapshots: usize,
+    /// `Origin` of an apt repository. Default: the farm's name. A distribution's name is taken from here only.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// `Label` of an apt repository. Default: the farm's name and the repository's.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// `Description` of an apt repository; none where left out.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// `NotAutomatic` of an apt repository: apt installs its packages on request only.
+    #[serde(default)]
+    pub not_automatic: bool,
+    /// `ButAutomaticUpgrades`: what was installed on request is upgraded. Only with `not_automatic`.
+    #[serde(default)]
+    pub but_automatic_upgrades: bool,
+    /// The components of an apt repository. Default: main, contrib, non-free, non-free-firmware.
+    #[serde(default)]
+    pub components: Option<Vec<String>>,
+    /// For how many days readers believe an index of an apt repository (`Valid-Until`); 0: for ever. It is renewed after a
+    /// third of them.
+    #[serde(default = "two_weeks")]
+    pub valid_days: u32,
+    /// For how many days a key that the watcher makes, or renews, is valid; 0: without end. Default: two years; without end
+    /// for rpm, which takes no renewed key over by itself.
+    #[serde(default)]
+    pub key_days: Option<u32>,
+    /// The fingerprint of a key that was imported into `gnupg/` below `root`. Default: the watcher makes one.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// A drop directory and the repository that its uploads go to.
@@ -77,6 +111,10 @@ pub struct DropConfig {
     pub refuse_after_secs: u64,
 }
 
+fn two_weeks() -> u32 {
+    14
+}
+
 fn three() -> usize {
     3
 }
@@ -89,6 +127,11 @@ impl WatchConfig {
     /// The access token; fails where there is none.
     pub fn secret(&self) -> Result<Secret> {
         Secret::configured(self.token.as_ref(), self.token_file.as_deref(), "watch")
+    }
+
+    /// The farm's name.
+    pub fn farm(&self) -> &str {
+        self.farm.as_deref().unwrap_or("pybit")
     }
 
     /// Whether source-only uploads of a drop directory are built.
@@ -112,8 +155,10 @@ impl WatchConfig {
         if !missing.is_empty() {
             return Err(refuse(format!("missing in the configuration: {}", missing.join(", "))));
         }
+        identity::check_farm(self.farm())?;
         let mut names = BTreeSet::new();
         for repository in &self.repositories {
+            repository.identity(self.farm())?;
             if !names.insert(&repository.name) {
                 return Err(refuse(format!("watch.repositories names {} twice", repository.name)));
             }
@@ -145,7 +190,7 @@ impl WatchConfig {
     }
 }
 
-fn refuse(message: String) -> Error {
+pub(crate) fn refuse(message: String) -> Error {
     Error::invalid(message).with_code("invalid_configuration")
 }
 

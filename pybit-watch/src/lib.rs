@@ -16,19 +16,24 @@
 //! | whose drops are taken | `signed` |
 //! | what is known about the names of packages | `names` |
 //! | how a drop of source alone is built | `submitted` |
+//! | how a repository names itself | `identity` |
+//! | how keys and indices are renewed | `tending` |
 
 mod config;
 mod dropped;
 mod drops;
+mod identity;
 mod inotify;
 mod names;
 mod rejected;
 mod signed;
 mod submitted;
+mod tending;
 mod uploads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pybit_client::api::Api;
 use pybit_core::model::RepositoryName;
@@ -36,11 +41,13 @@ use pybit_core::owners::NoPolicy;
 use pybit_core::publish::Publisher;
 use pybit_core::upload::UploadReader;
 use pybit_core::{Error, Result};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use signed::Signatures;
 use submitted::Submits;
+use tending::Tending;
 
 pub use config::{DropConfig, RepositoryConfig, WatchConfig};
 pub use dropped::{DebDrops, Drop, DropReader};
@@ -68,14 +75,22 @@ pub async fn run(
         tracing::info!(repository = %name, "the repository is ready");
     }
     let mut tasks = JoinSet::new();
+    let mut health = BTreeMap::new();
+    for (name, publisher) in &publishers {
+        let tending = tending(&config, name, publisher);
+        health.insert(name.clone(), tending.health.subscribe());
+        let stop = shutdown.clone();
+        tasks.spawn(async move { tending.run(stop).await });
+    }
     if let Some(url) = &config.url {
         let api = Api::new(url, Some(&config.secret()?))?;
         for repository in &config.repositories {
             let publisher = Arc::clone(&publishers[&repository.name]);
             let (api, stop) = (api.clone(), shutdown.clone());
+            let health = health[&repository.name].clone();
             let (names, repository) = (names::policy(&config, repository)?, repository.clone());
-            let results =
-                uploads::Uploads::new(api, publisher, names, repository, config.work_dir.clone());
+            let dir = config.work_dir.clone();
+            let results = uploads::Uploads::new(api, publisher, names, repository, dir, health);
             tasks.spawn(async move { results.run(stop).await });
         }
     }
@@ -100,6 +115,12 @@ pub async fn run(
         ended.map_err(|e| Error::internal("a part of the watcher panicked").with_source(e))?;
     }
     Ok(())
+}
+
+fn tending(config: &WatchConfig, name: &RepositoryName, publisher: &Arc<dyn Publisher>) -> Tending {
+    let interval = config.tend_secs.map_or(tending::INTERVAL, |s| Duration::from_secs(s.max(1)));
+    let (name, publisher) = (name.clone(), Arc::clone(publisher));
+    Tending { name, publisher, interval, health: watch::Sender::default() }
 }
 
 /// The signatures that a drop directory asks for; none where it has no keyring.

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use pybit_client::api::Api;
 use pybit_client::{Backoff, Retry};
-use pybit_core::model::{FileSpec, JobId};
+use pybit_core::model::{FileSpec, Health, JobId};
 use pybit_core::owners::NamePolicy;
 use pybit_core::protocol::{
     PublishedRequest, RejectedRequest, RemoteFile, RepositoryKey, UploadedSet,
 };
 use pybit_core::publish::{Publication, PublishSet, Publisher};
 use pybit_core::{Error, ErrorKind, Result, trial};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{RepositoryConfig, cannot_make};
+use crate::tending::told;
 
 /// How long the server may hold a request for work, in milliseconds.
 const WAIT_MS: u32 = 25_000;
@@ -27,6 +29,10 @@ pub(crate) struct Uploads {
     names: Arc<dyn NamePolicy>,
     repository: RepositoryConfig,
     work_dir: PathBuf,
+    /// What tending the repository has found.
+    health: watch::Receiver<Health>,
+    /// Why the last publication failed.
+    trouble: Option<String>,
 }
 
 impl Uploads {
@@ -36,12 +42,13 @@ impl Uploads {
         names: Arc<dyn NamePolicy>,
         repository: RepositoryConfig,
         work_dir: PathBuf,
+        health: watch::Receiver<Health>,
     ) -> Self {
-        Self { api, publisher, names, repository, work_dir }
+        Self { api, publisher, names, repository, work_dir, health, trouble: None }
     }
 
     /// Works until `stop`; a set under way is finished first.
-    pub(crate) async fn run(&self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut backoff = Backoff::server();
         let mut introduced = false;
         let (mut after, mut failed) = (None, false);
@@ -54,10 +61,11 @@ impl Uploads {
             };
             match round.await {
                 Ok(sets) => {
-                    introduced = true;
                     // What cannot be published keeps nothing waiting: what is behind it comes next, then all once more.
                     let last = sets.last().map(|set| set.job.id);
-                    failed |= self.publish_all(sets, &stop).await;
+                    let trouble = self.publish_all(sets, &stop).await;
+                    failed |= trouble.is_some();
+                    introduced = !self.is_news(trouble, failed);
                     after = last.filter(|_| failed);
                     if after.is_some() {
                         continue;
@@ -80,28 +88,48 @@ impl Uploads {
         }
     }
 
-    /// Tells the farm the repository's key and address, so that builds can install from it.
-    async fn introduce(&self) -> Result<()> {
+    /// Keeps why publications fail; whether the farm has to be told of it, or of what tending has found.
+    fn is_news(&mut self, trouble: Option<String>, failed: bool) -> bool {
+        let known = self.trouble.clone();
+        self.trouble = trouble.or_else(|| known.clone().filter(|_| failed));
+        self.trouble != known || self.health.has_changed().unwrap_or(false)
+    }
+
+    /// Tells the farm the repository's key, address and health, so that builds can install from it.
+    async fn introduce(&mut self) -> Result<()> {
+        let mut health = self.health.borrow_and_update().clone();
+        // Why a publication failed is nearer to what people ask.
+        health.trouble = self.trouble.clone().or(health.trouble);
         let public_key = self.publisher.public_key().await?;
-        let key = RepositoryKey { public_key, url: self.repository.public_url.clone() };
+        let url = self.repository.public_url.clone();
+        let key = RepositoryKey { public_key, url, health: Some(health) };
         self.api.put_repository_key(&self.repository.name, &key).await.map_err(Into::into)
     }
 
+    /// What is to be published; none where there is news to be told first.
     async fn next_sets(
-        &self,
+        &mut self,
         after: Option<JobId>,
         stop: &CancellationToken,
     ) -> Result<Vec<UploadedSet>> {
         let wait_ms = if after.is_none() { WAIT_MS } else { 0 };
         tokio::select! {
             sets = self.api.uploaded(&self.repository.name, after, wait_ms) => sets.map_err(Into::into),
+            Ok(()) = self.health.changed() => {
+                self.health.mark_changed();
+                Ok(Vec::new())
+            }
             () = stop.cancelled() => Ok(Vec::new()),
         }
     }
 
-    /// Whether one of the sets could not be brought to an end and has to be tried again.
-    async fn publish_all(&self, sets: Vec<UploadedSet>, stop: &CancellationToken) -> bool {
-        let mut failed = false;
+    /// Why one of the sets could not be brought to an end and has to be tried again.
+    async fn publish_all(
+        &self,
+        sets: Vec<UploadedSet>,
+        stop: &CancellationToken,
+    ) -> Option<String> {
+        let mut failed = None;
         for set in sets {
             if stop.is_cancelled() {
                 break;
@@ -114,7 +142,7 @@ impl Uploads {
                 }
                 Err(error) => {
                     tracing::warn!(%job, error = %error, "not published; trying again");
-                    failed = true;
+                    failed = Some(told(&error));
                 }
             }
         }

@@ -10,7 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use pybit_core::model::{JobStatus, StatusCounts};
+use pybit_core::clock::Timestamp;
+use pybit_core::model::{JobStatus, Repository, StatusCounts};
 use pybit_core::{Error, Result};
 
 /// What one answered request counts under.
@@ -32,6 +33,11 @@ struct StatusLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RepositoryLabel {
+    repository: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndLabel {
     end: &'static str,
 }
@@ -46,6 +52,23 @@ pub(crate) struct Metrics {
     reports: Family<EndLabel, Counter>,
     foreign: Gauge,
     outrun: Gauge,
+    key_expires: Gauges,
+    valid_until: Gauges,
+    trouble: Gauges,
+}
+
+/// A gauge of each repository.
+type Gauges = Family<RepositoryLabel, Gauge>;
+
+fn repositories(registry: &mut Registry) -> (Gauges, Gauges, Gauges) {
+    let all = (Gauges::default(), Gauges::default(), Gauges::default());
+    let help = "Seconds until the key of a repository expires; negative once it has";
+    registry.register("repository_key_expires_seconds", help, Gauges::clone(&all.0));
+    let help = "Seconds until readers refuse the index of a repository; negative once they do";
+    registry.register("repository_valid_until_seconds", help, Gauges::clone(&all.1));
+    let help = "Whether the last publication or renewal of a repository failed";
+    registry.register("repository_trouble", help, Gauges::clone(&all.2));
+    all
 }
 
 impl Default for Metrics {
@@ -68,7 +91,20 @@ impl Default for Metrics {
         let outrun = Gauge::default();
         let help = "Attempts that build clients held and this server's database never gave: it is an older copy";
         registry.register("attempts_never_given", help, outrun.clone());
-        Self { registry, jobs, requests, durations, claims, reports, foreign, outrun }
+        let (key_expires, valid_until, trouble) = repositories(&mut registry);
+        Self {
+            registry,
+            jobs,
+            requests,
+            durations,
+            claims,
+            reports,
+            foreign,
+            outrun,
+            key_expires,
+            valid_until,
+            trouble,
+        }
     }
 }
 
@@ -94,6 +130,27 @@ impl Metrics {
     /// A client's report was taken: `finish`, `fail`, `refuse`, `stopped`.
     pub(crate) fn reported(&self, end: &'static str) {
         self.reports.get_or_create(&EndLabel { end }).inc();
+    }
+
+    /// How the repositories are, as their watchers have told.
+    pub(crate) fn tell_repositories(&self, repositories: &[Repository], now: Timestamp) {
+        for gauges in [&self.key_expires, &self.valid_until, &self.trouble] {
+            gauges.clear();
+        }
+        for Repository { name, health, .. } in repositories {
+            let (Some(health), repository) = (health, name.to_string()) else { continue };
+            let label = RepositoryLabel { repository };
+            let left = |at: Timestamp| (at.as_micros() - now.as_micros()) / 1_000_000;
+            for (gauges, value) in [
+                (&self.key_expires, health.key_expires_at.map(left)),
+                (&self.valid_until, health.valid_until.map(left)),
+                (&self.trouble, Some(health.trouble.is_some().into())),
+            ] {
+                if let Some(value) = value {
+                    gauges.get_or_create(&label).set(value);
+                }
+            }
+        }
     }
 
     /// The text; `foreign` is the transport's own count, `outrun` the farm's.

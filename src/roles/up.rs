@@ -276,16 +276,10 @@ fn repository(
     dir: &DataDir,
     url: &str,
 ) -> RepositoryConfig {
-    RepositoryConfig {
-        dist: suite.dist.clone(),
-        suite: suite.name.clone(),
-        format: suite.format.clone(),
-        arches: suite.arches.clone(),
-        root: dir.repositories().join(name.as_str()),
-        public_url: format!("{url}/repositories/{name}"),
-        keep_snapshots: 3,
-        name: name.clone(),
-    }
+    let target = (suite.dist.clone(), suite.name.clone(), suite.format.clone());
+    let root = dir.repositories().join(name.as_str());
+    let public_url = format!("{url}/repositories/{name}");
+    RepositoryConfig::new(name.clone(), target, suite.arches.clone(), root, public_url)
 }
 
 #[cfg(test)]

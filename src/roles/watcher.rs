@@ -23,27 +23,34 @@ use super::builder::SUPERVISE;
 /// [`SUPERVISE`].
 pub fn publishers(config: &WatchConfig) -> Result<Publishers> {
     let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, None);
-    let named = |r: &RepositoryConfig| Ok((r.name.clone(), publisher(r, exec.clone())?));
+    let named =
+        |r: &RepositoryConfig| Ok((r.name.clone(), publisher(r, config.farm(), exec.clone())?));
     config.repositories.iter().map(named).collect()
 }
 
-fn publisher(repository: &RepositoryConfig, exec: Exec) -> Result<Arc<dyn Publisher>> {
+fn publisher(repository: &RepositoryConfig, farm: &str, exec: Exec) -> Result<Arc<dyn Publisher>> {
     let (tools, clock) = (Arc::new(MachineTools::new(exec)), Arc::new(SystemClock));
     let RepositoryConfig { root, dist, suite, arches, keep_snapshots, .. } = repository.clone();
+    let (key, key_life) = (repository.key_choice(), repository.key_life());
     match repository.format.as_str() {
         "deb" => {
             let config = RepreproConfig::new(root, dist, suite, arches);
-            let config = RepreproConfig { keep_snapshots, ..config };
+            let usual = config.components.clone();
+            let components = repository.components.clone().unwrap_or(usual);
+            let (identity, valid_until) = (repository.identity(farm)?, repository.validity());
+            let own = RepreproConfig { identity, components, keep_snapshots, key, ..config };
+            let keyring = Some(repository.keyring(farm));
+            let config = RepreproConfig { valid_until, key_life, keyring, ..own };
             Ok(Arc::new(Reprepro::new(config, tools, Arc::new(DebVersions), clock)?))
         }
         "rpm" => {
             let config = CreaterepoConfig::new(root, dist, suite, arches);
-            let config = CreaterepoConfig { keep_snapshots, ..config };
+            let config = CreaterepoConfig { keep_snapshots, key, key_life, ..config };
             Ok(Arc::new(Createrepo::new(config, tools, Arc::new(RpmVersions), clock)?))
         }
         "python" => {
             let config = SimpleIndexConfig::new(root, dist, suite, arches);
-            let config = SimpleIndexConfig { keep_snapshots, ..config };
+            let config = SimpleIndexConfig { keep_snapshots, key, key_life, ..config };
             Ok(Arc::new(SimpleIndex::new(config, tools, Arc::new(PythonVersions), clock)?))
         }
         other => {

@@ -128,7 +128,7 @@ fn farm(context: &BuildContext, scratch: &Path) -> Result<Vec<Step>> {
             ));
         } else {
             put.push(text(&repository.key)?.to_owned());
-            put.push(format!("{} {} main", checked_url(repository)?, repository.suite));
+            put.push(format!("{} {} main contrib non-free non-free-firmware", checked_url(repository)?, repository.suite));
         }
     }
     let mut steps = Vec::new();
@@ -183,7 +183,7 @@ fn variables() -> BTreeMap<String, String> {
 /// A line of `sources.list(5)`, which a URL could add words or options to.
 fn sources_line(repository: &BuildRepository) -> Result<String> {
     let url = checked_url(repository)?;
-    Ok(format!("deb {url} {} main", repository.suite))
+    Ok(format!("deb {url} {} main contrib non-free non-free-firmware", repository.suite))
 }
 
 fn owned(argv: &[&str]) -> Vec<String> {

@@ -6,13 +6,12 @@ use std::time::Duration;
 use pybit_core::model::{Arch, Dist, Suite};
 use pybit_core::{Error, Result};
 
-/// The one component that pybit's repositories have.
-pub(super) const COMPONENT: &str = "main";
+use super::identity::{self, COMPONENTS, Identity, check_components};
 
 /// Which key signs a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyChoice {
-    /// The key in `gnupg/` below the root; made there when there is none: Ed25519, no passphrase, no expiry.
+    /// The key in `gnupg/` below the root; made there when there is none: Ed25519, no passphrase.
     Generate,
     /// The key with this fingerprint, which somebody has imported into `gnupg/` below the root.
     Fingerprint(String),
@@ -30,13 +29,20 @@ impl KeyChoice {
     }
 }
 
+/// The shortest time that a state is valid.
+const SHORTEST: Duration = Duration::from_mins(1);
+
 /// One apt repository of one suite.
 #[derive(Debug, Clone)]
 pub struct RepreproConfig {
     /// Where it lies: empty at first, and the repository's alone ever after.
     pub root: PathBuf,
-    /// `Origin` and `Label` of its `Release`.
+    /// The distribution; in the user id of a key that is made.
     pub dist: Dist,
+    /// `Origin`, `Label` and what else readers choose by.
+    pub identity: Identity,
+    /// `Components` of its `Release`; a package whose section names none of them is in the first.
+    pub components: Vec<String>,
     /// `Suite` of its `Release`.
     pub suite: Suite,
     /// `Codename` of its `Release` and the directory below `dists/`; where `suite` differs, it is a link to it.
@@ -50,8 +56,13 @@ pub struct RepreproConfig {
     /// How long a file that the current state no longer names stays fetchable at least, for readers that have read an
     /// older index; besides, it stays for `keep_snapshots` states.
     pub keep_files: Duration,
-    /// After which time readers shall distrust the state (`Valid-Until`); never, where absent.
+    /// After which time readers shall distrust the state (`Valid-Until`); never, where absent. The state is renewed when a
+    /// third of it is over ([`tend`](pybit_core::publish::Publisher::tend)).
     pub valid_until: Option<Duration>,
+    /// How long a key that is made, or renewed, is valid; without end, where absent.
+    pub key_life: Option<Duration>,
+    /// The name of the package that brings the keys to readers; none is made where absent.
+    pub keyring: Option<String>,
 }
 
 impl RepreproConfig {
@@ -60,6 +71,8 @@ impl RepreproConfig {
         Self {
             root: root.into(),
             dist,
+            identity: Identity::new("pybit", suite.as_str()),
+            components: COMPONENTS.map(str::to_owned).to_vec(),
             codename: suite.clone(),
             suite,
             arches,
@@ -67,6 +80,8 @@ impl RepreproConfig {
             keep_snapshots: 3,
             keep_files: Duration::from_hours(1),
             valid_until: None,
+            key_life: None,
+            keyring: None,
         }
     }
 
@@ -76,21 +91,33 @@ impl RepreproConfig {
         if self.keep_snapshots == 0 {
             return refuse("a repository must keep at least 1 snapshot");
         }
+        self.identity.check()?;
+        check_components(&self.components)?;
+        if self.valid_until.is_some_and(|valid| valid < SHORTEST) {
+            return refuse("a state of a repository must be valid for at least 60 seconds");
+        }
         self.key.check()?;
         self.root = checked_root(&self.root)?;
         Ok(self)
+    }
+
+    /// The component of a section.
+    pub(super) fn component(&self, section: &str) -> &str {
+        identity::component(&self.components, section)
     }
 
     /// reprepro's `conf/distributions` (`reprepro(1)`); it signs nothing, because pybit adds to the index first.
     pub(super) fn distributions(&self) -> String {
         let arches: Vec<_> = self.arches.iter().map(Arch::as_str).collect();
         format!(
-            "Origin: {dist}\nLabel: {dist}\nSuite: {suite}\nCodename: {codename}\nComponents: {COMPONENT}\n\
-             UDebComponents: {COMPONENT}\nArchitectures: {arches} source\nDebIndices: Packages Release . .gz\n\
-             UDebIndices: Packages . .gz\nDscIndices: Sources Release . .gz\n",
-            dist = self.dist,
+            "{names}Suite: {suite}\nCodename: {codename}\n{choices}Components: {components}\nUDebComponents: {components}\n\
+             Architectures: {arches} source\nDebIndices: Packages Release . .gz\nUDebIndices: Packages . .gz\n\
+             DscIndices: Sources Release . .gz\n",
+            names = self.identity.names(),
             suite = self.suite,
             codename = self.codename,
+            choices = self.identity.choices(),
+            components = self.components.join(" "),
             arches = arches.join(" "),
         )
     }

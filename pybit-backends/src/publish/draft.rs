@@ -7,6 +7,7 @@ use pybit_core::clock::Timestamp;
 use pybit_core::{Error, Result};
 use tempfile::TempDir;
 
+use super::key::Keys;
 use super::layout::Layout;
 use super::memory::{Keep, Memory};
 use super::past::Left;
@@ -15,6 +16,8 @@ use super::{error, files};
 
 /// What `about` says, in a state.
 const ABOUT: &str = "about";
+/// The fingerprint of the key that signed the packages of a state.
+const SIGNER: &str = "signer";
 
 /// The draft. Dropped before it is [committed](Self::commit), it leaves nothing behind.
 #[derive(Debug)]
@@ -87,7 +90,7 @@ impl Draft {
     pub(super) fn seal(
         &self,
         own: BTreeSet<String>,
-        key: &str,
+        keys: &Keys,
         state: u64,
         now: Timestamp,
     ) -> Result<()> {
@@ -97,7 +100,8 @@ impl Draft {
                 files::link(path, &snapshot, &self.site())?;
             }
         }
-        files::write(&self.site().join("pybit.asc"), key)?;
+        files::write(&self.site().join("pybit.asc"), &keys.public)?;
+        files::write(&self.state().join(SIGNER), keys.of_packages())?;
         memory.write(&self.state())
     }
 
@@ -112,8 +116,22 @@ pub(super) fn is_of(layout: &Layout, config: &SnapshotConfig, n: u64, key: &str)
     Ok(about(layout, n)? == config.about() && given_key(layout, n)?.as_deref() == Some(key))
 }
 
+/// Whether the packages of a state are signed by the key that signs packages now.
+pub(super) fn is_signed_by(layout: &Layout, n: u64, keys: &Keys) -> Result<bool> {
+    Ok(match files::text(&layout.state(n).join(SIGNER))? {
+        Some(signer) => signer == keys.of_packages(),
+        // A state of an older program.
+        None => given_key(layout, n)?.as_deref() == Some(&keys.public),
+    })
+}
+
+/// When a state was made.
+pub(super) fn dated(layout: &Layout, n: u64) -> Result<Timestamp> {
+    Ok(Timestamp::from_micros(Memory::read(&layout.state(n))?.date * 1_000_000))
+}
+
 /// The key that a state was given to readers with.
-pub(super) fn given_key(layout: &Layout, n: u64) -> Result<Option<String>> {
+fn given_key(layout: &Layout, n: u64) -> Result<Option<String>> {
     files::text(&layout.snapshot(n).join("pybit.asc"))
 }
 

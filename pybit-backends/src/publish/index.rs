@@ -9,7 +9,6 @@ use deb822_fast::Paragraph;
 use pybit_core::Result;
 use pybit_core::publish::Listed;
 
-use super::config::COMPONENT;
 use super::{error, files};
 
 /// The place of one package in the index.
@@ -37,6 +36,12 @@ pub(super) struct Entry {
     pub(super) content: Content,
     /// The source package it was built from, and that one's version.
     pub(super) source: (String, String),
+    /// The component that lists it.
+    pub(super) component: String,
+    /// Its section, as the index has it; empty where it has none.
+    pub(super) section: String,
+    /// Its priority, likewise.
+    pub(super) priority: String,
     /// SHA-256 of each of its files, by path below the snapshot.
     pub(super) files: BTreeMap<String, String>,
 }
@@ -46,26 +51,40 @@ pub(super) type Index = BTreeMap<Slot, Entry>;
 
 /// Reads all indices of the snapshot at `site`.
 pub(super) fn read(site: &Path, codename: &str) -> Result<Index> {
-    let top = site.join("dists").join(codename).join(COMPONENT);
+    let dist = site.join("dists").join(codename);
     let mut index = Index::new();
-    for part in ["", "debian-installer"] {
-        for name in directories(&top.join(part))? {
-            let (file, source) = match name.as_str() {
-                "source" => ("Sources", true),
-                _ if name.starts_with("binary-") => ("Packages", false),
-                _ => continue,
-            };
-            let place = Path::new(part).join(&name).display().to_string();
-            read_index(&top.join(part).join(&name).join(file), &place, source, &mut index)?;
+    for component in directories(&dist)? {
+        let top = dist.join(&component);
+        for part in ["", "debian-installer"] {
+            for name in directories(&top.join(part))? {
+                let (file, source) = match name.as_str() {
+                    "source" => ("Sources", true),
+                    _ if name.starts_with("binary-") => ("Packages", false),
+                    _ => continue,
+                };
+                let place = Path::new(part).join(&name).display().to_string();
+                let place = Place { component: &component, index: &place, source };
+                read_index(&top.join(part).join(&name).join(file), place, &mut index)?;
+            }
         }
     }
     Ok(index)
+}
+
+/// Which index a file is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    component: &'a str,
+    index: &'a str,
+    source: bool,
 }
 
 fn directories(path: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let entries = match fs::read_dir(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(names),
+        // `Release`, `InRelease`: files beside the components.
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Ok(names),
         other => other.map_err(|e| error::io("read", path, e))?,
     };
     for entry in entries {
@@ -75,17 +94,21 @@ fn directories(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn read_index(path: &Path, place: &str, source: bool, index: &mut Index) -> Result<()> {
+fn read_index(path: &Path, place: Place<'_>, index: &mut Index) -> Result<()> {
     let file = match File::open(path) {
         // Nothing but old files by hash: an architecture that is served no more.
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file.map_err(|e| error::io("read", path, e))?,
     };
     let mut add = |paragraph: &str| -> Result<()> {
-        let (name, entry) = entry(paragraph, source).ok_or_else(|| {
+        let (name, entry) = entry(paragraph, place).ok_or_else(|| {
             error::corrupt(format!("{} holds a paragraph that is no package", path.display()))
         })?;
-        index.insert(Slot { index: place.to_owned(), name }, entry);
+        let slot = Slot { index: place.index.to_owned(), name };
+        if let Some(other) = index.insert(slot.clone(), entry) {
+            let (name, one, two) = (slot.name, other.component, place.component);
+            return Err(error::corrupt(format!("the components {one} and {two} both hold {name}")));
+        }
         Ok(())
     };
     // A package's description may hold bytes that are no UTF-8; what matters here never does.
@@ -107,11 +130,11 @@ fn read_index(path: &Path, place: &str, source: bool, index: &mut Index) -> Resu
     }
 }
 
-fn entry(paragraph: &str, source: bool) -> Option<(String, Entry)> {
+fn entry(paragraph: &str, place: Place<'_>) -> Option<(String, Entry)> {
     let paragraph: Paragraph = paragraph.parse().ok()?;
     let field = |name: &str| paragraph.get(name).map(|v| v.trim().to_owned());
     let (name, version) = (field("Package")?, field("Version")?);
-    let (origin, arch, files) = if source {
+    let (source, arch, files) = if place.source {
         let directory = field("Directory")?;
         let named = checksums(&paragraph)?;
         let files = named.into_iter().map(|(n, sha)| (format!("{directory}/{n}"), sha)).collect();
@@ -121,7 +144,11 @@ fn entry(paragraph: &str, source: bool) -> Option<(String, Entry)> {
         (source_of(&paragraph)?, field("Architecture")?, files)
     };
     let digests = files.values().cloned().collect();
-    Some((name, Entry { content: Content { version, arch, digests }, source: origin, files }))
+    let content = Content { version, arch, digests };
+    let component = place.component.to_owned();
+    let word = |name| field(name).unwrap_or_default();
+    let (section, priority) = (word("Section"), word("Priority"));
+    Some((name, Entry { content, source, component, section, priority, files }))
 }
 
 /// The source package of a binary package, and its version (Debian Policy 5.6.1).

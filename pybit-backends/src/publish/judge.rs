@@ -170,7 +170,8 @@ fn contradiction(index: &Index, item: &Item, order: &dyn VersionOrder) -> Result
     Ok(None)
 }
 
-fn kind(slot: &Slot) -> Kind {
+/// The kind of package that an index lists.
+pub(super) fn kind(slot: &Slot) -> Kind {
     match slot.index.as_str() {
         "source" => Kind::Dsc,
         index if index.starts_with("debian-installer/") => Kind::Udeb,
@@ -226,8 +227,9 @@ mod tests {
         };
         let kind = if arch == "source" { Kind::Dsc } else { Kind::Deb };
         let source = ("src".to_owned(), version.to_owned());
-        let (file, options, claims) = ("x".into(), vec![], Claims::default());
-        Item { kind, name: name.into(), content, source, file, options, claims }
+        let (file, section, options) = ("x".into(), "misc".into(), vec![]);
+        let claims = Claims::default();
+        Item { kind, name: name.into(), content, source, section, file, options, claims }
     }
 
     fn arches() -> [Arch; 2] {
@@ -238,6 +240,9 @@ mod tests {
         let entry = |i: &Item| Entry {
             content: i.content.clone(),
             source: i.source.clone(),
+            component: "main".into(),
+            section: i.section.clone(),
+            priority: "optional".into(),
             files: BTreeMap::new(),
         };
         items.iter().flat_map(|i| slots(i, &arches()).into_iter().map(|s| (s, entry(i)))).collect()

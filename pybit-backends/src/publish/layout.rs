@@ -41,6 +41,15 @@ impl Layout {
         self.root.join("public.asc")
     }
 
+    /// The file that asks for a new key.
+    pub(super) fn roll_wanted(&self) -> PathBuf {
+        self.root.join("roll-key")
+    }
+
+    pub(super) fn is_rpm(&self) -> bool {
+        self.kind == RPM
+    }
+
     /// What readers see of state `n`.
     pub(super) fn snapshot(&self, n: u64) -> PathBuf {
         self.root.join("snapshots").join(name(n))

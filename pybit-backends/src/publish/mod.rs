@@ -9,7 +9,9 @@
 //! | `snapshots/000042/` | one state, complete and never changed again: `dists/` and `pool/`, or `repodata/` and `Packages/`, or `simple/` and `packages/`; and `pybit.asc`; packages are hard links |
 //! | `states/000042/` | what reprepro knows in that state: `conf/`, `db/`, or `about`, `index.json`; and which files it keeps, and why, and which versions it had: `memory.json` |
 //! | `work/` | publications under way; whatever a killed one leaves here is thrown away |
-//! | `gnupg/`, `public.asc` | the signing key and its public half |
+//! | `gnupg/`, `public.asc` | the signing keys, how far a roll-over of them is, and their public halves |
+//! | `roll-key` | a file that asks for a new key |
+//! | `keyring.json` | which keys the newest keyring package of an apt repository holds |
 //! | `lock` | held (`flock`) by the one publication at a time |
 //!
 //! A publication works on a copy of the current state. The tool adds to the copy, the copy is read back and compared
@@ -17,13 +19,17 @@
 //! reader sees has changed, so there is nothing to roll back: a failed or killed publication leaves a directory in
 //! `work/`, with its stale `db/lockfile` and its torn database, and both are deleted.
 
+mod components;
 mod config;
 mod draft;
 mod error;
 mod files;
+mod identity;
 mod index;
+mod inspect;
 mod judge;
 mod key;
+mod keyring;
 mod layout;
 mod memory;
 mod names;
@@ -41,6 +47,8 @@ mod transaction;
 mod turn;
 
 pub use config::{KeyChoice, RepreproConfig};
+pub use identity::{COMPONENTS, Identity};
+pub use inspect::inspect;
 pub use python::{SimpleIndex, SimpleIndexConfig};
 pub use reprepro::Reprepro;
 #[cfg(feature = "fuzz")]

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use pybit_core::model::Arch;
 use pybit_core::{Error, Result};
-use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
-use super::config::{COMPONENT, RepreproConfig};
+use super::config::RepreproConfig;
 use super::{error, files};
 
 /// The indices below `dists/CODENAME`: path, SHA-256 and size.
@@ -52,18 +53,20 @@ pub(super) fn by_hash(path: &str, sha256: &str) -> String {
 pub(super) fn text(config: &RepreproConfig, date: i64, indices: &Indices) -> Result<String> {
     let arches = config.arches.iter().map(Arch::as_str).collect::<Vec<_>>().join(" ");
     let mut text = format!(
-        "Origin: {dist}\nLabel: {dist}\nSuite: {suite}\nCodename: {codename}\nDate: {date}\n",
-        dist = config.dist,
+        "{names}Suite: {suite}\nCodename: {codename}\nDate: {date}\n",
+        names = config.identity.names(),
         suite = config.suite,
         codename = config.codename,
         date = stamp(date)?,
     );
     if let Some(valid) = config.valid_until {
-        let _ = writeln!(text, "Valid-Until: {}", stamp(until(date, valid))?);
+        let _ = writeln!(text, "{VALID_UNTIL}{}", stamp(until(date, valid))?);
     }
     let _ = write!(
         text,
-        "Acquire-By-Hash: yes\nArchitectures: {arches}\nComponents: {COMPONENT}\nSHA256:\n"
+        "{choices}Acquire-By-Hash: yes\nArchitectures: {arches}\nComponents: {components}\nSHA256:\n",
+        choices = config.identity.choices(),
+        components = config.components.join(" "),
     );
     for (path, (sha256, size)) in indices {
         let _ = writeln!(text, " {sha256} {size:>16} {path}");
@@ -75,14 +78,28 @@ fn until(date: i64, valid: Duration) -> i64 {
     date.saturating_add(i64::try_from(valid.as_secs()).unwrap_or(i64::MAX))
 }
 
+const DATE: &str = "Date: ";
+const VALID_UNTIL: &str = "Valid-Until: ";
+const FORMAT: &[BorrowedFormatItem<'static>] = format_description!(
+    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] UTC"
+);
+
+/// `Date` and `Valid-Until` of a `Release` that [`text`] wrote, in seconds since 1970.
+pub(super) fn dates(release: &str) -> (Option<i64>, Option<i64>) {
+    let field = |name| {
+        let value =
+            release.lines().take_while(|l| *l != "SHA256:").find_map(|l| l.strip_prefix(name));
+        let date = PrimitiveDateTime::parse(value?, FORMAT).ok()?;
+        Some(date.assume_utc().unix_timestamp())
+    };
+    (field(DATE), field(VALID_UNTIL))
+}
+
 /// A date as `Release` has it: `Mon, 23 Nov 2026 01:40:18 UTC`.
 fn stamp(seconds: i64) -> Result<String> {
-    let format = format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] UTC"
-    );
     let bad = |e| Error::invalid(format!("{seconds} s after 1970 is no date: {e}"));
     let date = OffsetDateTime::from_unix_timestamp(seconds).map_err(|e| bad(e.to_string()))?;
-    date.format(format).map_err(|e| bad(e.to_string()))
+    date.format(FORMAT).map_err(|e| bad(e.to_string()))
 }
 
 #[cfg(test)]
@@ -99,13 +116,18 @@ mod tests {
         );
         config.valid_until = Some(Duration::from_hours(24));
         let indices = Indices::from([("main/source/Sources".into(), ("ab".into(), 12))]);
+        config.identity.not_automatic = true;
         let text = text(&config, 1_795_398_018, &indices).unwrap();
         assert_eq!(
             text,
-            "Origin: Debian\nLabel: Debian\nSuite: bookworm\nCodename: bookworm\nDate: Mon, 23 Nov 2026 01:40:18 UTC\n\
-             Valid-Until: Tue, 24 Nov 2026 01:40:18 UTC\nAcquire-By-Hash: yes\nArchitectures: amd64\n\
-             Components: main\nSHA256:\n ab               12 main/source/Sources\n"
+            "Origin: pybit\nLabel: pybit bookworm\nSuite: bookworm\nCodename: bookworm\n\
+             Date: Mon, 23 Nov 2026 01:40:18 UTC\nValid-Until: Tue, 24 Nov 2026 01:40:18 UTC\nNotAutomatic: yes\n\
+             Acquire-By-Hash: yes\nArchitectures: amd64\n\
+             Components: main contrib non-free non-free-firmware\nSHA256:\n \
+             ab               12 main/source/Sources\n"
         );
+        assert_eq!(dates(&text), (Some(1_795_398_018), Some(1_795_484_418)));
+        assert_eq!(dates("Origin: x\nDate: never\n"), (None, None));
         assert_eq!(by_hash("main/source/Sources", "ab"), "main/source/by-hash/SHA256/ab");
     }
 }

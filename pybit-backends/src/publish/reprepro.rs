@@ -5,32 +5,34 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pybit_core::clock::Clock;
+use pybit_core::clock::{Clock, Timestamp};
+use pybit_core::model::Health;
 use pybit_core::owners::NamePolicy;
 use pybit_core::publish::{Listed, Publication, PublishSet, Publisher, Removal};
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
 
+use super::components;
 use super::config::RepreproConfig;
 use super::index::{self, Index};
 use super::judge::{self, Expected, Plan};
-use super::key::RepositoryKey;
+use super::key::{Keys, RepositoryKey, Signer, only_expired};
 use super::layout::{self, Layout};
 use super::memory::Memory;
 use super::set::{self, Item, OrRefused, Refusal};
 use super::tool::Tool;
 use super::transaction::Transaction;
 use super::turn::{Turn, Turns};
-use super::{error, files, names};
+use super::{error, files, names, release};
 
 /// An apt repository that `reprepro` keeps and `gpg` signs; readers are pointed at `ROOT/current`.
 #[derive(Debug)]
 pub struct Reprepro {
-    config: RepreproConfig,
-    layout: Layout,
-    tool: Arc<dyn Tool>,
-    order: Arc<dyn VersionOrder>,
-    clock: Arc<dyn Clock>,
+    pub(super) config: RepreproConfig,
+    pub(super) layout: Layout,
+    pub(super) tool: Arc<dyn Tool>,
+    pub(super) order: Arc<dyn VersionOrder>,
+    pub(super) clock: Arc<dyn Clock>,
     turn: Turns,
 }
 
@@ -57,18 +59,20 @@ impl Reprepro {
     }
 
     /// Which key signs.
-    fn key(&self) -> RepositoryKey<'_> {
+    pub(super) fn key(&self) -> RepositoryKey<'_> {
         RepositoryKey {
             tool: &*self.tool,
             layout: &self.layout,
             choice: &self.config.key,
             owner: format!("{} {} repository", self.config.dist, self.config.codename),
+            life: self.config.key_life,
+            now: self.clock.now(),
             algorithm: "ed25519",
         }
     }
 
     /// The current state and its index.
-    async fn current(&self) -> Result<(u64, Index)> {
+    pub(super) async fn current(&self) -> Result<(u64, Index)> {
         let (layout, codename) = (self.layout.clone(), self.config.codename.clone());
         let read = move || loop {
             let n = layout.current()?.ok_or_else(layout::unprepared)?;
@@ -95,7 +99,7 @@ impl Reprepro {
         added: Vec<Item>,
     ) -> Result<OrRefused<String>> {
         transaction.export(&*self.tool).await?;
-        let (key, fingerprint, gpg) = self.key().open().await?;
+        let Signer { gpg, keys: Keys { public, all, .. } } = self.key().open().await?;
         let (layout, now) = (self.layout.clone(), self.clock.now());
         let sealed = turn
             .blocking(move || {
@@ -104,12 +108,12 @@ impl Reprepro {
                     return Ok(Err(refusal));
                 }
                 let number = layout.next()?;
-                transaction.seal(&index, &key, number, now)?;
+                transaction.seal(&index, &public, number, now)?;
                 Ok(Ok((transaction, number)))
             })
             .await;
         let signed = match &sealed {
-            Ok(Ok((transaction, _))) => gpg.sign(&fingerprint, &transaction.dist()).await,
+            Ok(Ok((transaction, _))) => gpg.sign(&all, &transaction.dist()).await,
             _ => Ok(()),
         };
         gpg.close()?;
@@ -141,16 +145,47 @@ impl Reprepro {
             .with_code("foreign_repository"));
         }
         let given = files::text(&self.layout.snapshot(current).join("pybit.asc"))?;
-        Ok(conf == self.config.distributions() && given.as_deref() == Some(key))
+        let as_configured = conf == self.config.distributions() && given.as_deref() == Some(key);
+        Ok(as_configured && !self.is_ending(current)?)
+    }
+
+    /// `Date` and `Valid-Until` of a state.
+    fn dates(&self, n: u64) -> Result<(Option<i64>, Option<i64>)> {
+        let dist = self.layout.snapshot(n).join("dists").join(self.config.codename.as_str());
+        Ok(release::dates(&files::text(&dist.join("Release"))?.unwrap_or_default()))
+    }
+
+    /// Whether a third of a state's validity is over, or its validity is not the configured one.
+    fn is_ending(&self, n: u64) -> Result<bool> {
+        let (date, until) = self.dates(n)?;
+        let Some(valid) = self.config.valid_until else { return Ok(until.is_some()) };
+        let (Some(date), Some(until)) = (date, until) else { return Ok(true) };
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let configured = at(until).since(at(date)).as_secs() == valid.as_secs();
+        Ok(!configured || self.clock.now().since(at(date)) >= valid / 3)
+    }
+
+    /// The state that the configuration and the key make, where the current one is another or ends.
+    async fn renew_if_due(&self, turn: &Turn, current: Option<u64>) -> Result<()> {
+        let keys = self.key().prepare().await?;
+        match current {
+            Some(n) if self.is_up_to_date(n, &keys.public)? => {
+                self.layout.prune(self.config.keep_snapshots, n)?;
+            }
+            _ => self.renew(turn, current).await?,
+        }
+        self.publish_keyring(turn, &keys).await
     }
 
     /// The first state, or one that follows a changed configuration or key.
     async fn renew(&self, turn: &Turn, current: Option<u64>) -> Result<()> {
         let transaction = self.begin(turn).await?;
         let (mut expected, mut before) = (Expected::new(), Index::new());
-        if current.is_some() {
+        let mut moved = Vec::new();
+        if let Some(n) = current {
             before = self.current().await?.1;
             expected = judge::as_is(&before);
+            moved = components::moved(&before, &self.config, &self.layout.snapshot(n));
             transaction.follow_config(&*self.tool).await?;
         }
         // What is served on is unchanged, and a new architecture has exactly what is for all of them.
@@ -166,21 +201,35 @@ impl Reprepro {
             arch.is_none_or(|a| self.config.arches.iter().any(|s| s.as_str() == a))
         };
         expected.retain(|slot, _| served(&slot.index));
+        moved.retain(|item| !judge::slots(item, &self.config.arches).is_empty());
         let known: BTreeSet<_> = expected.keys().map(|s| s.index.clone()).collect();
         let flooded = judge::as_is(&index)
             .into_iter()
             .filter(|(slot, c)| !known.contains(&slot.index) && c.arch == "all");
         expected.extend(flooded);
+        for item in &moved {
+            let slots = judge::slots(item, &self.config.arches).into_iter();
+            expected.extend(slots.map(|slot| (slot, item.content.clone())));
+        }
+        let misplaced = components::misplaced(&index, &self.config);
+        transaction.leave(&*self.tool, &misplaced).await?;
+        let included = transaction.include(&*self.tool, &moved).await?;
+        included.map_err(|r| error::corrupt(r.0))?;
         transaction.record(&judge::left(&before, &expected));
-        self.finish(turn, transaction, expected, Vec::new())
-            .await?
-            .map_err(|r| error::corrupt(r.0))?;
+        self.finish(turn, transaction, expected, moved).await?.map_err(|r| error::corrupt(r.0))?;
         Ok(())
     }
 
-    async fn add(&self, turn: &Turn, before: &Index, plan: &Plan) -> Result<OrRefused<String>> {
+    pub(super) async fn add(
+        &self,
+        turn: &Turn,
+        index: &Index,
+        plan: &Plan,
+    ) -> Result<OrRefused<String>> {
         let mut transaction = self.begin(turn).await?;
-        transaction.record(&judge::left(before, &plan.expected));
+        transaction.record(&judge::left(index, &plan.expected));
+        let left = components::left_by(&plan.add, index, &self.config);
+        transaction.leave(&*self.tool, &left).await?;
         if let Err(refusal) = transaction.include(&*self.tool, &plan.add).await? {
             return Ok(Err(refusal));
         }
@@ -195,13 +244,25 @@ impl Publisher for Reprepro {
         files::blocking(move || layout.claim()).await?;
         let turn = self.turn().await?;
         let current = self.layout.current()?;
-        let key = self.key().prepare().await?;
-        match current {
-            Some(n) if self.is_up_to_date(n, &key)? => {
-                self.layout.prune(self.config.keep_snapshots, n)
-            }
-            _ => self.renew(&turn, current).await,
+        match self.renew_if_due(&turn, current).await {
+            Ok(()) => Ok(()),
+            Err(error) if only_expired(&error, current) => Ok(()),
+            Err(error) => Err(error),
         }
+    }
+
+    async fn tend(&self) -> Result<Health> {
+        let turn = self.turn().await?;
+        let current = self.layout.current()?.ok_or_else(layout::unprepared)?;
+        let trouble = self.renew_if_due(&turn, Some(current)).await.err();
+        let (date, until) = self.dates(self.layout.current()?.unwrap_or(current))?;
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        Ok(Health {
+            key_expires_at: self.key().end().await?,
+            dated_at: date.map(at),
+            valid_until: until.map(at),
+            trouble: trouble.map(|e| e.message().to_owned()),
+        })
     }
 
     async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {
@@ -219,6 +280,9 @@ impl Publisher for Reprepro {
             Ok(items) => items,
             Err(refusal) => return refused(refusal),
         };
+        if let Some(refusal) = self.reserved(set.package.as_str(), &items) {
+            return refused(refusal);
+        }
         let (arches, held) = (&self.config.arches, judge::held(&index));
         let brought = judge::brought(&index, &items, arches);
         let owned = names::judge(policy, &set.package, &brought, &held, "all").await?;

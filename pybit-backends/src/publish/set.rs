@@ -36,6 +36,8 @@ pub(super) struct Item {
     pub(super) name: String,
     pub(super) content: Content,
     pub(super) source: (String, String),
+    /// Its section; it names the component.
+    pub(super) section: String,
     /// The package's file, or the `.dsc` with the files that it names beside it.
     pub(super) file: PathBuf,
     /// Options for what reprepro insists on and the package does not say: `-S SECTION`, `-P PRIORITY`.
@@ -189,7 +191,8 @@ fn binary(control: &str, kind: Kind, spec: &FileSpec) -> Option<Item> {
     };
     let source = source_of(&paragraph)?;
     let claims = claims(&paragraph, &name);
-    Some(Item { kind, name, content, source, file: PathBuf::new(), options, claims })
+    let section = paragraph.get("Section").unwrap_or_default().trim().to_owned();
+    Some(Item { kind, name, content, source, section, file: PathBuf::new(), options, claims })
 }
 
 /// The names that a package provides while it conflicts with, replaces or breaks what bears them; and whether it is essential.
@@ -235,11 +238,12 @@ fn source(text: &str, spec: &FileSpec, file: PathBuf) -> Option<Item> {
     let (name, version) = valid(&paragraph, "Source")?;
     let mut digests: BTreeSet<_> = checksums(&paragraph)?.into_values().collect();
     digests.insert(spec.sha256.clone());
-    let options = ["-S", section(&paragraph), "-P", "optional"].map(str::to_owned).to_vec();
+    let section = section(&paragraph).to_owned();
+    let options = ["-S", &section, "-P", "optional"].map(str::to_owned).to_vec();
     let content = Content { version: version.clone(), arch: "source".into(), digests };
     let source = (name.clone(), version);
     let claims = Claims::default();
-    Some(Item { kind: Kind::Dsc, name, content, source, file, options, claims })
+    Some(Item { kind: Kind::Dsc, name, content, source, section, file, options, claims })
 }
 
 /// The section of the first binary package. Told this, reprepro does not unpack the source to look for it.

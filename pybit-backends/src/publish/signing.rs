@@ -5,11 +5,14 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use pybit_core::{Error, ErrorKind, Result};
+use pybit_core::clock::Timestamp;
+use pybit_core::{Error, Result};
 use tempfile::TempDir;
+use time::OffsetDateTime;
+use time::macros::format_description;
 
-use super::config::KeyChoice;
 use super::tool::{Done, Tool};
 use super::{error, files};
 
@@ -69,85 +72,92 @@ impl<'a> Gpg<'a> {
         remove_home(&self.keys)
     }
 
-    /// The fingerprint of the key that signs. `public` is the public key that readers have been given, if any: then
-    /// no other key is made for them.
-    pub(super) async fn key(
-        &self,
-        choice: &KeyChoice,
-        public: Option<&Path>,
-        owner: &str,
-        algorithm: &str,
-    ) -> Result<String> {
-        let there = self.fingerprints().await?;
-        match choice {
-            KeyChoice::Fingerprint(wanted) => {
-                let found = there.into_iter().find(|f| f.eq_ignore_ascii_case(wanted));
-                found.ok_or_else(|| {
-                    let home = self.keys.display();
-                    missing(format!(
-                        "there is no secret key {wanted} in {home}: import it with \"gpg --homedir {home} --import\""
-                    ))
-                })
-            }
-            KeyChoice::Generate => match (there.into_iter().next(), public) {
-                (Some(key), _) => Ok(key),
-                (None, Some(public)) => Err(missing(format!(
-                    "the signing key is gone from {}: restore it, or remove {} to sign with a new key that every \
-                     reader must be given",
-                    self.keys.display(),
-                    public.display()
-                ))),
-                (None, None) => self.generate(owner, algorithm).await,
-            },
-        }
+    /// The keys that can sign, as gpg lists them.
+    pub(super) async fn secret_keys(&self) -> Result<Vec<SecretKey>> {
+        let listing = ["--with-colons", "--fixed-list-mode", "--list-secret-keys"];
+        let done = self.gpg("list its keys", &listing).await?;
+        Ok(primary_keys(&done.stdout))
     }
 
-    async fn generate(&self, owner: &str, algorithm: &str) -> Result<String> {
-        self.gpg(
-            "make a signing key",
-            &["--quick-generate-key", owner, algorithm, "sign", "never"],
-        )
-        .await?;
-        let (ring, draft) = (self.home.path().join(RING), self.keys.join("pubring.new"));
-        fs::copy(&ring, &draft).map_err(|e| error::io("copy", &ring, e))?;
-        files::flush_all(&self.keys)?;
-        files::rename(&draft, &self.keys.join(RING))?;
-        let made = self.fingerprints().await?.into_iter().next();
+    /// Makes a key that is valid for `life`, without end where absent.
+    pub(super) async fn generate(
+        &self,
+        owner: &str,
+        algorithm: &str,
+        life: Option<Duration>,
+    ) -> Result<SecretKey> {
+        let before = self.secret_keys().await?;
+        let end = life.map_or("never".to_owned(), |life| format!("seconds={}", life.as_secs()));
+        let args = ["--quick-generate-key", owner, algorithm, "sign", &end];
+        self.gpg("make a signing key", &args).await?;
+        self.keep_ring()?;
+        let mut made = self.secret_keys().await?.into_iter();
+        let made = made.find(|key| before.iter().all(|b| b.fingerprint != key.fingerprint));
         made.ok_or_else(|| Error::internal("gpg made a signing key and does not list it"))
     }
 
-    async fn fingerprints(&self) -> Result<Vec<String>> {
-        let done = self.gpg("list its keys", &["--with-colons", "--list-secret-keys"]).await?;
-        Ok(primary_fingerprints(&done.stdout))
+    /// Lets a key end at another time, or never.
+    pub(super) async fn set_end(&self, fingerprint: &str, end: Option<Timestamp>) -> Result<()> {
+        let end = match end {
+            Some(end) => iso(end)?,
+            None => "never".to_owned(),
+        };
+        let args = ["--quick-set-expire", fingerprint, &end];
+        self.gpg("let the signing key expire later", &args).await?;
+        self.keep_ring()
     }
 
-    /// The armoured public key.
-    pub(super) async fn export(&self, fingerprint: &str) -> Result<String> {
-        let done = self.gpg("export the public key", &["--armor", "--export", fingerprint]).await?;
+    /// Copies the changed key ring out of the temporary home.
+    fn keep_ring(&self) -> Result<()> {
+        let (ring, draft) = (self.home.path().join(RING), self.keys.join("pubring.new"));
+        fs::copy(&ring, &draft).map_err(|e| error::io("copy", &ring, e))?;
+        files::flush_all(&self.keys)?;
+        files::rename(&draft, &self.keys.join(RING))
+    }
+
+    /// Where the keys are, for messages.
+    pub(super) fn place(&self) -> &Path {
+        &self.keys
+    }
+
+    /// The armoured public keys, in one block.
+    pub(super) async fn export(&self, fingerprints: &[String]) -> Result<String> {
+        let mut args = vec!["--armor", "--export"];
+        args.extend(fingerprints.iter().map(String::as_str));
+        let done = self.gpg("export the public key", &args).await?;
         if done.stdout.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
             return Ok(done.stdout);
         }
         Err(error::tool("gpg", "export the public key", &done))
     }
 
-    /// Writes `InRelease` and `Release.gpg` beside `Release` in `dist`.
-    pub(super) async fn sign(&self, fingerprint: &str, dist: &Path) -> Result<()> {
-        let release = dist.join("Release");
-        self.sign_file(fingerprint, "--clearsign", &release, &dist.join("InRelease")).await?;
-        self.sign_file(fingerprint, "--detach-sign", &release, &dist.join("Release.gpg")).await
+    /// Writes the public keys to a file, not armoured.
+    pub(super) async fn export_binary(&self, fingerprints: &[String], to: &Path) -> Result<()> {
+        let to = to.display().to_string();
+        let mut args = vec!["--output", &to, "--export"];
+        args.extend(fingerprints.iter().map(String::as_str));
+        self.gpg("export the public key", &args).await.map(drop)
     }
 
-    /// Writes the armoured signature of a file to another; `how` is gpg's option for it.
+    /// Writes `InRelease` and `Release.gpg` beside `Release` in `dist`.
+    pub(super) async fn sign(&self, fingerprints: &[String], dist: &Path) -> Result<()> {
+        let release = dist.join("Release");
+        self.sign_file(fingerprints, "--clearsign", &release, &dist.join("InRelease")).await?;
+        self.sign_file(fingerprints, "--detach-sign", &release, &dist.join("Release.gpg")).await
+    }
+
+    /// Writes the armoured signatures of a file, one of each key, to another; `how` is gpg's option for it.
     pub(super) async fn sign_file(
         &self,
-        fingerprint: &str,
+        fingerprints: &[String],
         how: &str,
         file: &Path,
         to: &Path,
     ) -> Result<()> {
         let (file, written) = (file.display().to_string(), to.display().to_string());
-        let by = ["--local-user", fingerprint, "--digest-algo", "SHA512", "--armor"];
-        let args = [&by[..], &["--output", &written, how, &file]].concat();
+        let by = fingerprints.iter().flat_map(|f| ["--local-user", f]);
+        let mut args: Vec<&str> = by.collect();
+        args.extend(["--digest-algo", "SHA512", "--armor", "--output", &written, how, &file]);
         let done = self.gpg("sign the index", &args).await?;
         let signed = files::text(to)?.unwrap_or_default();
         if signed.ends_with("-----END PGP SIGNATURE-----\n") {
@@ -221,20 +231,46 @@ fn remove_home(keys: &Path) -> Result<()> {
     fs::remove_file(session(keys)).map_err(|e| error::io("remove", &session(keys), e))
 }
 
-fn missing(message: String) -> Error {
-    Error::new(ErrorKind::Invalid, message).with_code("no_signing_key").with_op("publish")
+/// A time as gpg reads it: `20281201T000000`, in UTC.
+fn iso(at: Timestamp) -> Result<String> {
+    let bad = |e: String| Error::invalid(format!("a key cannot end at that time: {e}"));
+    let format = format_description!("[year][month][day]T[hour][minute][second]");
+    let time = OffsetDateTime::from_unix_timestamp(at.as_micros().div_euclid(1_000_000));
+    time.map_err(|e| bad(e.to_string()))?.format(format).map_err(|e| bad(e.to_string()))
 }
 
-/// The primary keys' fingerprints in gpg's listing (`doc/DETAILS`: `fpr`, field 10, after `sec`).
-fn primary_fingerprints(listing: &str) -> Vec<String> {
-    let (mut found, mut primary) = (Vec::new(), false);
+/// A primary key whose secret half is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SecretKey {
+    pub(super) fingerprint: String,
+    /// When it expires; never, where absent.
+    pub(super) end: Option<Timestamp>,
+}
+
+/// The primary keys in gpg's listing (`doc/DETAILS`: after `sec`, whose field 7 is the expiry, `fpr`, whose field 10 is
+/// the fingerprint).
+fn primary_keys(listing: &str) -> Vec<SecretKey> {
+    listed_keys(listing, "sec")
+}
+
+/// When the first of the public keys in gpg's listing ends.
+pub(super) fn public_ends(listing: &str) -> Option<Timestamp> {
+    listed_keys(listing, "pub").into_iter().filter_map(|key| key.end).min()
+}
+
+fn listed_keys(listing: &str, record: &str) -> Vec<SecretKey> {
+    let (mut found, mut primary) = (Vec::new(), None);
     for line in listing.lines() {
         let fields: Vec<_> = line.split(':').collect();
         match (fields[0], fields.get(9)) {
-            ("sec", _) => primary = true,
-            ("fpr", Some(fingerprint)) if primary => {
-                found.push((*fingerprint).to_owned());
-                primary = false;
+            (kind, _) if kind == record => {
+                let seconds = fields.get(6).and_then(|f| f.parse::<i64>().ok());
+                primary = Some(seconds.map(|s| Timestamp::from_micros(s * 1_000_000)));
+            }
+            ("fpr", Some(fingerprint)) => {
+                if let Some(end) = primary.take() {
+                    found.push(SecretKey { fingerprint: (*fingerprint).to_owned(), end });
+                }
             }
             _ => {}
         }
@@ -279,7 +315,12 @@ mod tests {
     fn only_primary_keys_are_taken_for_signing_keys() {
         let listing = "sec:u:255:22:1D6F:1795397992:::u:::scSC:::+::ed25519:::0:\nfpr:::::::::AAAA:\ngrp:::::::::9F5E:\n\
             uid:u::::1::1D::x::::::::::0:\nssb:u:255:18:1D:1::::::e:::+::cv25519::\nfpr:::::::::BBBB:\n";
-        assert_eq!(primary_fingerprints(listing), ["AAAA"]);
-        assert!(primary_fingerprints("").is_empty());
+        let key = SecretKey { fingerprint: "AAAA".to_owned(), end: None };
+        assert_eq!(primary_keys(listing), std::slice::from_ref(&key));
+        assert!(primary_keys("").is_empty());
+        let ending = "sec:u:255:22:1D6F:1795397992:1795398000::u:::scSC:::+::ed25519:::0:\nfpr:::::::::AAAA:\n";
+        let end = Some(Timestamp::from_micros(1_795_398_000_000_000));
+        assert_eq!(primary_keys(ending), [SecretKey { end, ..key }]);
+        assert_eq!(iso(Timestamp::from_micros(1_795_398_018_000_000)).unwrap(), "20261123T014018");
     }
 }

@@ -27,6 +27,9 @@ pub struct SnapshotConfig {
     /// How long a file that the current state no longer names stays fetchable at least, for readers that have read an
     /// older index; besides, it stays for `keep_snapshots` states.
     pub keep_files: Duration,
+    /// How long a key that is made, or renewed, is valid; without end, where absent. rpm takes no renewed key over by itself: for a
+    /// reader that imported a key with an end, that end stays.
+    pub key_life: Option<Duration>,
 }
 
 impl SnapshotConfig {
@@ -40,6 +43,7 @@ impl SnapshotConfig {
             key: KeyChoice::Generate,
             keep_snapshots: 3,
             keep_files: Duration::from_hours(1),
+            key_life: None,
         }
     }
 

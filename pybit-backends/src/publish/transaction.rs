@@ -11,7 +11,7 @@ use pybit_core::publish::Removal;
 use pybit_core::trial::{self, Mutation};
 use tempfile::TempDir;
 
-use super::config::{COMPONENT, RepreproConfig};
+use super::config::RepreproConfig;
 use super::index::{self, Index};
 use super::judge::{self, Expected};
 use super::layout::Layout;
@@ -85,18 +85,24 @@ impl Transaction {
         tool.run(&argv, &state, &BTreeMap::new()).await
     }
 
-    async fn must(&self, tool: &dyn Tool, what: &str, args: &[&str]) -> Result<()> {
+    pub(super) fn codename(&self) -> &str {
+        self.config.codename.as_str()
+    }
+
+    /// Runs reprepro, which must succeed.
+    pub(super) async fn must(&self, tool: &dyn Tool, what: &str, args: &[&str]) -> Result<()> {
         let done = self.reprepro(tool, args).await?;
         if done.code == 0 { Ok(()) } else { Err(error::tool("reprepro", what, &done)) }
     }
 
     /// Includes packages; what reprepro finds wrong with them is a refusal.
     pub(super) async fn include(&self, tool: &dyn Tool, items: &[Item]) -> Result<OrRefused<()>> {
-        let mut groups: BTreeMap<(Kind, &[String]), Vec<&Item>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Kind, &str, &[String]), Vec<&Item>> = BTreeMap::new();
         for item in items {
-            groups.entry((item.kind, item.options.as_slice())).or_default().push(item);
+            let component = self.config.component(&item.section);
+            groups.entry((item.kind, component, &item.options)).or_default().push(item);
         }
-        for ((kind, options), group) in groups {
+        for ((kind, component, options), group) in groups {
             let verb = match kind {
                 Kind::Deb => "includedeb",
                 Kind::Udeb => "includeudeb",
@@ -104,7 +110,7 @@ impl Transaction {
             };
             let paths: Vec<_> = group.iter().map(|i| i.file.display().to_string()).collect();
             let codename = self.config.codename.as_str();
-            let mut args = vec!["--export=silent-never", "-C", COMPONENT];
+            let mut args = vec!["--export=silent-never", "-C", component];
             args.extend(options.iter().map(String::as_str));
             args.extend([verb, codename]);
             // includedsc takes one file, the others any number.
@@ -184,9 +190,16 @@ impl Transaction {
                 slot.name, content.version, slot.index
             ))));
         }
-        let slots =
-            added.iter().filter_map(|i| judge::slots(i, &self.config.arches).into_iter().next());
-        for entry in slots.filter_map(|slot| index.get(&slot)) {
+        for item in added {
+            let slots = judge::slots(item, &self.config.arches);
+            let Some(entry) = slots.first().and_then(|slot| index.get(slot)) else { continue };
+            let component = self.config.component(&item.section);
+            if entry.component != component {
+                let (name, there) = (&item.name, &entry.component);
+                return Err(error::corrupt(format!(
+                    "reprepro was to list {name} in {component}, and lists it in {there}"
+                )));
+            }
             if !index::files_match(&self.site(), entry)? {
                 let place = self.site().display().to_string();
                 return Err(error::corrupt(format!(

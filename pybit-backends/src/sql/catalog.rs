@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use pybit_core::Result;
 use pybit_core::model::{
-    BlockRule, BlockSubject, Catalogue, CatalogueChange, HookRule, Repository, RuleId, Target,
-    WeightedTarget,
+    BlockRule, BlockSubject, Catalogue, CatalogueChange, Health, HookRule, Repository, RuleId,
+    Target, WeightedTarget,
 };
 use pybit_core::storage::CatalogStore;
 use sqlx::Transaction;
@@ -172,6 +172,7 @@ async fn put_repository<D: Dialect>(
     transaction: &mut Transaction<'static, D>,
     repository: &Repository,
 ) -> Result<()> {
+    let health = repository.health.clone().unwrap_or_default();
     Call::<D>::new(&sql::REPOSITORY_PUT)
         .text(repository.name.as_str())
         .text(repository.dist.as_str())
@@ -179,6 +180,11 @@ async fn put_repository<D: Dialect>(
         .text(repository.format.as_str())
         .maybe_text(repository.url.as_deref())
         .maybe_text(repository.public_key.as_deref())
+        .flag(repository.health.is_some())
+        .maybe_at(health.key_expires_at)
+        .maybe_at(health.dated_at)
+        .maybe_at(health.valid_until)
+        .maybe_text(health.trouble.as_deref())
         .run_one(transaction)
         .await
 }
@@ -227,6 +233,16 @@ fn repository<D: Dialect>(c: &Cells<'_, D>) -> Result<Repository> {
         format: c.parsed("format")?,
         url: c.maybe_text("url")?,
         public_key: c.maybe_text("public_key")?,
+        health: if c.flag("told")? { Some(health(c)?) } else { None },
+    })
+}
+
+fn health<D: Dialect>(c: &Cells<'_, D>) -> Result<Health> {
+    Ok(Health {
+        key_expires_at: c.maybe_at("key_expires_at")?,
+        dated_at: c.maybe_at("dated_at")?,
+        valid_until: c.maybe_at("valid_until")?,
+        trouble: c.maybe_text("trouble")?,
     })
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::publish::{MachineTools, Reprepro, RepreproConfig, Tool};
-use pybit_core::clock::SystemClock;
+use pybit_core::clock::{Clock, SystemClock};
 use pybit_core::model::{FileSpec, PackageName};
 use pybit_core::owners::{BaseOwner, NameFacts, NameMove, NamePolicy, NoPolicy};
 use pybit_core::publish::{Publication, PublishSet, Publisher, Removal};
@@ -92,6 +92,10 @@ impl Fixture {
 
     pub(crate) fn open_with(&self, tool: Arc<dyn Tool>) -> Reprepro {
         Reprepro::new(self.config.clone(), tool, Arc::new(Dpkg), Arc::new(SystemClock)).unwrap()
+    }
+
+    pub(crate) fn open_at(&self, clock: Arc<dyn Clock>) -> Reprepro {
+        Reprepro::new(self.config.clone(), Arc::new(tools()), Arc::new(Dpkg), clock).unwrap()
     }
 
     pub(crate) async fn prepared(&self) -> Reprepro {

@@ -54,7 +54,7 @@ async fn apt_refuses_the_repository_with_another_key_and_with_a_changed_byte() {
 
     let path = fixture.site().join("dists/bookworm/InRelease");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("Origin: Debian", "Origin: Debiam")).unwrap();
+    fs::write(&path, text.replace("Origin: pybit", "Origin: pybif")).unwrap();
     let key = repository.public_key().await.unwrap();
     let said = Apt::new(&fixture.site(), "bookworm", &key).fail(&["update"]);
     assert!(said.contains("BADSIG") || said.contains("invalid"), "{said}");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod fixture;
+mod identity;
 mod lifecycle;
 mod owners;
 mod owners_python;

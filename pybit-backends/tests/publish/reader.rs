@@ -20,6 +20,11 @@ pub(crate) struct Apt {
 impl Apt {
     /// Reads `suite_name` of the repository at `site`, and trusts `key`.
     pub(crate) fn new(site: &Path, suite_name: &str, key: &str) -> Self {
+        Self::with(site, &format!("{suite_name} main"), key)
+    }
+
+    /// Reads a suite and components of the repository at `site`, and trusts `key`.
+    pub(crate) fn with(site: &Path, suite_and_components: &str, key: &str) -> Self {
         let root = tempfile::Builder::new().prefix("pybit-apt-").tempdir().unwrap();
         let top = root.path();
         for dir in
@@ -30,7 +35,7 @@ impl Apt {
         fs::write(top.join("key.asc"), key).unwrap();
         fs::write(top.join("status"), "").unwrap();
         let by = format!("[signed-by={}]", top.join("key.asc").display());
-        let at = format!("copy:{} {suite_name} main", site.display());
+        let at = format!("copy:{} {suite_and_components}", site.display());
         fs::write(top.join("etc/sources.list"), format!("deb {by} {at}\ndeb-src {by} {at}\n"))
             .unwrap();
         let path = |p: &str| top.join(p).display().to_string();
@@ -51,6 +56,27 @@ impl Apt {
             "Acquire::Languages=none".into(),
         ];
         Self { root, options: options.to_vec() }
+    }
+
+    /// Reads something else from now on.
+    pub(crate) fn set_sources(&self, text: &str) {
+        fs::write(self.root.path().join("etc/sources.list"), text).unwrap();
+    }
+
+    /// Runs `apt-cache`; what it says.
+    pub(crate) fn cache(&self, args: &[&str]) -> String {
+        self.run("apt-cache", args)
+    }
+
+    /// Runs `apt list` with a pattern (`apt-patterns(7)`); what it says.
+    pub(crate) fn list(&self, pattern: &str) -> String {
+        self.run("apt", &["list", pattern])
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> String {
+        let mut argv = self.argv(args);
+        argv[0] = program;
+        must(&argv, self.root.path())
     }
 
     fn argv<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {

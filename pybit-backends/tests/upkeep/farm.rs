@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pybit_backends::sql::SqlStore;
+use pybit_core::clock::Timestamp;
 use pybit_core::conformance::support::{
     Store, apply, at, attempt_of, bring, change, declare, ending, file, forced, log_of, name, part,
     planned, planned_in, planned_source, record, report, submit, submit_and_take, submit_one,
     target, target_in,
 };
 use pybit_core::model::{
-    BlockRule, BlockSubject, Grant, HookRule, JobStatus, Outcome, Repository, Role, RuleId,
+    BlockRule, BlockSubject, Grant, Health, HookRule, JobStatus, Outcome, Repository, Role, RuleId,
     StreamOwner, WeightedTarget,
 };
 use pybit_core::settings::Settings;
@@ -164,6 +165,11 @@ async fn around(store: &Store) {
         format: name("deb"),
         url: Some("https://depot.example/bücher".to_owned()),
         public_key: Some("-----BEGIN\n\tkey-----".to_owned()),
+        health: Some(Health {
+            key_expires_at: Some(Timestamp::from_micros(7)),
+            trouble: Some("no\tspace".to_owned()),
+            ..Health::default()
+        }),
     };
     store.put_repository(&repository).await.unwrap();
     let mut wanted = store.catalogue().await.unwrap();

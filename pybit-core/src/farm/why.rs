@@ -11,8 +11,9 @@ impl Farm {
     pub async fn why(&self, id: JobId) -> Result<Explanation> {
         let job = self.job(id).await?;
         if job.status != JobStatus::Waiting {
-            let order = order(&job, &self.inner.storage.catalogue().await?);
-            let summary = summary(&job);
+            let catalogue = self.inner.storage.catalogue().await?;
+            let order = order(&job, &catalogue);
+            let summary = uploaded(&job, &catalogue).unwrap_or_else(|| summary(&job));
             return Ok(Explanation { summary, ahead: None, order, clients: Vec::new() });
         }
         let now = self.inner.clock.now();
@@ -133,6 +134,17 @@ fn reason(
         return answer(true, format!("busy: {} of {} slots in use", client.holds, client.slots));
     }
     answer(true, format!("{} of {} slots free", client.slots - client.holds, client.slots))
+}
+
+/// What keeps a built job from its repository, where the watcher has told of something.
+fn uploaded(job: &Job, catalogue: &Catalogue) -> Option<String> {
+    let target = &job.target;
+    let repository = catalogue
+        .repository(&target.dist, &target.suite, &target.format)
+        .filter(|_| job.status == JobStatus::Uploaded)?;
+    let trouble = repository.health.as_ref()?.trouble.as_ref()?;
+    let name = &repository.name;
+    Some(format!("It is built; the repository {name} does not take it at present: {trouble}."))
 }
 
 fn summary(job: &Job) -> String {

@@ -3,6 +3,7 @@
 use regex::RegexBuilder;
 use serde::{Deserialize, Serialize};
 
+use super::health::Health;
 use super::id::RuleId;
 use super::name::{Arch, Dist, EnvName, FormatName, RepositoryName, Suite};
 use super::target::WeightedTarget;
@@ -55,6 +56,9 @@ pub struct Repository {
     /// The armoured public key of its index; absent until its watcher has told.
     #[serde(default)]
     pub public_key: Option<String>,
+    /// How its key and index are; absent until its watcher has told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 /// A push that is built: what a hook of that name takes from the service that it belongs to.

@@ -4,6 +4,7 @@ mod account;
 mod catalogue;
 mod catalogue_change;
 mod client;
+mod health;
 mod id;
 mod job;
 mod name;
@@ -20,6 +21,7 @@ pub use account::{Account, Password, PasswordHash};
 pub use catalogue::{BlockRule, BlockSubject, Catalogue, HookRule, PushRule, Repository};
 pub use catalogue_change::CatalogueChange;
 pub use client::{BuildClient, Offer};
+pub use health::Health;
 pub use id::{JobId, RuleId, StreamId, SubmissionId, TokenId, UploadId};
 pub use job::{
     Attempt, Avoid, CLOCK_STEP, Event, Failure, FailureClass, Job, JobKind, Outcome, Produced,

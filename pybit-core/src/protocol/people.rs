@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::client::FileState;
 use crate::model::{
-    AccountName, Attempt, CatalogueChange, ClientName, Event, Job, JobId, PackageName, Password,
-    Role, Submission, SubmissionId, Token,
+    AccountName, Attempt, CatalogueChange, ClientName, Event, Health, Job, JobId, PackageName,
+    Password, Role, Submission, SubmissionId, Token,
 };
 
 /// A submission and its jobs so far.
@@ -212,4 +212,7 @@ pub struct RepositoryKey {
     pub public_key: String,
     /// The address that builds install from, `http://…` or `https://…`.
     pub url: String,
+    /// How key and index are; a watcher before 0.2 does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }

@@ -25,6 +25,9 @@ pub(crate) struct Readiness {
     transport: &'static str,
     /// `ok` or `unavailable`: whether a small object can be written, read and removed.
     blobs: &'static str,
+    /// What works and needs an operator: keys and indices of repositories that end soon, or were not renewed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// `GET /healthz`: the process is alive.
@@ -52,7 +55,18 @@ pub(crate) async fn ready(call: Call) -> ApiResult<Response> {
     let ready = storage && transport && blobs;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let (storage, transport, blobs) = (word(storage), word(transport), word(blobs));
-    json(status, &Readiness { storage, transport, blobs })
+    let warnings = if ready { warnings(&call).await } else { Vec::new() };
+    json(status, &Readiness { storage, transport, blobs, warnings })
+}
+
+/// What the watchers tell of their repositories.
+async fn warnings(call: &Call) -> Vec<String> {
+    let farm = &call.state.farm;
+    let catalogue = tokio::time::timeout(ANSWER, farm.storage().catalogue()).await;
+    let Ok(Ok(catalogue)) = catalogue else { return Vec::new() };
+    let now = farm.clock().now();
+    let told = catalogue.repositories.iter().filter_map(|r| Some((r, r.health.as_ref()?)));
+    told.flat_map(|(r, health)| health.warnings(r.name.as_str(), now)).collect()
 }
 
 async fn answers(what: &str, away: &AtomicBool, health: impl Future<Output = Result<()>>) -> bool {
@@ -79,6 +93,8 @@ pub(crate) async fn metrics(call: Call) -> ApiResult<Response> {
     let counts = call.state.farm.storage().counts().await?;
     let foreign = call.state.farm.transport().foreign();
     let outrun = call.state.farm.outrun();
+    let repositories = call.state.farm.storage().catalogue().await?.repositories;
+    call.state.metrics.tell_repositories(&repositories, call.state.farm.clock().now());
     let text = call.state.metrics.text(&counts, foreign, outrun)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(Response::builder().content_type(kind).body(text))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use poem::Response;
-use pybit_core::model::{JobId, Repository, RepositoryName};
+use pybit_core::model::{Health, JobId, Repository, RepositoryName};
 use pybit_core::protocol::{PublishedRequest, RejectedRequest, RepositoryKey};
 use pybit_core::{Error, Farm, Result};
 use serde::Deserialize;
@@ -44,12 +44,13 @@ pub(crate) async fn uploaded(call: Call) -> ApiResult<Response> {
 
 /// `PUT /repositories/{name}/key`
 pub(crate) async fn put_key(mut call: Call) -> ApiResult<Response> {
-    let RepositoryKey { public_key, url } = call.json().await?;
+    let RepositoryKey { public_key, url, health } = call.json().await?;
     check_key(&public_key)?;
     check_url(&url)?;
     let mut repository = repository(&call).await?;
     repository.public_key = Some(public_key);
     repository.url = Some(url);
+    repository.health = health.map(shortened);
     call.state.farm.storage().put_repository(&repository).await?;
     Ok(nothing())
 }
@@ -78,6 +79,15 @@ async fn repository(call: &Call) -> Result<Repository> {
     found.ok_or_else(|| {
         Error::not_found(format!("there is no repository {name}")).with_code("unknown_repository")
     })
+}
+
+/// Keeps a watcher's words within what is stored and shown.
+fn shortened(mut health: Health) -> Health {
+    health.trouble = health.trouble.map(|trouble| {
+        let plain = trouble.chars().map(|c| if c.is_control() { ' ' } else { c });
+        plain.take(Health::MAX_TROUBLE).collect()
+    });
+    health
 }
 
 /// Clients hand it to their package manager as a file: an armoured public key and nothing else.

@@ -220,6 +220,7 @@ impl SuiteConfig {
             format: self.format.clone(),
             url: None,
             public_key: None,
+            health: None,
         })
     }
 }

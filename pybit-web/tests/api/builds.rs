@@ -6,11 +6,11 @@ use std::time::Duration;
 use pybit_client::{Destination, Retry};
 use pybit_core::model::JobStatus::{Building, Done, Uploaded, Waiting};
 use pybit_core::model::{
-    JobFilter, JobId, JobKind, JobStatus, NewSubmission, Page, Produced, Source,
+    Health, JobFilter, JobId, JobKind, JobStatus, NewSubmission, Page, Produced, Source,
 };
 use pybit_core::protocol::{
     ClaimRequest, FinishRequest, HeartbeatRequest, Held, Input, LogDigest, Manifest,
-    PublishedRequest, SourceReport, Verdict,
+    PublishedRequest, RepositoryKey, SourceReport, Verdict,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -38,6 +38,13 @@ async fn published_package(server: Server) {
     let (id, kind) = (reply.jobs[0].id, reply.jobs[0].kind);
     assert_eq!(kind, JobKind::Binary);
     build(&server, id, dir.path()).await;
+    tell(&server, Some("the index cannot be signed")).await;
+    let why = people.why(id).await.unwrap().summary;
+    assert!(why.contains("the repository trixie does not take it"), "{why}");
+    assert!(why.ends_with("the index cannot be signed."), "{why}");
+    tell(&server, None).await;
+    let why = people.why(id).await.unwrap().summary;
+    assert_eq!(why, "It is built; the repository does not hold it yet.");
     publish(&server, id, dir.path()).await;
     let detail = people.job(id).await.unwrap();
     let passed: Vec<_> = detail.events.iter().map(|e| e.to).collect();
@@ -46,6 +53,20 @@ async fn published_package(server: Server) {
     assert!(detail.files.iter().all(|f| f.complete));
     assert_eq!(&people.log(id, None, 9).await.unwrap()[..], &LOG[9..]);
     server.stop().await.unwrap();
+}
+
+/// The watcher tells how its repository is.
+async fn tell(server: &Server, trouble: Option<&str>) {
+    let health = Health { trouble: trouble.map(str::to_owned), ..Health::default() };
+    let key = RepositoryKey {
+        public_key:
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabc=\n-----END PGP PUBLIC KEY BLOCK-----\n"
+                .to_owned(),
+        url: "http://h:1/repositories/trixie".to_owned(),
+        health: Some(health),
+    };
+    let api = server.api(&server.publish);
+    api.put_repository_key(&"trixie".parse().unwrap(), &key).await.unwrap();
 }
 
 const LOG: &[u8] = b"building\nbuilt\n";

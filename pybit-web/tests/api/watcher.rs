@@ -1,7 +1,10 @@
 //! Repositories: their results, keys and files.
 
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
+use pybit_core::clock::{Clock, SystemClock};
+use pybit_core::model::Health;
 use pybit_core::protocol::RepositoryKey;
 use serde_json::json;
 
@@ -16,6 +19,7 @@ async fn a_watcher_tells_key_and_address() {
     let api = server.api(&server.publish);
     let key = |public_key: &str, url: &str| RepositoryKey {
         public_key: public_key.to_owned(),
+        health: None,
         url: url.to_owned(),
     };
     let name = "trixie".parse().unwrap();
@@ -36,6 +40,42 @@ async fn a_watcher_tells_key_and_address() {
     }
     let none = api.put_repository_key(&"sid".parse().unwrap(), &key(KEY, "http://h/")).await;
     assert_eq!(none.unwrap_err().status, Some(404));
+}
+
+#[tokio::test]
+async fn what_ends_soon_is_told_and_makes_no_server_unready() {
+    let server = Server::start().await;
+    let (now, day) = (SystemClock.now(), Duration::from_hours(24));
+    let health = Health {
+        key_expires_at: Some(now.plus(20 * day)),
+        dated_at: Some(now),
+        valid_until: Some(now.plus(14 * day)),
+        trouble: None,
+    };
+    let tell = async |health: Health| {
+        let key = RepositoryKey {
+            public_key: KEY.to_owned(),
+            url: "http://h:1/repositories/trixie".to_owned(),
+            health: Some(health),
+        };
+        let api = server.api(&server.publish);
+        api.put_repository_key(&"trixie".parse().unwrap(), &key).await.unwrap();
+        let ready = server.get("/readyz").await;
+        assert_eq!(ready.status, 200);
+        let text = |answer: Answer| String::from_utf8(answer.bytes.to_vec()).unwrap();
+        (text(ready), text(server.get("/metrics").await))
+    };
+    let (ready, metrics) = tell(health.clone()).await;
+    assert!(ready.contains("the key of the repository trixie expires at"), "{ready}");
+    for (name, days) in [("key_expires", 20), ("valid_until", 14)] {
+        let name = format!("pybit_repository_{name}_seconds{{repository=\"trixie\"}} ");
+        let value = metrics.lines().find_map(|l| l.strip_prefix(&name));
+        let left: u64 = value.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap();
+        assert!((days * 86_400 - 60..=days * 86_400).contains(&left), "{name}{left}");
+    }
+    let fine = Health { key_expires_at: None, ..health };
+    let (ready, metrics) = tell(fine).await;
+    assert!(!ready.contains("warnings") && !metrics.contains("key_expires_seconds{"), "{ready}");
 }
 
 #[tokio::test]

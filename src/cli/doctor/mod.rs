@@ -3,6 +3,7 @@
 mod mock;
 mod needs;
 mod packages;
+mod repositories;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -65,6 +66,8 @@ struct Report {
     transports: Vec<TransportReport>,
     /// Where logs and files are kept, where that is configured.
     blobs: Option<BlobsReport>,
+    /// The repositories of `[[watch.repositories]]` that are on this machine.
+    repositories: Vec<repositories::State>,
 }
 
 /// The blob store, tried by writing, reading and removing a small object.
@@ -130,6 +133,11 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let transports =
         transports(&config, |role| args.role.is_empty() || args.role.contains(&role)).await;
     let blobs = blobs(&config, args.role.is_empty() || args.role.contains(&Role::Web)).await;
+    let repositories = if args.role.is_empty() || args.role.contains(&Role::Watch) {
+        repositories::states(&config).await?
+    } else {
+        Vec::new()
+    };
     let fine = checks.iter().all(|c| c.fine);
     let install = install(&checks);
     let report = Report {
@@ -142,6 +150,7 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
         storage,
         transports,
         blobs,
+        repositories,
     };
     if args.json {
         output::json(&report)?;
@@ -325,6 +334,9 @@ fn show(report: &Report) {
             None => format!("ok      logs and files in {url}: written, read, removed"),
             Some(why) => format!("note    logs and files: {}", output::tame(why)),
         });
+    }
+    for repository in &report.repositories {
+        repository.lines().into_iter().for_each(output::line);
     }
     if let Some(command) = &report.install {
         output::line(format!("\nThis installs what is missing:\n{command}"));

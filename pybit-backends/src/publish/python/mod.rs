@@ -11,14 +11,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pybit_core::Result;
 use pybit_core::clock::Clock;
-use pybit_core::model::Version;
+use pybit_core::model::{Health, Version};
 use pybit_core::owners::NamePolicy;
 use pybit_core::publish::{Listed, Publication, PublishSet, Publisher, Removal};
 use pybit_core::version::VersionOrder;
 
 use super::draft;
 use super::files;
-use super::key::RepositoryKey;
+use super::key::{Keys, RepositoryKey, Signer, only_expired};
 use super::layout::{self, Layout};
 use super::memory::Memory;
 use super::names;
@@ -73,6 +73,8 @@ impl SimpleIndex {
             layout: &self.layout,
             choice: &self.config.key,
             owner: format!("{} {} repository", self.config.dist, self.config.suite),
+            life: self.config.key_life,
+            now: self.clock.now(),
             algorithm: "ed25519",
         }
     }
@@ -101,8 +103,8 @@ impl SimpleIndex {
             Ok(transaction)
         };
         let transaction = turn.blocking(begin).await?;
-        let (key, fingerprint, gpg) = self.key().open().await?;
-        let signed = transaction.sign(&gpg, &fingerprint).await;
+        let Signer { gpg, keys } = self.key().open().await?;
+        let signed = transaction.sign(&gpg, keys.of_packages()).await;
         gpg.close()?;
         signed?;
         let (layout, now, keep) =
@@ -110,7 +112,7 @@ impl SimpleIndex {
         turn.blocking(move || {
             let own = transaction.verify()?;
             let number = layout.next()?;
-            transaction.seal(own, &key, number, now)?;
+            transaction.seal(own, &keys, number, now)?;
             transaction.commit(number)?;
             layout.tidy(keep, number);
             Ok(layout::name(number))
@@ -118,8 +120,19 @@ impl SimpleIndex {
         .await
     }
 
+    /// The state that the configuration and the key make, where the current one is another.
+    async fn renew_if_due(&self, turn: &Turn, current: Option<u64>) -> Result<()> {
+        let keys = self.key().prepare().await?;
+        match current {
+            Some(n) if draft::is_of(&self.layout, &self.config, n, &keys.public)? => {
+                self.layout.prune(self.config.keep_snapshots, n)
+            }
+            _ => self.renew(turn, current, &keys).await,
+        }
+    }
+
     /// The first state, or one that follows a changed configuration or key.
-    async fn renew(&self, turn: &Turn, current: Option<u64>, key: &str) -> Result<()> {
+    async fn renew(&self, turn: &Turn, current: Option<u64>, keys: &Keys) -> Result<()> {
         let mut keep = Index::new();
         let mut add = Vec::new();
         let place = self.layout.workplace()?;
@@ -127,7 +140,7 @@ impl SimpleIndex {
             draft::check_place(&self.layout, &self.config, n)?;
             keep = self.current().await?.1;
             keep.retain(|slot, _| slots::serves(&self.config.arches, WORDS, &slot.arch));
-            if draft::given_key(&self.layout, n)?.as_deref() != Some(key) {
+            if !draft::is_signed_by(&self.layout, n, keys)? {
                 let (snapshot, dir) = (self.layout.snapshot(n), place.path().to_owned());
                 let all = std::mem::take(&mut keep);
                 let copy = move || Transaction::renew_items(&snapshot, &all, &dir);
@@ -145,13 +158,25 @@ impl Publisher for SimpleIndex {
         files::blocking(move || layout.claim()).await?;
         let turn = self.turns.take(&self.layout).await?;
         let current = self.layout.current()?;
-        let key = self.key().prepare().await?;
-        match current {
-            Some(n) if draft::is_of(&self.layout, &self.config, n, &key)? => {
-                self.layout.prune(self.config.keep_snapshots, n)
-            }
-            _ => self.renew(&turn, current, &key).await,
+        match self.renew_if_due(&turn, current).await {
+            Ok(()) => Ok(()),
+            Err(error) if only_expired(&error, current) => Ok(()),
+            Err(error) => Err(error),
         }
+    }
+
+    async fn tend(&self) -> Result<Health> {
+        let turn = self.turns.take(&self.layout).await?;
+        let current = self.layout.current()?.ok_or_else(layout::unprepared)?;
+        let trouble = self.renew_if_due(&turn, Some(current)).await.err();
+        let n = self.layout.current()?.unwrap_or(current);
+        Ok(Health {
+            key_expires_at: self.key().end().await?,
+            dated_at: Some(draft::dated(&self.layout, n)?),
+            // A reader's own option says how long it believes an index (dnf: metadata_expire).
+            valid_until: None,
+            trouble: trouble.map(|e| e.message().to_owned()),
+        })
     }
 
     async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {

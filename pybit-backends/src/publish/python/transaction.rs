@@ -9,6 +9,7 @@ use pybit_core::clock::Timestamp;
 use pybit_core::trial::{self, Mutation};
 
 use super::super::draft::Draft;
+use super::super::key::Keys;
 use super::super::layout::Layout;
 use super::super::names::Claims;
 use super::super::past::Left;
@@ -67,7 +68,7 @@ impl Transaction {
         for (path, _) in &self.came {
             let file = self.draft.site().join(path);
             let signature = self.draft.site().join(format!("{path}.asc"));
-            gpg.sign_file(fingerprint, "--detach-sign", &file, &signature).await?;
+            gpg.sign_file(&[fingerprint.to_owned()], "--detach-sign", &file, &signature).await?;
             if !trial::is_broken(Mutation::TrustTool) {
                 gpg.verify_file(fingerprint, &file, &signature).await?;
             }
@@ -91,11 +92,11 @@ impl Transaction {
     pub(super) fn seal(
         &self,
         own: BTreeSet<String>,
-        key: &str,
+        keys: &Keys,
         state: u64,
         now: Timestamp,
     ) -> Result<()> {
-        self.draft.seal(own, key, state, now)
+        self.draft.seal(own, keys, state, now)
     }
 
     /// Makes this state `number`, durable, and turns readers to it; blocking.

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pybit_core::Result;
 use pybit_core::clock::Clock;
+use pybit_core::model::Health;
 use pybit_core::owners::NamePolicy;
 use pybit_core::publish::{Listed, Publication, PublishSet, Publisher, Removal};
 use pybit_core::version::VersionOrder;
 
 use super::draft;
-use super::key::RepositoryKey;
+use super::key::{Keys, RepositoryKey, Signer, only_expired};
 use super::layout::{self, Layout};
 use super::memory::Memory;
 use super::past::Left;
@@ -71,6 +72,8 @@ impl Createrepo {
             layout: &self.layout,
             choice: &self.config.key,
             owner: format!("{} {} repository", self.config.dist, self.config.suite),
+            life: self.config.key_life,
+            now: self.clock.now(),
             algorithm: "rsa4096",
         }
     }
@@ -99,16 +102,16 @@ impl Createrepo {
             Ok(transaction)
         };
         let transaction = turn.blocking(begin).await?;
-        let (key, fingerprint, gpg) = self.key().open().await?;
+        let Signer { gpg, keys } = self.key().open().await?;
         let made = async {
-            transaction.sign_packages(&gpg, &fingerprint).await?;
+            transaction.sign_packages(&gpg, keys.of_packages()).await?;
             transaction.export(&*self.tool).await?;
-            transaction.sign_index(&gpg, &fingerprint).await
+            transaction.sign_index(&gpg, &keys.all).await
         };
         let made = made.await;
         gpg.close()?;
         made?;
-        transaction.check_signatures(&*self.tool, &key).await?;
+        transaction.check_signatures(&*self.tool, &keys.public).await?;
         let (layout, now, keep) =
             (self.layout.clone(), self.clock.now(), self.config.keep_snapshots);
         turn.blocking(move || {
@@ -117,7 +120,7 @@ impl Createrepo {
                 Err(refusal) => return Ok(Err(refusal)),
             };
             let number = layout.next()?;
-            transaction.seal(own, &key, number, now)?;
+            transaction.seal(own, &keys, number, now)?;
             transaction.commit(number)?;
             layout.tidy(keep, number);
             Ok(Ok(layout::name(number)))
@@ -125,8 +128,19 @@ impl Createrepo {
         .await
     }
 
+    /// The state that the configuration and the key make, where the current one is another.
+    async fn renew_if_due(&self, turn: &Turn, current: Option<u64>) -> Result<()> {
+        let keys = self.key().prepare().await?;
+        match current {
+            Some(n) if draft::is_of(&self.layout, &self.config, n, &keys.public)? => {
+                self.layout.prune(self.config.keep_snapshots, n)
+            }
+            _ => self.renew(turn, current, &keys).await,
+        }
+    }
+
     /// The first state, or one that follows a changed configuration or key.
-    async fn renew(&self, turn: &Turn, current: Option<u64>, key: &str) -> Result<()> {
+    async fn renew(&self, turn: &Turn, current: Option<u64>, keys: &Keys) -> Result<()> {
         let mut keep = Index::new();
         let mut add = Vec::new();
         let place = self.layout.workplace()?;
@@ -134,7 +148,7 @@ impl Createrepo {
             draft::check_place(&self.layout, &self.config, n)?;
             keep = self.current().await?.1;
             keep.retain(|slot, _| slots::serves(&self.config.arches, WORDS, &slot.arch));
-            if draft::given_key(&self.layout, n)?.as_deref() != Some(key) {
+            if !draft::is_signed_by(&self.layout, n, keys)? {
                 let (layout, dir) = (self.layout.clone(), place.path().to_owned());
                 let all = std::mem::take(&mut keep);
                 let copy = move || Transaction::renew_items(&layout, &all, &dir);
@@ -153,13 +167,25 @@ impl Publisher for Createrepo {
         files::blocking(move || layout.claim()).await?;
         let turn = self.turns.take(&self.layout).await?;
         let current = self.layout.current()?;
-        let key = self.key().prepare().await?;
-        match current {
-            Some(n) if draft::is_of(&self.layout, &self.config, n, &key)? => {
-                self.layout.prune(self.config.keep_snapshots, n)
-            }
-            _ => self.renew(&turn, current, &key).await,
+        match self.renew_if_due(&turn, current).await {
+            Ok(()) => Ok(()),
+            Err(error) if only_expired(&error, current) => Ok(()),
+            Err(error) => Err(error),
         }
+    }
+
+    async fn tend(&self) -> Result<Health> {
+        let turn = self.turns.take(&self.layout).await?;
+        let current = self.layout.current()?.ok_or_else(layout::unprepared)?;
+        let trouble = self.renew_if_due(&turn, Some(current)).await.err();
+        let n = self.layout.current()?.unwrap_or(current);
+        Ok(Health {
+            key_expires_at: self.key().end().await?,
+            dated_at: Some(draft::dated(&self.layout, n)?),
+            // A reader's own option says how long it believes an index (dnf: metadata_expire).
+            valid_until: None,
+            trouble: trouble.map(|e| e.message().to_owned()),
+        })
     }
 
     async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {

@@ -9,6 +9,7 @@ use pybit_core::clock::Timestamp;
 use pybit_core::trial::{self, Mutation};
 
 use super::super::draft::Draft;
+use super::super::key::Keys;
 use super::super::layout::Layout;
 use super::super::names::Claims;
 use super::super::past::Left;
@@ -157,18 +158,18 @@ impl Transaction {
     pub(super) fn seal(
         &self,
         own: BTreeSet<String>,
-        key: &str,
+        keys: &Keys,
         state: u64,
         now: Timestamp,
     ) -> Result<()> {
-        self.draft.seal(own, key, state, now)
+        self.draft.seal(own, keys, state, now)
     }
 
     /// Signs the index.
-    pub(super) async fn sign_index(&self, gpg: &Gpg<'_>, fingerprint: &str) -> Result<()> {
+    pub(super) async fn sign_index(&self, gpg: &Gpg<'_>, keys: &[String]) -> Result<()> {
         let repomd = self.site().join("repodata/repomd.xml");
         let signature = self.site().join("repodata/repomd.xml.asc");
-        gpg.sign_file(fingerprint, "--detach-sign", &repomd, &signature).await
+        gpg.sign_file(keys, "--detach-sign", &repomd, &signature).await
     }
 
     /// Makes this state `number`, durable, and turns readers to it; blocking.

@@ -133,6 +133,11 @@ impl Dialect for Sqlite {
             ),
             (6, "hook rules", include_str!("../../../migrations/sqlite/0006_hook_rules.sql")),
             (7, "accounts", include_str!("../../../migrations/sqlite/0007_accounts.sql")),
+            (
+                8,
+                "repository_health",
+                include_str!("../../../migrations/sqlite/0008_repository_health.sql"),
+            ),
         ])
     }
 
@@ -253,6 +258,7 @@ mod tests {
             format: "deb".parse().unwrap(),
             url: Some(url.to_owned()),
             public_key: None,
+            health: None,
         }
     }
 

@@ -94,7 +94,10 @@ pub const TABLES: &[Table] = tables! {
         Text "dist", "suite", "arch", "format", "env";
         Number "weight";
     }
-    "repository" by "name" { Text "name", "dist", "suite", "format", "url", "public_key"; }
+    "repository" by "name" {
+        Text "name", "dist", "suite", "format", "url", "public_key", "trouble"; Flag "told";
+        Moment "key_expires_at", "dated_at", "valid_until";
+    }
     "block_rule" by "id" { Number "id"; Text "subject", "pattern", "reason"; }
     "hook_rule" by "id" { Number "id"; Text "hook", "rule"; }
     "token" by "id" {

@@ -1,12 +1,13 @@
 //! What the farm serves.
 
+use crate::clock::Timestamp;
 use crate::conformance::support::{
     Store, apply, change, name, planned, refusal, submit_one, target,
 };
 use crate::error::ErrorKind;
 use crate::model::{
-    BlockRule, BlockSubject, Catalogue, CatalogueChange, HookRule, JobStatus, PushRule, Repository,
-    RuleId, WeightedTarget,
+    BlockRule, BlockSubject, Catalogue, CatalogueChange, Health, HookRule, JobStatus, PushRule,
+    Repository, RuleId, WeightedTarget,
 };
 
 async fn catalogue(s: &Store) -> Catalogue {
@@ -37,6 +38,7 @@ pub(super) async fn an_absent_address_and_key_leave_the_stored_ones(s: Store) {
         format: name("deb"),
         url: None,
         public_key: None,
+        health: None,
     };
     let put = async |repository: &Repository| {
         s.put_repository(repository).await.expect("put");
@@ -48,13 +50,24 @@ pub(super) async fn an_absent_address_and_key_leave_the_stored_ones(s: Store) {
     let told = Repository {
         url: Some("http://127.0.0.1/a".to_owned()),
         public_key: Some("KEY".to_owned()),
+        health: Some(Health { valid_until: Some(Timestamp::from_micros(5)), ..Health::default() }),
         ..plain.clone()
     };
     assert_eq!(put(&told).await, told);
     assert_eq!(put(&plain).await, told, "what the watcher has told stays");
     let moved = Repository { url: Some("http://127.0.0.1/b".to_owned()), ..plain.clone() };
-    let expected = Repository { public_key: told.public_key.clone(), ..moved.clone() };
+    let expected = Repository {
+        public_key: told.public_key.clone(),
+        health: told.health.clone(),
+        ..moved.clone()
+    };
     assert_eq!(put(&moved).await, expected, "each by itself");
+    let health = Health { trouble: Some("no space".to_owned()), ..Health::default() };
+    let worse = Repository { health: Some(health), ..moved.clone() };
+    let expected = Repository { public_key: told.public_key.clone(), ..worse.clone() };
+    assert_eq!(put(&worse).await, expected, "what was told of its health is replaced as a whole");
+    let well = Repository { health: Some(Health::default()), ..moved.clone() };
+    assert_eq!(put(&well).await.health, well.health, "trouble ends");
     let serves = Repository { suite: name("sid"), ..plain.clone() };
     assert_eq!(put(&serves).await.suite, serves.suite, "what it serves changes");
 }
@@ -107,6 +120,7 @@ fn wanted() -> Catalogue {
             format: name("deb"),
             url: None,
             public_key: None,
+            health: None,
         }],
         rules: vec![rule("a"), rule("b")],
         hook_rules: vec![hook_rule("debian/*"), hook_rule("main")],

@@ -89,6 +89,7 @@ impl State {
         if let Some(old) = self.repositories.get(&repository.name) {
             new.url = new.url.or_else(|| old.url.clone());
             new.public_key = new.public_key.or_else(|| old.public_key.clone());
+            new.health = new.health.or_else(|| old.health.clone());
         }
         self.repositories.insert(new.name.clone(), new);
     }

@@ -1,0 +1,63 @@
+//! What ends by itself is renewed in time: keys, and the validity of indices.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pybit_core::Error;
+use pybit_core::model::{Health, RepositoryName};
+use pybit_core::publish::Publisher;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How often, unless it is configured.
+pub(crate) const INTERVAL: Duration = Duration::from_hours(1);
+/// How often while something could not be renewed.
+const AFTER_TROUBLE: Duration = Duration::from_mins(5);
+
+/// Tends one repository.
+#[derive(Debug)]
+pub(crate) struct Tending {
+    pub(crate) name: RepositoryName,
+    pub(crate) publisher: Arc<dyn Publisher>,
+    pub(crate) interval: Duration,
+    /// What was found last.
+    pub(crate) health: watch::Sender<Health>,
+}
+
+impl Tending {
+    /// Works until `stop`: at once, and again after each interval.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let health = self.look().await;
+            let pause = match &health.trouble {
+                None => self.interval,
+                Some(trouble) => {
+                    tracing::warn!(repository = %self.name, %trouble, "not renewed; trying again");
+                    self.interval.min(AFTER_TROUBLE)
+                }
+            };
+            self.health.send_if_modified(|known| {
+                let changed = *known != health;
+                *known = health;
+                changed
+            });
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn look(&self) -> Health {
+        match self.publisher.tend().await {
+            Ok(health) => health,
+            Err(error) => Health { trouble: Some(told(&error)), ..self.health.borrow().clone() },
+        }
+    }
+}
+
+/// An error as the farm is told: it is shown to people, and of limited length.
+pub(crate) fn told(error: &Error) -> String {
+    let plain = error.message().chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(Health::MAX_TROUBLE).collect()
+}
