@@ -34,7 +34,7 @@ BACKENDS ?= postgres+rabbitmq
 help:
 	@echo 'make demo [ONCE=1]  a farm that builds and publishes the sample package; with ONCE=1 it ends after the proof'
 	@echo 'make clean-demo     removes what the demo has written'
-	@echo 'make test           installs what the tests need and runs all of them; TESTS="NAME…" selects'
+	@echo 'make test           installs what the tests need and runs those that a change could break; ALL=1 runs all, TESTS="NAME…" some'
 	@echo 'make test-fast      the tests that need neither root nor other programs'
 	@echo 'make acceptance     the checks that are long by nature, about four hours; PARTS=list shows them, PARTS="fuzz load" selects'
 	@echo 'make chaos          a farm under a seeded schedule of faults: JOBS=1000 FAULTS=200 SEED="1 2 3" BACKENDS=postgres+rabbitmq|sqlite+zeromq'
@@ -98,7 +98,7 @@ clean-demo:
 test: deps-test deps-nextest build-user
 	$(CARGO) nextest run --workspace --all-features --no-run
 	tools/count-tests $(CARGO)
-	tools/services run -- $(CARGO) nextest run --workspace --all-features --run-ignored all $(TESTS)
+	tools/in-memory -- tools/services run -- tools/run-tests $(if $(ALL)$(CI),--all) $(CARGO) $(TESTS)
 	$(CARGO) test --workspace --all-features --doc --quiet
 
 # What needs neither root nor other programs.

@@ -1,11 +1,16 @@
 //! Debian's own source, built in an isolated root, installed from the farm's repository.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Farm, PYBIT, wait_for};
+use crate::support::{Farm, PYBIT, machine_arch, shared_roots, wait_for};
+
+/// The tarball of the root of Debian packages.
+fn root(roots: &Path) -> PathBuf {
+    roots.join(format!("Debian-bookworm-{}.tar", machine_arch()))
+}
 
 /// A whole farm in one process.
 struct Up {
@@ -18,6 +23,12 @@ impl Up {
         let dir = tempfile::Builder::new().prefix("pybit-up-").tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .unwrap();
+        let client = dir.path().join("pybit-data/client");
+        std::fs::create_dir_all(&client).unwrap();
+        let roots = shared_roots();
+        std::os::unix::fs::symlink(&roots, client.join("roots")).unwrap();
+        // The root is made here, whatever earlier runs have left; the other tests of this run use it.
+        let _ = std::fs::remove_file(root(&roots));
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let child = Command::new(PYBIT)
             .args(["up", "--listen", "127.0.0.1:0"])
@@ -59,12 +70,11 @@ fn as_root(argv: &[&str]) -> String {
 /// Installs a package into the clean root that the build client has made for itself, from the repository and nothing
 /// else, with the root's own apt and dpkg; what the package's program then says there.
 fn install(up: &Path, url: &str, key: &str, package: &str) -> String {
-    let roots = std::fs::read_dir(up.join("pybit-data/client/roots")).unwrap();
-    let root = roots.map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "tar"));
+    let root = root(&up.join("pybit-data/client/roots"));
     let clean = tempfile::tempdir().unwrap();
     let place = clean.path().join("root");
     std::fs::create_dir(&place).unwrap();
-    let (place, root) = (place.to_str().unwrap(), root.expect("a root"));
+    let place = place.to_str().unwrap();
     as_root(&["tar", "--extract", "--directory", place, "--file", root.to_str().unwrap()]);
     let files = [
         ("etc/apt/pybit.asc", key.to_owned()),

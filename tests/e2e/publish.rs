@@ -13,7 +13,7 @@ fn a_directory_becomes_a_package_in_a_signed_repository() {
     let farm = Farm::new("");
     let _web = farm.web();
     let (_client, _watcher) = (farm.client("one"), farm.watcher());
-    let tree = Package::new("pybit-dir", "1.0").write(farm.path());
+    let tree = Package::new("pybit-dir", "1.0").debhelper().write(farm.path());
     let done =
         farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--wait", "--json"]);
     let jobs = jobs_of(&done);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Farm, Role, wait_for};
+use crate::support::{Farm, Role, shared_roots, wait_for};
 
 /// A build takes some seconds on an idle machine, and the first in a root that has to be made some minutes.
 const LONGEST: Duration = Duration::from_mins(15);
@@ -87,13 +87,9 @@ impl Python {
             farm.url()
         );
         add(farm.watch_config(), &repository);
-        // Roots are kept between test runs.
-        let (cache, work) =
-            (std::env::temp_dir().join("pybit-test-roots"), farm.path().join("one-work"));
-        for dir in [&cache, &work] {
-            std::fs::create_dir_all(dir).unwrap();
-        }
-        std::os::unix::fs::symlink(cache, work.join("roots")).unwrap();
+        let work = farm.path().join("one-work");
+        std::fs::create_dir_all(&work).unwrap();
+        std::os::unix::fs::symlink(shared_roots(), work.join("roots")).unwrap();
         let roles = [web, farm.client("one"), farm.watcher()];
         Self { farm, _roles: roles }
     }

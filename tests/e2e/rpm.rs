@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::package::Package;
-use crate::support::{Farm, Role, machine_arch, wait_for};
+use crate::support::{Farm, Role, machine_arch, shared_roots, wait_for};
 
 /// Making a root takes minutes where there is none yet.
 const LONGEST: Duration = Duration::from_mins(15);
@@ -83,13 +83,9 @@ impl Both {
             farm.url()
         );
         add(farm.watch_config(), &repository);
-        // Roots are kept between test runs.
-        let (cache, work) =
-            (std::env::temp_dir().join("pybit-test-roots"), farm.path().join("one-work"));
-        for dir in [&cache, &work] {
-            std::fs::create_dir_all(dir).unwrap();
-        }
-        std::os::unix::fs::symlink(cache, work.join("roots")).unwrap();
+        let work = farm.path().join("one-work");
+        std::fs::create_dir_all(&work).unwrap();
+        std::os::unix::fs::symlink(shared_roots(), work.join("roots")).unwrap();
         let roles = [web, farm.client("one"), farm.watcher()];
         Self { farm, _roles: roles }
     }

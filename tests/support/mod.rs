@@ -39,6 +39,14 @@ pub(crate) struct Farm {
     port: u16,
 }
 
+/// The directory of root tarballs that the tests share and keep between runs: making one takes a minute.
+#[allow(dead_code, clippy::allow_attributes, reason = "not every test wants it")]
+pub(crate) fn shared_roots() -> PathBuf {
+    let cache = PathBuf::from("/var/tmp/pybit-test-roots");
+    std::fs::create_dir_all(&cache).unwrap();
+    cache
+}
+
 /// This machine's Debian architecture.
 pub(crate) fn machine_arch() -> String {
     let output = Command::new("dpkg").arg("--print-architecture").output().unwrap();

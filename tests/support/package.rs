@@ -16,8 +16,8 @@ pub(crate) struct Package {
     pub(crate) build_depends: String,
     /// Lines of the build target of `debian/rules`, each a command.
     pub(crate) build: Vec<String>,
-    /// Whether it is packed by dpkg alone, which is quicker.
-    pub(crate) plain: bool,
+    /// Whether debhelper packs it. dpkg alone is quicker, and is what most tests need.
+    pub(crate) debhelper: bool,
 }
 
 impl Package {
@@ -29,24 +29,25 @@ impl Package {
             arch: "any".to_owned(),
             build_depends: String::new(),
             build: Vec::new(),
-            plain: false,
+            debhelper: false,
         }
     }
 
-    /// Leaves debhelper out of the build.
+    /// Packs it with debhelper, as most packages are.
     #[allow(dead_code, clippy::allow_attributes, reason = "not every test wants it")]
-    pub(crate) fn plain(mut self) -> Self {
-        self.plain = true;
+    pub(crate) fn debhelper(mut self) -> Self {
+        self.debhelper = true;
         self
     }
 
     /// The recipes that pack it without debhelper.
-    fn plain_rules(build: &str) -> String {
+    fn plain_rules(&self, build: &str) -> String {
+        let (other, own) = if self.arch == "all" { ("arch", "indep") } else { ("indep", "arch") };
         format!(
             "#!/usr/bin/make -f\nbuild build-arch build-indep:\n{build}\n\techo built\n\
-             binary-indep:\n\
-             binary binary-arch:\n\tmkdir -p debian/tmp/DEBIAN debian/tmp/usr/share/test\n\
-             \tcp tool debian/tmp/usr/share/test/\n\tdpkg-gencontrol\n\
+             binary-{other}:\n\
+             binary binary-{own}:\n\tmkdir -p debian/tmp/DEBIAN debian/tmp/usr/bin\n\
+             \tcp tool debian/tmp/usr/bin/\n\tdpkg-gencontrol\n\
              \tdpkg-deb --root-owner-group --build debian/tmp ..\n\
              clean:\n\trm -rf debian/tmp debian/files debian/substvars\n"
         )
@@ -90,12 +91,12 @@ impl Package {
         let build = self.build.iter().map(|l| format!("\t{l}")).collect::<Vec<_>>().join("\n");
         put(
             "debian/rules",
-            if self.plain {
-                Self::plain_rules(&build)
-            } else {
+            if self.debhelper {
                 format!(
                     "#!/usr/bin/make -f\n%:\n\tdh $@\n\noverride_dh_auto_build:\n{build}\n\techo built\n"
                 )
+            } else {
+                self.plain_rules(&build)
             },
         );
         put("debian/install", "tool usr/bin\n".to_owned());

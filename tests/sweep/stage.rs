@@ -204,7 +204,7 @@ impl Stage {
     }
 
     fn package(&self) -> Package {
-        Package::new(&format!("sweep-{}", self.round), "1.0").plain()
+        Package::new(&format!("sweep-{}", self.round), "1.0")
     }
 
     fn done(&mut self, submission: &str) {
@@ -279,7 +279,7 @@ impl Stage {
         let mut submissions = Vec::new();
         while !self.ended && submissions.len() < 10 {
             let name = format!("sweep-{}-{}", self.round, submissions.len());
-            let submission = self.submit(&Package::new(&name, "1.0").plain());
+            let submission = self.submit(&Package::new(&name, "1.0"));
             let job = self.binary(&submission, "the build", |job| job["status"] == "Building");
             let claimed = format!("claimed job={} ", job["id"]);
             self.wait("the pause before the report", |farm| {
@@ -303,7 +303,7 @@ impl Stage {
         package.build_depends = format!(", {library}");
         let waiting = self.submit(&package);
         self.binary(&waiting, "the first wait", |job| job["status"] == "Blocked");
-        let there = self.submit(&Package::new(&library, "1.0").plain());
+        let there = self.submit(&Package::new(&library, "1.0"));
         self.done(&there);
         // The machine itself does not get the library, so it waits a second time.
         let woken = |job: &Value| job["status"] == "Blocked" && job["attempt"] == 2;

@@ -88,7 +88,7 @@ pub(crate) fn none_left(marker: &str) -> Duration {
 
 /// A directory that the build user, and the users of its namespaces, can reach.
 pub(crate) fn open_dir() -> tempfile::TempDir {
-    let dir = tempfile::Builder::new().prefix("pybit-test-").tempdir_in("/tmp").unwrap();
+    let dir = tempfile::Builder::new().prefix("pybit-test-").tempdir().unwrap();
     open(dir.path());
     dir
 }

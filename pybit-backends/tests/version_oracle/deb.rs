@@ -6,30 +6,30 @@ use proptest::prelude::*;
 use pybit_backends::deb::DebVersions;
 use pybit_core::version::VersionOrder;
 
-use crate::{agree, pairs, run, valid};
+use crate::{agree, pairs, regex, run, valid};
 
 /// Versions that resemble real ones, and hostile ones; many of them invalid.
 fn hostile() -> impl Strategy<Value = String> {
     let epoch = prop_oneof![
         8 => Just(String::new()),
-        2 => "[0-9]{1,2}:",
+        2 => regex("[0-9]{1,2}:"),
         1 => Just("2147483647:".to_owned()),
         1 => Just("2147483648:".to_owned()),
         1 => Just("00:".to_owned()),
-        1 => "[0-9a-z]{0,2}:",
+        1 => regex("[0-9a-z]{0,2}:"),
     ];
     let upstream = prop_oneof![
-        4 => "[0-9]{1,2}(\\.[0-9]{1,2}){0,3}",
-        3 => "[0-9][0-9a-bA-B.+~:-]{0,7}",
-        1 => "0{1,3}[0-9]{27,33}[.~]?",
-        1 => "[0-9.~+a-]{0,4}",
-        1 => "[0-9]{1,2}[!-/:-~]",
+        4 => regex("[0-9]{1,2}(\\.[0-9]{1,2}){0,3}"),
+        3 => regex("[0-9][0-9a-bA-B.+~:-]{0,7}"),
+        1 => regex("0{1,3}[0-9]{27,33}[.~]?"),
+        1 => regex("[0-9.~+a-]{0,4}"),
+        1 => regex("[0-9]{1,2}[!-/:-~]"),
     ];
     let revision = prop_oneof![
         4 => Just(String::new()),
-        3 => "-[0-9]{1,2}(\\.[0-9])?",
-        2 => "-[0-9a-c+.~]{0,5}",
-        1 => "-0(ubuntu|~bpo|\\+deb)[0-9]{1,2}u?[0-9]",
+        3 => regex("-[0-9]{1,2}(\\.[0-9])?"),
+        2 => regex("-[0-9a-c+.~]{0,5}"),
+        1 => regex("-0(ubuntu|~bpo|\\+deb)[0-9]{1,2}u?[0-9]"),
     ];
     (epoch, upstream, revision).prop_map(|(e, u, r)| e + &u + &r)
 }
@@ -90,14 +90,12 @@ fn dpkg_itself_accepts_the_same_versions_and_orders_them_the_same() {
             assert_eq!(DebVersions.parse(version).is_ok(), accepted, "{version:?}");
         }
         let Ok(order) = DebVersions.compare(&a, &b) else { continue };
-        let holds = |relation| dpkg(&["--compare-versions", &a, relation, &b]) == Some(0);
-        let expected = if holds("lt") {
-            Ordering::Less
-        } else if holds("gt") {
-            Ordering::Greater
-        } else {
-            Ordering::Equal
+        let relation = match order {
+            Ordering::Less => "lt",
+            Ordering::Equal => "eq",
+            Ordering::Greater => "gt",
         };
-        assert_eq!(order, expected, "{a} {b}");
+        let holds = dpkg(&["--compare-versions", &a, relation, &b]) == Some(0);
+        assert!(holds, "dpkg does not say {a} {relation} {b}");
     }
 }

@@ -4,24 +4,24 @@ use proptest::prelude::*;
 use pybit_backends::python::PythonVersions;
 use pybit_core::version::VersionOrder;
 
-use crate::{agree, pairs, run, valid};
+use crate::{agree, pairs, regex, run, valid};
 
 /// Versions in every spelling that PEP 440 knows, and hostile ones; many of them invalid.
 fn hostile() -> impl Strategy<Value = String> {
-    let epoch = prop_oneof![5 => Just(String::new()), 1 => "v?[0-2]!", 1 => Just("v".to_owned())];
+    let epoch =
+        prop_oneof![5 => Just(String::new()), 1 => regex("v?[0-2]!"), 1 => Just("v".to_owned())];
     let release = prop_oneof![
-        6 => "[0-9]{1,2}(\\.[0-9]{1,2}){0,4}",
-        1 => "0{1,3}[0-9]{1,19}(\\.0){0,5}",
-        1 => "[0-9!.a+~-]{0,5}",
+        6 => regex("[0-9]{1,2}(\\.[0-9]{1,2}){0,4}"),
+        1 => regex("0{1,3}[0-9]{1,19}(\\.0){0,5}"),
+        1 => regex("[0-9!.a+~-]{0,5}"),
     ];
     let pre = prop_oneof![
         4 => Just(String::new()),
-        3 => "[._-]?(a|b|c|rc|alpha|beta|pre|preview|RC)[._-]?[0-9]{0,2}",
+        3 => regex("[._-]?(a|b|c|rc|alpha|beta|pre|preview|RC)[._-]?[0-9]{0,2}"),
     ];
-    let post = prop_oneof![4 => Just(String::new()), 2 => "[._-]?(post|rev|r)[._-]?[0-9]{0,2}", 1 => "-[0-9]{1,2}"];
-    let dev = prop_oneof![3 => Just(String::new()), 2 => "[._-]?dev[._-]?[0-9]{0,2}"];
-    let local =
-        prop_oneof![4 => Just(String::new()), 2 => "\\+[0-9a-cA-C]{1,3}([._-][0-9a-c]{1,3}){0,2}"];
+    let post = prop_oneof![4 => Just(String::new()), 2 => regex("[._-]?(post|rev|r)[._-]?[0-9]{0,2}"), 1 => regex("-[0-9]{1,2}")];
+    let dev = prop_oneof![3 => Just(String::new()), 2 => regex("[._-]?dev[._-]?[0-9]{0,2}")];
+    let local = prop_oneof![4 => Just(String::new()), 2 => regex("\\+[0-9a-cA-C]{1,3}([._-][0-9a-c]{1,3}){0,2}")];
     (epoch, release, pre, post, dev, local)
         .prop_map(|(e, r, p, o, d, l)| [e, r, p, o, d, l].concat())
 }

@@ -6,26 +6,26 @@ use proptest::prelude::*;
 use pybit_backends::rpm::RpmVersions;
 use pybit_core::version::VersionOrder;
 
-use crate::{agree, pairs, run, valid};
+use crate::{agree, pairs, regex, run, valid};
 
 /// Versions that resemble real ones, and hostile ones; many of them invalid.
 fn hostile() -> impl Strategy<Value = String> {
     let epoch = prop_oneof![
         8 => Just(String::new()),
-        2 => "[0-9]{1,2}:",
+        2 => regex("[0-9]{1,2}:"),
         1 => Just("4294967295:".to_owned()),
         1 => Just("00:".to_owned()),
     ];
     let version = prop_oneof![
-        4 => "[0-9]{1,2}(\\.[0-9]{1,2}){0,3}((~|\\^)(rc|git|20)[0-9]{0,3})?",
-        3 => "[0-9a-bA-B._+~^]{1,8}",
-        1 => "0{1,3}[0-9]{27,33}[.~^]?",
-        1 => "[0-9]{1,2}[!-~]",
+        4 => regex("[0-9]{1,2}(\\.[0-9]{1,2}){0,3}((~|\\^)(rc|git|20)[0-9]{0,3})?"),
+        3 => regex("[0-9a-bA-B._+~^]{1,8}"),
+        1 => regex("0{1,3}[0-9]{27,33}[.~^]?"),
+        1 => regex("[0-9]{1,2}[!-~]"),
     ];
     let release = prop_oneof![
         3 => Just(String::new()),
-        3 => "-[0-9]{1,2}(\\.(fc|el)[0-9]{1,2})?",
-        2 => "-[0-9a-c+.~^_]{1,5}",
+        3 => regex("-[0-9]{1,2}(\\.(fc|el)[0-9]{1,2})?"),
+        2 => regex("-[0-9a-c+.~^_]{1,5}"),
     ];
     (epoch, version, release).prop_map(|(e, v, r)| e + &v + &r)
 }

@@ -64,7 +64,7 @@ impl Repository {
     /// Signs the index with a new key, whose public half goes to a file.
     fn sign(&self, public: &Path) {
         // Sockets have short paths.
-        let home = tempfile::Builder::new().prefix("pybit-gpg-").tempdir_in("/tmp").unwrap();
+        let home = tempfile::Builder::new().prefix("pybit-gpg-").tempdir().unwrap();
         let gpg = |args: &[&str]| {
             let fixed = [
                 "--batch",
