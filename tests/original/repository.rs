@@ -194,7 +194,9 @@ fn k_builds_get_the_repositorys_key_and_no_word_that_turns_checks_off() {
         assert!(!UNCHECKED.iter().any(|w| word.contains(w)), "{word}");
     }
     let has = |wanted: &str| words.iter().any(|w| *w == wanted);
-    assert!(has("http://farm/repositories/bookworm bookworm main contrib non-free non-free-firmware"));
+    assert!(has(
+        "http://farm/repositories/bookworm bookworm main contrib non-free non-free-firmware"
+    ));
     assert!(has("/work/keys/0.asc"));
     assert!(
         words.iter().any(|w| w.contains("deb [signed-by=")),

@@ -128,7 +128,11 @@ fn farm(context: &BuildContext, scratch: &Path) -> Result<Vec<Step>> {
             ));
         } else {
             put.push(text(&repository.key)?.to_owned());
-            put.push(format!("{} {} main contrib non-free non-free-firmware", checked_url(repository)?, repository.suite));
+            put.push(format!(
+                "{} {} main contrib non-free non-free-firmware",
+                checked_url(repository)?,
+                repository.suite
+            ));
         }
     }
     let mut steps = Vec::new();

@@ -8,6 +8,7 @@ use pybit_core::Result;
 use super::config::RepreproConfig;
 use super::index::{Entry, Index, Slot};
 use super::judge;
+use super::names::Claims;
 use super::set::{self, Item, Kind};
 use super::tool::Tool;
 use super::transaction::Transaction;
@@ -59,6 +60,7 @@ pub(super) fn moved(index: &Index, config: &RepreproConfig, site: &Path) -> Vec<
             content: entry.content.clone(),
             source: entry.source.clone(),
             section: entry.section.clone(),
+            claims: Claims::default(),
             file: site.join(path),
             options: options.flat_map(|(o, value)| [o.to_owned(), value.clone()]).collect(),
         });

@@ -18,6 +18,7 @@ use time::macros::format_description;
 
 use super::index::Index;
 use super::key::Keys;
+use super::memory::Memory;
 use super::reprepro::Reprepro;
 use super::set::{self, Item, Refusal};
 use super::tool::Tool;
@@ -40,7 +41,7 @@ impl Reprepro {
         let record = self.config.root.join("keyring.json");
         let known: Option<Published> =
             files::text(&record)?.and_then(|text| serde_json::from_str(&text).ok());
-        let (_, index) = self.current().await?;
+        let (state, index) = self.current().await?;
         let there = version_of(&index, name);
         let up_to_date = known.is_some_and(|k| k.keys == wanted && there == Some(&k.version));
         if up_to_date {
@@ -51,7 +52,8 @@ impl Reprepro {
         let file = self.build(name, &version, keys, place.path()).await?;
         let item = read(name, &version, &file, &*self.tool).await?;
         let arches = &self.config.arches;
-        let plan = judge::judge(&index, vec![item], arches, &*self.order)?;
+        let past = Memory::read(&self.layout.state(state))?.past;
+        let plan = judge::judge((&index, &past), vec![item], arches, &*self.order)?;
         let plan = plan.map_err(|r| error::corrupt(r.0))?;
         self.add(turn, &index, &plan).await?.map_err(|r| error::corrupt(r.0))?;
         let published = Published { keys: wanted, version };
