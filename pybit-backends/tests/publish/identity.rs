@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pybit_backends::publish::{Identity, KeyChoice, Reprepro};
 use pybit_core::clock::{Clock, ManualClock, SystemClock};
+use pybit_core::owners::NoPolicy;
 use pybit_core::publish::Publisher;
 
 use crate::fixture::{Fixture, must, publish, rejection, set};
@@ -281,7 +282,7 @@ async fn an_imported_key_that_has_ended_is_told_with_its_date_and_the_command() 
     fixture.config.key = KeyChoice::Fingerprint(key.clone());
     let repository = fixture.prepared().await;
     assert_eq!(fixture.current(), "000001", "readers keep what they have");
-    let error = repository.publish(&fixture.build("hello", "1.0")).await.unwrap_err();
+    let error = repository.publish(&fixture.build("hello", "1.0"), &NoPolicy).await.unwrap_err();
     assert_eq!(error.code(), "key_expired");
     let command = format!("--quick-set-expire {key} 2y");
     let told = repository.tend().await.unwrap().trouble.unwrap();
