@@ -39,6 +39,7 @@ use pybit_core::{Error, Result};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use names::Teller;
 use signed::Signatures;
 use submitted::Submits;
 
@@ -68,14 +69,19 @@ pub async fn run(
         tracing::info!(repository = %name, "the repository is ready");
     }
     let mut tasks = JoinSet::new();
+    let mut tellers = BTreeMap::new();
     if let Some(url) = &config.url {
         let api = Api::new(url, Some(&config.secret()?))?;
         for repository in &config.repositories {
             let publisher = Arc::clone(&publishers[&repository.name]);
             let (api, stop) = (api.clone(), shutdown.clone());
             let (names, repository) = (names::policy(&config, repository)?, repository.clone());
+            let teller = Teller::new(api.clone(), repository.name.clone(), Arc::clone(&publisher));
+            let teller = Arc::new(teller);
+            tellers.insert(repository.name.clone(), Arc::clone(&teller));
+            let work_dir = config.work_dir.clone();
             let results =
-                uploads::Uploads::new(api, publisher, names, repository, config.work_dir.clone());
+                uploads::Uploads::new(api, publisher, names, teller, repository, work_dir);
             tasks.spawn(async move { results.run(stop).await });
         }
     }
@@ -83,11 +89,12 @@ pub async fn run(
         let publisher = Arc::clone(&publishers[&drop.repository]);
         let repository = config.repositories.iter().find(|r| r.name == drop.repository);
         let names = repository.map(|r| names::policy(&config, r)).transpose()?;
+        let teller = tellers.get(&drop.repository).cloned();
         let signatures = signatures(&config, drop, uploads.as_ref())?;
         let drops = drops::Drops::new(
             drop.clone(),
             publisher,
-            names.unwrap_or_else(|| Arc::new(NoPolicy)),
+            (names.unwrap_or_else(|| Arc::new(NoPolicy)), teller),
             Arc::new(DebDrops),
             signatures,
             submits(&config, drop)?,

@@ -15,6 +15,7 @@ use pybit_core::{Error, ErrorKind, Result, trial};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{RepositoryConfig, cannot_make};
+use crate::names::Teller;
 
 /// How long the server may hold a request for work, in milliseconds.
 const WAIT_MS: u32 = 25_000;
@@ -25,6 +26,7 @@ pub(crate) struct Uploads {
     api: Api,
     publisher: Arc<dyn Publisher>,
     names: Arc<dyn NamePolicy>,
+    teller: Arc<Teller>,
     repository: RepositoryConfig,
     work_dir: PathBuf,
 }
@@ -34,10 +36,11 @@ impl Uploads {
         api: Api,
         publisher: Arc<dyn Publisher>,
         names: Arc<dyn NamePolicy>,
+        teller: Arc<Teller>,
         repository: RepositoryConfig,
         work_dir: PathBuf,
     ) -> Self {
-        Self { api, publisher, names, repository, work_dir }
+        Self { api, publisher, names, teller, repository, work_dir }
     }
 
     /// Works until `stop`; a set under way is finished first.
@@ -58,6 +61,13 @@ impl Uploads {
                     // What cannot be published keeps nothing waiting: what is behind it comes next, then all once more.
                     let last = sets.last().map(|set| set.job.id);
                     failed |= self.publish_all(sets, &stop).await;
+                    // Early refusals miss what the farm was not told; the repository's own do not.
+                    if last.is_some()
+                        && let Err(error) = self.teller.tell().await
+                    {
+                        tracing::warn!(repository = %self.repository.name, error = %error, "the farm does not know the repository's packages; telling it again");
+                        introduced = false;
+                    }
                     after = last.filter(|_| failed);
                     if after.is_some() {
                         continue;
@@ -84,7 +94,8 @@ impl Uploads {
     async fn introduce(&self) -> Result<()> {
         let public_key = self.publisher.public_key().await?;
         let key = RepositoryKey { public_key, url: self.repository.public_url.clone() };
-        self.api.put_repository_key(&self.repository.name, &key).await.map_err(Into::into)
+        self.api.put_repository_key(&self.repository.name, &key).await?;
+        self.teller.tell_again().await
     }
 
     async fn next_sets(
