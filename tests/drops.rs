@@ -127,6 +127,11 @@ fn names(dir: &Path) -> Vec<String> {
 
 /// A complete upload of a real package, built with dpkg: its files, the `.changes` last.
 fn upload(dir: &Path, name: &str, version: &str) -> Vec<PathBuf> {
+    upload_of(dir, name, version, name)
+}
+
+/// An upload whose binary package bears another name than the source.
+fn upload_of(dir: &Path, name: &str, version: &str, binary: &str) -> Vec<PathBuf> {
     let tree = dir.join(format!("{name}-{version}"));
     std::fs::create_dir_all(tree.join("debian/source")).unwrap();
     let put = |file: &str, text: String| std::fs::write(tree.join(file), text).unwrap();
@@ -141,7 +146,7 @@ fn upload(dir: &Path, name: &str, version: &str) -> Vec<PathBuf> {
         "debian/control",
         format!(
             "Source: {name}\nSection: misc\nPriority: optional\nMaintainer: T <t@example.org>\nBuild-Depends: debhelper-compat (= 13)\n\n\
-             Package: {name}\nArchitecture: all\nDescription: test\n Test.\n"
+             Package: {binary}\nArchitecture: all\nDescription: test\n Test.\n"
         ),
     );
     put("debian/rules", "#!/usr/bin/make -f\n%:\n\tdh $@\n".into());
@@ -158,8 +163,9 @@ fn upload(dir: &Path, name: &str, version: &str) -> Vec<PathBuf> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|f| {
-        f.is_file()
-            && f.file_name().unwrap().to_string_lossy().starts_with(&format!("{name}_{version}"))
+        let file = f.file_name().unwrap().to_string_lossy().into_owned();
+        let is_of = |stem: &str| file.starts_with(&format!("{stem}_{version}"));
+        f.is_file() && (is_of(name) || is_of(binary))
     });
     files.sort_by_key(|f| f.extension().is_some_and(|e| e == "changes"));
     files
@@ -232,6 +238,30 @@ async fn a_refused_drop_goes_to_rejected_with_the_reason() {
     watching.wait_for("the refusal of the evil", async || reason.is_file()).await;
     assert_eq!(watching.versions("ordered").await, ["2.0"]);
     assert!(!watching.dir.path().parent().unwrap().join("evil").exists());
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs dpkg-dev, debhelper, reprepro and gnupg"]
+async fn a_drop_with_a_package_of_another_source_is_refused_with_both_names() {
+    let mut watching = Watching::new();
+    watching.start();
+    let rejected = watching.incoming().join("rejected");
+    watching.wait_for("the watcher", async || rejected.is_dir()).await;
+    for file in upload(watching.dir.path(), "sec-base", "1.0") {
+        watching.drop_file(&file);
+    }
+    watching.wait_published("sec-base", "1.0").await;
+    let hijack = upload_of(watching.dir.path(), "sec-hijack", "99.0", "sec-base");
+    for file in &hijack {
+        watching.drop_file(file);
+    }
+    let reason = rejected.join(hijack.last().unwrap().file_name().unwrap()).join("reason.txt");
+    watching.wait_for("the refusal", async || reason.is_file()).await;
+    let said = std::fs::read_to_string(&reason).unwrap();
+    assert!(said.contains("sec-base belongs to the source sec-base in this repository"), "{said}");
+    assert!(said.contains("sec-hijack may not publish it"), "{said}");
+    assert_eq!(watching.versions("sec-base").await, ["1.0"]);
     watching.end().await;
 }
 

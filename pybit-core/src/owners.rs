@@ -223,7 +223,7 @@ mod tests {
     fn facts(moves: &[(&str, &str, &str)]) -> NameFacts {
         let owner =
             BaseOwner { distribution: "Debian bookworm".into(), source: "make-dfsg".into() };
-        let moved = |(binary, from, to): &(&str, &str, &str)| NameMove {
+        let allowed = |(binary, from, to): &(&str, &str, &str)| NameMove {
             binary: binary.parse().unwrap(),
             from: from.parse().unwrap(),
             to: to.parse().unwrap(),
@@ -232,7 +232,7 @@ mod tests {
         };
         NameFacts {
             base: [("make".to_owned(), owner)].into(),
-            moves: moves.iter().map(moved).collect(),
+            moves: moves.iter().map(allowed).collect(),
             essential: false,
         }
     }

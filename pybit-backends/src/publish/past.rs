@@ -65,7 +65,9 @@ impl Pasts {
             let (arch, version, body) = (arch.clone(), version.clone(), body.clone());
             kept.push(Past { arch, version, body, taken_out: *taken_out });
             if *taken_out {
-                kept.iter_mut().for_each(|past| past.taken_out = true);
+                for past in kept.iter_mut() {
+                    past.taken_out = true;
+                }
             }
             forget(kept, false, MAX_REPLACED);
             forget(kept, true, MAX_TAKEN_OUT);

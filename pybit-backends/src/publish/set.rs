@@ -205,7 +205,7 @@ fn claims(paragraph: &Paragraph, own: &str) -> Claims {
         }
     }
     let says = |field: &&str| !["", "no"].contains(&get(field).to_ascii_lowercase().as_str());
-    let essential = ESSENTIAL.into_iter().find(|field| says(&field));
+    let essential = ESSENTIAL.into_iter().find(|field| says(field));
     Claims { places: places.into_iter().collect(), essential }
 }
 

@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use pybit_backends::exec::{Exec, Supervisor};
 use pybit_backends::publish::{MachineTools, Reprepro, RepreproConfig, Tool};
 use pybit_core::clock::SystemClock;
-use pybit_core::model::FileSpec;
-use pybit_core::owners::NoPolicy;
+use pybit_core::model::{FileSpec, PackageName};
+use pybit_core::owners::{BaseOwner, NameFacts, NameMove, NamePolicy, NoPolicy};
 use pybit_core::publish::{Publication, PublishSet, Publisher, Removal};
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
@@ -231,4 +232,48 @@ pub(crate) async fn rejection(repository: &Reprepro, set: &PublishSet) -> String
 pub(crate) async fn listed(repository: &Reprepro) -> Vec<String> {
     let list = repository.list().await.unwrap();
     list.into_iter().map(|l| format!("{} {} {}", l.name, l.version, l.arch)).collect()
+}
+
+/// What is known outside of the repository: a base distribution that has `make` from `make-dfsg`,
+/// and the moves `(binary, from, to)`.
+#[derive(Debug, Default)]
+pub(crate) struct Bookworm(pub(crate) Vec<(&'static str, &'static str, &'static str)>);
+
+#[async_trait]
+impl NamePolicy for Bookworm {
+    async fn facts(&self, _: &PackageName, binaries: &[String]) -> Result<NameFacts> {
+        let owner =
+            BaseOwner { distribution: "Debian bookworm".into(), source: "make-dfsg".into() };
+        let known = binaries.iter().filter(|name| *name == "make");
+        let moved = |(binary, from, to): &(&str, &str, &str)| NameMove {
+            binary: binary.parse().unwrap(),
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+            by: "ann".into(),
+            why: "a test".into(),
+        };
+        Ok(NameFacts {
+            base: known.map(|name| (name.clone(), owner.clone())).collect(),
+            moves: self.0.iter().map(moved).collect(),
+            essential: false,
+        })
+    }
+}
+
+/// The refusal of a set, or the state that it was published in.
+pub(crate) async fn outcome(
+    repository: &dyn Publisher,
+    set: &PublishSet,
+    names: &dyn NamePolicy,
+) -> std::result::Result<String, String> {
+    match repository.publish(set, names).await.unwrap() {
+        Publication::Published(name) => Ok(name),
+        Publication::Rejected(why) => Err(why),
+    }
+}
+
+/// Asserts that a refusal says all of these words.
+pub(crate) fn assert_refused(outcome: std::result::Result<String, String>, words: &[&str]) {
+    let why = outcome.unwrap_err();
+    assert!(words.iter().all(|w| why.contains(w)), "{why}");
 }

@@ -4,9 +4,13 @@
 
 mod fixture;
 mod lifecycle;
+mod owners;
+mod owners_python;
+mod owners_rpm;
 mod python;
 mod reader;
 mod refusal;
+mod removal;
 mod rpm;
 mod survival;
 mod tools;

@@ -22,9 +22,9 @@ use crate::fixture::{must, removal, run, set, tools};
 /// Writes NAME-VERSION.tar.gz, a wheel for every machine or for one platform, with a module that holds a text.
 const MAKE: &str = r#"
 import base64, hashlib, io, sys, tarfile, zipfile
-name, version, platform, content = sys.argv[1:]
+name, version, platform, content, more = sys.argv[1:]
 file = name.replace("-", "_")
-metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: >=3.6\n"
+metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: >=3.6\n{more}"
 pure = "true" if platform == "any" else "false"
 members = {
     f"{file}.py": f"content = {content!r}\n",
@@ -45,13 +45,13 @@ with tarfile.open(f"{file}-{version}.tar.gz", "w:gz") as sdist:
 "#;
 
 /// A repository in a temporary directory, and a place to build packages.
-struct Fixture {
+pub(crate) struct Fixture {
     dir: TempDir,
     config: SimpleIndexConfig,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("pybit-publish-python-").tempdir().unwrap();
         let arches = vec!["x86_64".parse().unwrap()];
         let (dist, suite) = ("Debian".parse().unwrap(), "bookworm".parse().unwrap());
@@ -64,7 +64,7 @@ impl Fixture {
         SimpleIndex::new(self.config.clone(), tool, order, clock).unwrap()
     }
 
-    async fn prepared(&self) -> SimpleIndex {
+    pub(crate) async fn prepared(&self) -> SimpleIndex {
         let repository = self.open(Arc::new(tools()));
         repository.prepare().await.unwrap();
         repository
@@ -77,15 +77,20 @@ impl Fixture {
 
     /// What one build makes: a wheel and the sdist.
     fn built(&self, name: &str, version: &str, platform: &str, content: &str) -> PublishSet {
+        self.build_saying(name, version, [platform, content, ""])
+    }
+
+    /// Platform, content, and lines that its metadata says besides.
+    pub(crate) fn build_saying(&self, name: &str, version: &str, words: [&str; 3]) -> PublishSet {
         let bench = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
-        must(&["python3", "-I", "-c", MAKE, name, version, platform, content], &bench);
+        must(&["python3", "-I", "-c", MAKE, name, version, words[0], words[1], words[2]], &bench);
         let files = fs::read_dir(&bench).unwrap().map(|e| e.unwrap().path());
         let (sources, files): (Vec<PathBuf>, Vec<PathBuf>) =
             files.partition(|p| p.to_str().unwrap().ends_with(".tar.gz"));
         set(name, version, &files, &sources)
     }
 
-    fn build(&self, name: &str, version: &str, content: &str) -> PublishSet {
+    pub(crate) fn build(&self, name: &str, version: &str, content: &str) -> PublishSet {
         self.built(name, version, "any", content)
     }
 

@@ -35,13 +35,13 @@ const ALONE: [&str; 11] = [
 ];
 
 /// An RPM repository in a temporary directory, and a place to build packages.
-struct Fixture {
+pub(crate) struct Fixture {
     dir: TempDir,
     config: CreaterepoConfig,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("pybit-publish-rpm-").tempdir().unwrap();
         let arches = vec!["x86_64".parse().unwrap()];
         let (dist, suite) = ("Fedora".parse().unwrap(), "f40".parse().unwrap());
@@ -54,7 +54,7 @@ impl Fixture {
         Createrepo::new(self.config.clone(), tool, order, clock).unwrap()
     }
 
-    async fn prepared(&self) -> Createrepo {
+    pub(crate) async fn prepared(&self) -> Createrepo {
         let repository = self.open(Arc::new(tools()));
         repository.prepare().await.unwrap();
         repository
@@ -66,8 +66,7 @@ impl Fixture {
     }
 
     /// What one build makes: a package for `x86_64`, one for all machines, and the source.
-    fn build(&self, name: &str, version: &str, content: &str) -> PublishSet {
-        let bench = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
+    pub(crate) fn build(&self, name: &str, version: &str, content: &str) -> PublishSet {
         let spec = format!(
             "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: s\nLicense: MIT\n%description\nd\n\
              %package doc\nSummary: s\nBuildArch: noarch\n%description doc\nd\n%install\n\
@@ -75,6 +74,12 @@ impl Fixture {
              echo '{content}' > %{{buildroot}}/usr/share/{name}/b\n\
              %files\n/usr/share/{name}/a\n%files doc\n/usr/share/{name}/b\n"
         );
+        self.build_spec(name, version, &spec)
+    }
+
+    /// What `rpmbuild` makes of this spec, whose release is 1.
+    pub(crate) fn build_spec(&self, name: &str, version: &str, spec: &str) -> PublishSet {
+        let bench = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
         fs::write(bench.join("x.spec"), spec).unwrap();
         let define = |name: &str| format!("--define={name} {}", bench.join("out").display());
         let name_format = "--define=_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm";

@@ -1,0 +1,70 @@
+//! What is taken out of a repository, and what may come after it.
+
+use pybit_core::owners::NoPolicy;
+use pybit_core::publish::{PublishSet, Publisher};
+
+use crate::fixture::{self, outcome, removal};
+use crate::{python, rpm};
+
+/// Publishes 1.0 and 2.0, takes 2.0 out, and publishes again: `build` makes a version with some content.
+async fn check(repository: &dyn Publisher, build: &dyn Fn(&str, &str) -> PublishSet, suffix: &str) {
+    let full = |version: &str| format!("{version}{suffix}");
+    let versions = async || {
+        let listed = repository.list().await.unwrap();
+        assert!(listed.iter().all(|l| l.source == "hello"));
+        listed.into_iter().map(|l| l.version).collect::<std::collections::BTreeSet<_>>()
+    };
+    let (first, second) = (build("1.0", "one"), build("2.0", "one"));
+    outcome(repository, &first, &NoPolicy).await.unwrap();
+    outcome(repository, &second, &NoPolicy).await.unwrap();
+    let gone = removal("hello", Some(&full("1.0")));
+    assert!(repository.remove(&gone).await.unwrap().is_empty(), "2.0 has replaced it");
+    let mut wanted = removal("hello", Some(&full("2.0")));
+    wanted.dry_run = true;
+    let would = repository.remove(&wanted).await.unwrap();
+    assert_eq!(versions().await, [full("2.0")].into());
+    wanted.dry_run = false;
+    assert_eq!(repository.remove(&wanted).await.unwrap(), would);
+    assert!(would.len() > 1 && repository.list().await.unwrap().is_empty());
+    assert!(repository.remove(&wanted).await.unwrap().is_empty());
+
+    for version in ["1.0", "2.0"] {
+        let why = outcome(repository, &build(version, "other"), &NoPolicy).await.unwrap_err();
+        assert!(why.contains("before, with other bytes"), "{why}");
+    }
+    // Preparing again, as at each start, forgets nothing.
+    repository.prepare().await.unwrap();
+    outcome(repository, &first, &NoPolicy).await.unwrap();
+    outcome(repository, &build("1.1", "one"), &NoPolicy).await.unwrap();
+    let why = outcome(repository, &build("2.0", "other"), &NoPolicy).await.unwrap_err();
+    assert!(why.contains("before, with other bytes"), "{why}");
+    outcome(repository, &second, &NoPolicy).await.unwrap();
+    assert_eq!(versions().await, [full("2.0")].into());
+}
+
+#[tokio::test]
+#[ignore = "needs reprepro and gnupg"]
+async fn deb_a_removed_version_comes_back_with_the_same_bytes_only() {
+    let fixture = fixture::Fixture::new();
+    let repository = fixture.prepared().await;
+    let build = |version: &str, content: &str| fixture.build_with("hello", version, content);
+    check(&repository, &build, "").await;
+}
+
+#[tokio::test]
+#[ignore = "needs createrepo-c, gnupg and rpm"]
+async fn rpm_a_removed_version_comes_back_with_the_same_bytes_only() {
+    let fixture = rpm::Fixture::new();
+    let repository = fixture.prepared().await;
+    let build = |version: &str, content: &str| fixture.build("hello", version, content);
+    check(&repository, &build, "-1").await;
+}
+
+#[tokio::test]
+#[ignore = "needs gnupg and python3"]
+async fn python_a_removed_version_comes_back_with_the_same_bytes_only() {
+    let fixture = python::Fixture::new();
+    let repository = fixture.prepared().await;
+    let build = |version: &str, content: &str| fixture.build("hello", version, content);
+    check(&repository, &build, "").await;
+}
