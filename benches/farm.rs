@@ -53,6 +53,7 @@ fn planning(c: &mut Criterion) {
         package: "hello".parse().expect("a name"),
         version: "2.10-3".parse().expect("a version"),
         arches: vec!["linux-any".to_owned(), "all".to_owned()],
+        binaries: Vec::new(),
         files: Vec::new(),
     };
     c.bench_function("plan/eight_architectures", |bencher| {

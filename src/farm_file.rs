@@ -111,7 +111,9 @@ fn parse(text: &str) -> Parsed<Catalogue> {
     let hook_rules = hook_rules(text, &file.hooks)?;
     let targets = suites.iter().flat_map(SuiteConfig::targets).collect();
     let repositories = suites.iter().filter_map(SuiteConfig::repository).collect();
-    let catalogue = Catalogue { targets, repositories, rules, hook_rules };
+    // A file says all of it: where it names no moves there are none.
+    let moves = Some(suites.iter().flat_map(SuiteConfig::moves).collect());
+    let catalogue = Catalogue { targets, repositories, rules, hook_rules, moves };
     repositories_once(text, &file.suites)?;
     catalogue.check().map_err(|e| Wrong { line: 1, what: e.message().to_owned() })?;
     Ok(catalogue)
@@ -214,11 +216,7 @@ pub fn write(catalogue: &Catalogue) -> Result<String> {
             None => hooks.push(ExportedHook { name: hook.clone(), rules: vec![rule.clone()] }),
         }
     }
-    let exported = Exported {
-        suites: suites::suites_of(&catalogue.targets, &catalogue.repositories),
-        rules: rules.collect(),
-        hooks,
-    };
+    let exported = Exported { suites: suites::suites_of(catalogue), rules: rules.collect(), hooks };
     toml::to_string_pretty(&exported)
         .map_err(|e| Error::internal("the catalogue cannot be written as TOML").with_source(e))
 }
@@ -241,6 +239,7 @@ dist = "Debian"
 name = "bookworm-backports"
 format = "deb"
 like = "bookworm"
+moves = [{ binary = "make", from = "make-dfsg", to = "make", why = "ours is newer" }]
 
 [[rules]]
 subject = "package"
@@ -279,9 +278,9 @@ suite = "bookworm"
                 14,
                 "suites.like: a cycle",
             ),
-            (FARM.replace("'^linux-'", "'(linux'"), 18, "rules.pattern"),
-            (FARM.replace("team/*", "team/***"), 25, "hooks.rules.repository"),
-            (FARM.replace("suite = \"bookworm\"\n", "suite = \"book worm\"\n"), 27, "suite"),
+            (FARM.replace("'^linux-'", "'(linux'"), 19, "rules.pattern"),
+            (FARM.replace("team/*", "team/***"), 26, "hooks.rules.repository"),
+            (FARM.replace("suite = \"bookworm\"\n", "suite = \"book worm\"\n"), 28, "suite"),
             (FARM.replace("weight = 10", "weight = \"10\""), 8, "i32"),
             (
                 FARM.replace(
@@ -291,7 +290,12 @@ suite = "bookworm"
                 6,
                 "names the architecture aarch64, which deb calls arm64",
             ),
-            (twice, 31, "suites.name: the suite Debian/bookworm deb is there twice"),
+            (
+                FARM.replace("ours is newer", " "),
+                15,
+                "suites.moves: the suite Debian/bookworm-backports",
+            ),
+            (twice, 32, "suites.name: the suite Debian/bookworm deb is there twice"),
             (taken, 15, "suites.repository"),
             ("[[suites]\n".to_owned(), 1, "]]"),
         ];

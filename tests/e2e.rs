@@ -28,6 +28,8 @@ mod isolated;
 mod keys;
 #[path = "e2e/mock.rs"]
 mod mock;
+#[path = "e2e/names.rs"]
+mod names;
 #[path = "e2e/publish.rs"]
 mod publish;
 #[path = "e2e/python.rs"]

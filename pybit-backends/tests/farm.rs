@@ -11,9 +11,9 @@ use pybit_core::clock::{Clock, ManualClock, Timestamp};
 use pybit_core::format::PackageFormat;
 use pybit_core::memory::MemoryTransport;
 use pybit_core::model::{
-    BlockRule, BlockSubject, Failure, FailureClass, FileSpec, Grant, Job, JobFilter, JobStatus,
-    NewPart, NewSubmission, Page, Principal, Produced, Repository, Role, RuleId, Source,
-    StreamOwner, Target, UploadId, WeightedTarget,
+    Failure, FailureClass, FileSpec, Grant, Job, JobFilter, JobStatus, NewPart, NewSubmission,
+    Page, Principal, Produced, Repository, Role, Source, StreamOwner, Target, UploadId,
+    WeightedTarget,
 };
 use pybit_core::protocol::{
     Assignment, FailRequest, FinishRequest, Held, Input, LogDigest, SourceReport, Verdict,
@@ -22,6 +22,9 @@ use pybit_core::settings::{Factory, Settings};
 use pybit_core::storage::ClientReport;
 use pybit_core::transport::Transport;
 use pybit_core::{Farm, Policy};
+
+#[path = "farm/names.rs"]
+mod names;
 
 struct World {
     _dir: tempfile::TempDir,
@@ -270,34 +273,6 @@ async fn the_same_and_older_versions_are_refused_and_a_newer_one_supersedes() {
     let newer = world.submit_dsc("hello", "10.0", "amd64").await.unwrap().remove(0);
     let old = world.farm.job(first.id).await.unwrap();
     assert_eq!((old.status, old.superseded_by), (JobStatus::Cancelled, Some(newer.id)));
-}
-
-#[tokio::test]
-async fn a_block_rule_and_an_unknown_name_are_refused_with_what_is_known() {
-    let world = world().await;
-    let rule = BlockRule {
-        id: RuleId(0),
-        subject: BlockSubject::Package,
-        pattern: "^evil".to_owned(),
-        reason: "it is evil".to_owned(),
-    };
-    world.farm.storage().add_rule(&rule).await.unwrap();
-    let refused = world.submit_dsc("evil-tool", "1", "any").await.unwrap_err();
-    assert_eq!(refused.code(), "blocked");
-    assert!(refused.message().contains("it is evil"));
-    for (field, value, code, known) in [
-        ("suite", "sid", "unknown_suite", "bookworm"),
-        ("dist", "Ubuntu", "unknown_dist", "Debian"),
-        ("env", "vm", "unknown_env", "sbuild"),
-        ("format", "rpm", "unknown_format", "deb"),
-    ] {
-        let mut request = serde_json::to_value(submission("apt:hello".parse().unwrap())).unwrap();
-        request[field] = value.into();
-        let request = serde_json::from_value(request).unwrap();
-        let error = world.farm.submit(&ann(), request, None, None).await.unwrap_err();
-        assert_eq!(error.code(), code);
-        assert!(error.message().contains(known), "{error}");
-    }
 }
 
 #[tokio::test]

@@ -21,8 +21,21 @@ pub struct SourceInfo {
     pub version: Version,
     /// The architectures it declares, in the format's own words: `any`, `all`, `linux-any`, `amd64`.
     pub arches: Vec<String>,
+    /// The names of the binary packages that it says it builds, in order, each once; empty where it says none. What it builds may differ:
+    /// the names are a reason to refuse it early, and no reason to publish it.
+    pub binaries: Vec<PackageName>,
     /// The files that belong to it besides the description, with size and digest.
     pub files: Vec<FileSpec>,
+}
+
+/// The most binary packages that a source may say it builds.
+pub const MAX_BINARIES: usize = 10_000;
+
+impl SourceInfo {
+    /// Its own name, then those of the binary packages that it says it builds.
+    pub fn names(&self) -> Vec<&PackageName> {
+        std::iter::once(&self.package).chain(&self.binaries).collect()
+    }
 }
 
 /// Which architectures a package is built on.

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{DropConfig, cannot_make};
 use crate::dropped::{Drop, DropReader};
 use crate::inotify::DirectoryWatch;
+use crate::names::Teller;
 use crate::rejected::{REJECTED, open_file, put_away};
 use crate::signed::Signatures;
 use crate::submitted::Submits;
@@ -35,6 +36,7 @@ pub(crate) struct Drops {
     config: DropConfig,
     publisher: Arc<dyn Publisher>,
     names: Arc<dyn NamePolicy>,
+    teller: Option<Arc<Teller>>,
     reader: Arc<dyn DropReader>,
     signatures: Option<Signatures>,
     submits: Option<Submits>,
@@ -59,13 +61,14 @@ impl Drops {
     pub(crate) fn new(
         config: DropConfig,
         publisher: Arc<dyn Publisher>,
-        names: Arc<dyn NamePolicy>,
+        names: (Arc<dyn NamePolicy>, Option<Arc<Teller>>),
         reader: Arc<dyn DropReader>,
         signatures: Option<Signatures>,
         submits: Option<Submits>,
         work_dir: PathBuf,
     ) -> Self {
-        Self { config, publisher, names, reader, signatures, submits, work_dir }
+        let (names, teller) = names;
+        Self { config, publisher, names, teller, reader, signatures, submits, work_dir }
     }
 
     /// Works until `stop`.
@@ -273,7 +276,13 @@ impl Drops {
         match self.publisher.publish(&set, &*self.names).await? {
             Publication::Published(snapshot) => {
                 tracing::info!(drop = %path.display(), repository = %self.config.repository, %snapshot, "published");
-                self.remove(path, drop)
+                self.remove(path, drop)?;
+                if let Some(teller) = &self.teller
+                    && let Err(error) = teller.tell().await
+                {
+                    tracing::warn!(repository = %self.config.repository, error = %error, "the farm does not know the repository's packages yet");
+                }
+                Ok(())
             }
             Publication::Rejected(reason) => self.reject(path, &reason),
         }

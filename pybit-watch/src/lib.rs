@@ -45,6 +45,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use names::Teller;
 use signed::Signatures;
 use submitted::Submits;
 use tending::Tending;
@@ -82,6 +83,7 @@ pub async fn run(
         let stop = shutdown.clone();
         tasks.spawn(async move { tending.run(stop).await });
     }
+    let mut tellers = BTreeMap::new();
     if let Some(url) = &config.url {
         let api = Api::new(url, Some(&config.secret()?))?;
         for repository in &config.repositories {
@@ -90,7 +92,11 @@ pub async fn run(
             let health = health[&repository.name].clone();
             let (names, repository) = (names::policy(&config, repository)?, repository.clone());
             let dir = config.work_dir.clone();
-            let results = uploads::Uploads::new(api, publisher, names, repository, dir, health);
+            let teller = Teller::new(api.clone(), repository.name.clone(), Arc::clone(&publisher));
+            let teller = Arc::new(teller);
+            tellers.insert(repository.name.clone(), Arc::clone(&teller));
+            let results =
+                uploads::Uploads::new(api, publisher, names, teller, repository, dir, health);
             tasks.spawn(async move { results.run(stop).await });
         }
     }
@@ -98,11 +104,12 @@ pub async fn run(
         let publisher = Arc::clone(&publishers[&drop.repository]);
         let repository = config.repositories.iter().find(|r| r.name == drop.repository);
         let names = repository.map(|r| names::policy(&config, r)).transpose()?;
+        let teller = tellers.get(&drop.repository).cloned();
         let signatures = signatures(&config, drop, uploads.as_ref())?;
         let drops = drops::Drops::new(
             drop.clone(),
             publisher,
-            names.unwrap_or_else(|| Arc::new(NoPolicy)),
+            (names.unwrap_or_else(|| Arc::new(NoPolicy)), teller),
             Arc::new(DebDrops),
             signatures,
             submits(&config, drop)?,

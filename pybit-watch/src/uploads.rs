@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{RepositoryConfig, cannot_make};
+use crate::names::Teller;
 use crate::tending::told;
 
 /// How long the server may hold a request for work, in milliseconds.
@@ -27,6 +28,7 @@ pub(crate) struct Uploads {
     api: Api,
     publisher: Arc<dyn Publisher>,
     names: Arc<dyn NamePolicy>,
+    teller: Arc<Teller>,
     repository: RepositoryConfig,
     work_dir: PathBuf,
     /// What tending the repository has found.
@@ -40,11 +42,12 @@ impl Uploads {
         api: Api,
         publisher: Arc<dyn Publisher>,
         names: Arc<dyn NamePolicy>,
+        teller: Arc<Teller>,
         repository: RepositoryConfig,
         work_dir: PathBuf,
         health: watch::Receiver<Health>,
     ) -> Self {
-        Self { api, publisher, names, repository, work_dir, health, trouble: None }
+        Self { api, publisher, names, teller, repository, work_dir, health, trouble: None }
     }
 
     /// Works until `stop`; a set under way is finished first.
@@ -66,6 +69,13 @@ impl Uploads {
                     let trouble = self.publish_all(sets, &stop).await;
                     failed |= trouble.is_some();
                     introduced = !self.is_news(trouble, failed);
+                    // Early refusals miss what the farm was not told; the repository's own do not.
+                    if last.is_some()
+                        && let Err(error) = self.teller.tell().await
+                    {
+                        tracing::warn!(repository = %self.repository.name, error = %error, "the farm does not know the repository's packages; telling it again");
+                        introduced = false;
+                    }
                     after = last.filter(|_| failed);
                     if after.is_some() {
                         continue;
@@ -103,7 +113,8 @@ impl Uploads {
         let public_key = self.publisher.public_key().await?;
         let url = self.repository.public_url.clone();
         let key = RepositoryKey { public_key, url, health: Some(health) };
-        self.api.put_repository_key(&self.repository.name, &key).await.map_err(Into::into)
+        self.api.put_repository_key(&self.repository.name, &key).await?;
+        self.teller.tell_again().await
     }
 
     /// What is to be published; none where there is news to be told first.

@@ -6,17 +6,18 @@ use poem::{EndpointExt, Route, RouteMethod};
 use pybit_core::model::{
     Account, BlockRule, BuildClient, Catalogue, Job, NewSubmission, PackageSummary, Token, Upload,
 };
+use pybit_core::owners::NameFacts;
 use pybit_core::protocol::{
     BatchReply, BatchRequest, CancelMany, CancelRequest, CatalogueReply, ClaimReply, ClaimRequest,
     Explanation, FailRequest, FileState, FinishRequest, HeartbeatReply, HeartbeatRequest,
-    JobDetail, Length, Manifest, NewAccountRequest, NewPassword, NewTokenReply, NewTokenRequest,
-    PlannedView, PublishedRequest, RefuseRequest, RejectedRequest, RepositoryKey, StoppedRequest,
-    SubmissionReply, UploadedSet,
+    JobDetail, Length, Manifest, NamesRequest, NewAccountRequest, NewPassword, NewTokenReply,
+    NewTokenRequest, PlannedView, PublishedRequest, RefuseRequest, RejectedRequest, RepositoryKey,
+    RepositoryPackages, StoppedRequest, SubmissionReply, UploadedSet,
 };
 
 use crate::api::{
-    accounts, batch, builder, catalogue, clients, dput, farm, files, jobs, logs, packages, reports,
-    submissions, tokens, uploads, vcshook, watcher, webhook,
+    accounts, batch, builder, catalogue, clients, dput, farm, files, jobs, logs, names, packages,
+    reports, submissions, tokens, uploads, vcshook, watcher, webhook,
 };
 use crate::app::AppState;
 use crate::auth::Access;
@@ -147,6 +148,9 @@ fn of_watchers() -> Vec<Operation> {
     vec![
         get("/api/v1/repositories/{name}/uploaded", A::PUBLISH, run!(watcher::uploaded), "Results to publish").query(&["wait_ms", "after"]).lists::<UploadedSet>(),
         Operation::new("PUT", "/api/v1/repositories/{name}/key", A::PUBLISH, run!(watcher::put_key), "Tells key and address of a repository").takes::<RepositoryKey>().gives_nothing(),
+        get("/api/v1/repositories/{name}/packages", A::All, run!(names::packages), "The packages that a repository holds, as its watcher has told").gives::<RepositoryPackages>(200),
+        Operation::new("PUT", "/api/v1/repositories/{name}/packages", A::PUBLISH, run!(names::put_packages), "Tells the packages that a repository holds").takes::<RepositoryPackages>().gives_nothing(),
+        post("/api/v1/repositories/{name}/names", A::PUBLISH, run!(names::facts), "The owners of names in the base distribution, and the allowed moves").takes::<NamesRequest>().gives::<NameFacts>(200),
         get("/repositories/{name}/{path...}", A::All, run!(repositories::file), "A published repository's file").gives_raw("application/octet-stream"),
     ]
 }

@@ -12,7 +12,7 @@ use pybit_backends::sql::PostgresFactory;
 #[cfg(feature = "sqlite")]
 use pybit_backends::sql::SqliteFactory;
 use pybit_client::Secret;
-use pybit_core::clock::SystemClock;
+use pybit_core::clock::{Clock, SystemClock};
 use pybit_core::memory::MemoryStorageFactory;
 use pybit_core::model::Grant;
 use pybit_core::settings::{Registry, Settings};
@@ -52,7 +52,7 @@ pub async fn open_farm(config: &Config, dir: &DataDir, backends: &Backends) -> R
     let storage = config.storage.clone().unwrap_or_else(|| Settings::url(dir.storage_url()));
     let storage = backends.storages.open(&storage).await?;
     let transport = server_transport(config, backends, storage.as_ref()).await?;
-    pybit_web::seed(storage.as_ref(), &config.suites).await?;
+    pybit_web::seed(storage.as_ref(), &config.suites, SystemClock.now()).await?;
     Ok(Farm::with_policy(storage, transport, formats(), Arc::new(SystemClock), policy(config)))
 }
 

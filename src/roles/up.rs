@@ -167,12 +167,12 @@ async fn first_failure(parts: &mut JoinSet<Result<()>>) -> Result<()> {
 /// own suite.
 async fn usual_suites(farm: &Farm) -> Result<Vec<SuiteConfig>> {
     let catalogue = farm.storage().catalogue().await?;
-    let applied = suites::suites_of(&catalogue.targets, &catalogue.repositories);
+    let applied = suites::suites_of(&catalogue);
     if !applied.is_empty() {
         return Ok(applied);
     }
     let own = vec![own_suite()?];
-    suites::seed(farm.storage().as_ref(), &own).await?;
+    suites::seed(farm.storage().as_ref(), &own, farm.clock().now()).await?;
     Ok(own)
 }
 
@@ -204,6 +204,7 @@ fn own_suite() -> Result<SuiteConfig> {
         like: None,
         arches: vec![arch],
         envs: vec![env("sbuild", 10)?, env("host", 0)?],
+        moves: Vec::new(),
     })
 }
 

@@ -9,7 +9,7 @@ use pybit::backends::exec::{Exec, Supervisor};
 use pybit::backends::source::{UploadConfig, UploadFetcher};
 use pybit::client::{Shutdown, Toolbox};
 use pybit::config::Config;
-use pybit::core::clock::SystemClock;
+use pybit::core::clock::{Clock, SystemClock};
 use pybit::core::format::PackageFormat;
 use pybit::core::memory::MemoryTransport;
 use pybit::core::model::{ClientName, Route};
@@ -78,7 +78,7 @@ impl Watched {
         let config = Config::load(Some(&farm.path().join("pybit.toml"))).unwrap();
         let dir = roles::data_dir(&config).unwrap();
         let storage = roles::storages().open(&Settings::url(dir.storage_url())).await.unwrap();
-        pybit::web::seed(storage.as_ref(), &config.suites).await.unwrap();
+        pybit::web::seed(storage.as_ref(), &config.suites, SystemClock.now()).await.unwrap();
         pybit::web::ensure_admin_token(storage.as_ref(), &dir.admin_token()).await.unwrap();
         let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
         let (wire, clock) = (Arc::clone(self) as _, Arc::new(SystemClock));

@@ -6,8 +6,10 @@ use std::process::Command;
 /// A native source package that builds in moments and does what its test asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Package {
-    /// The source and binary package's name.
+    /// The source package's name.
     pub(crate) name: String,
+    /// The binary package's name, where it is another.
+    pub(crate) binary: Option<String>,
     /// Its version.
     pub(crate) version: String,
     /// `Architecture` of the binary package.
@@ -25,12 +27,20 @@ impl Package {
     pub(crate) fn new(name: &str, version: &str) -> Self {
         Self {
             name: name.to_owned(),
+            binary: None,
             version: version.to_owned(),
             arch: "any".to_owned(),
             build_depends: String::new(),
             build: Vec::new(),
             debhelper: false,
         }
+    }
+
+    /// Names its binary package.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every test wants it")]
+    pub(crate) fn builds(mut self, binary: &str) -> Self {
+        self.binary = Some(binary.to_owned());
+        self
     }
 
     /// Packs it with debhelper, as most packages are.
@@ -72,6 +82,7 @@ impl Package {
         std::fs::create_dir_all(debian.join("source")).unwrap();
         let put = |file: &str, text: String| std::fs::write(tree.join(file), text).unwrap();
         let Self { name, version, arch, build_depends, .. } = self;
+        let binary = self.binary.as_ref().unwrap_or(name);
         put("tool", format!("#!/bin/sh\necho {name} {version}\n"));
         put(
             "debian/changelog",
@@ -85,7 +96,7 @@ impl Package {
             format!(
                 "Source: {name}\nSection: misc\nPriority: optional\nMaintainer: A Tester <tester@example.org>\n\
                  Build-Depends: debhelper-compat (= 13){build_depends}\nStandards-Version: 4.6.2\n\n\
-                 Package: {name}\nArchitecture: {arch}\nDepends: ${{misc:Depends}}\nDescription: a test\n It is small.\n"
+                 Package: {binary}\nArchitecture: {arch}\nDepends: ${{misc:Depends}}\nDescription: a test\n It is small.\n"
             ),
         );
         let build = self.build.iter().map(|l| format!("\t{l}")).collect::<Vec<_>>().join("\n");

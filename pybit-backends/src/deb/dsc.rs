@@ -1,7 +1,9 @@
 //! Reading `.dsc`, the description of a Debian source package (Debian Policy 5.4).
 
+use std::collections::BTreeSet;
+
 use pybit_core::Result;
-use pybit_core::format::SourceInfo;
+use pybit_core::format::{MAX_BINARIES, SourceInfo};
 use pybit_core::model::{PackageName, Version};
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, model::FileSpec};
@@ -31,7 +33,27 @@ pub(super) fn read(bytes: &[u8]) -> Result<SourceInfo> {
             "it lists a file whose name does not start with the source package's name and version",
         ));
     }
-    Ok(SourceInfo { package, version, arches, files })
+    let binaries = binaries(&paragraph)?;
+    Ok(SourceInfo { package, version, arches, binaries, files })
+}
+
+/// The names of `Package-List` (dsc(5): one package a line, its name first), else those of `Binary` (separated by commas).
+fn binaries(paragraph: &Paragraph) -> Result<Vec<PackageName>> {
+    let names: Vec<&str> = match (paragraph.get("Package-List"), paragraph.get("Binary")) {
+        (Some(list), _) => {
+            list.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect()
+        }
+        (None, Some(list)) => list.split(',').map(str::trim).filter(|n| !n.is_empty()).collect(),
+        (None, None) => Vec::new(),
+    };
+    if names.len() > MAX_BINARIES {
+        return Err(
+            paragraph.refuse(&format!("it builds more than {MAX_BINARIES} binary packages"))
+        );
+    }
+    let names: BTreeSet<PackageName> =
+        names.into_iter().map(package_name).collect::<Result<_>>()?;
+    Ok(names.into_iter().collect())
 }
 
 /// A source or binary package's name, as dpkg allows it.

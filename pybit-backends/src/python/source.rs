@@ -36,7 +36,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<SourceInfo> {
             "it must list the .tar.gz of its own name and version (PEP 625), and no other file",
         ));
     }
-    Ok(SourceInfo { package, version, arches, files })
+    let binaries = vec![package.clone()];
+    Ok(SourceInfo { package, version, arches, binaries, files })
 }
 
 /// Refuses a `Requires-Python` that no reader could compare its version with.

@@ -30,8 +30,10 @@ opendir my $specs, 'unpacked/SPECS' or die "error: $rpm holds no .spec file\n";
 my @specs = grep { /\.spec\z/ } readdir $specs;
 die "error: $rpm must hold exactly one .spec file\n" unless @specs == 1;
 # A spec that excludes this very machine cannot be asked what it would make.
-my $arches = ask('rpmspec', '--query', @defines, '--queryformat', '%{ARCH}\n', "unpacked/SPECS/$specs[0]") // ['any', 'noarch'];
-my %made = map { ($_ eq 'noarch' ? 'noarch' : 'any') => 1 } @$arches;
+my $packages = ask('rpmspec', '--query', @defines, '--queryformat', '%{ARCH} %{NAME}\n', "unpacked/SPECS/$specs[0]");
+my @packages = map { [split / /] } @{ $packages // [] };
+my %made = map { ($_->[0] eq 'noarch' ? 'noarch' : 'any') => 1 } $packages ? @packages : (['any'], ['noarch']);
+my %names = map { $_->[1] => 1 } @packages;
 
 my $sum = ask('sha256sum', '--', $rpm) // die "error: sha256sum failed\n";
 my ($digest) = split / /, $sum->[0];
@@ -41,6 +43,7 @@ my $file = "$name-$version-$release.srpm-info";
 die "error: the package's name, version or release holds a character that is not allowed\n" if $file =~ m{[/\s]};
 sysopen my $out, $file, O_WRONLY | O_CREAT | O_EXCL or die "error: $file cannot be made: $!\n";
 print {$out} "Source: $name\nVersion: $full\nBuildArch: @{[sort keys %made]}\n";
+print {$out} "Packages: @{[sort keys %names]}\n" if %names;
 print {$out} "ExclusiveArch: @only\n" if @only;
 print {$out} "ExcludeArch: @never\n" if @never;
 print {$out} "Checksums-Sha256:\n $digest $size $rpm\n";

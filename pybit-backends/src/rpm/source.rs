@@ -1,7 +1,9 @@
 //! Reading `.srpm-info`, pybit's description of a source package: what `describe-source.pl` has written in the build environment.
 
+use std::collections::BTreeSet;
+
 use pybit_core::Result;
-use pybit_core::format::SourceInfo;
+use pybit_core::format::{MAX_BINARIES, SourceInfo};
 use pybit_core::model::{PackageName, Version};
 use pybit_core::version::VersionOrder;
 
@@ -40,7 +42,21 @@ pub(super) fn read(bytes: &[u8]) -> Result<SourceInfo> {
             "it must list the .src.rpm of its own name, version and release, and no other file",
         ));
     }
-    Ok(SourceInfo { package, version, arches, files })
+    let binaries = binaries(&paragraph)?;
+    Ok(SourceInfo { package, version, arches, binaries, files })
+}
+
+/// The names of `Packages`; a description of an older build client has none.
+fn binaries(paragraph: &Paragraph) -> Result<Vec<PackageName>> {
+    let names = words(paragraph.get("Packages").unwrap_or_default());
+    if names.len() > MAX_BINARIES {
+        return Err(
+            paragraph.refuse(&format!("it builds more than {MAX_BINARIES} binary packages"))
+        );
+    }
+    let names: BTreeSet<PackageName> =
+        names.iter().map(|name| name.parse()).collect::<Result<_>>()?;
+    Ok(names.into_iter().collect())
 }
 
 /// A version that both pybit and rpm accept.
@@ -72,6 +88,11 @@ mod tests {
         assert_eq!((read.package.as_str(), read.version.as_str()), ("foo", "2:1.0~rc1-3.fc40"));
         assert_eq!(read.arches, ["any", "noarch", "x86_64", "!s390x"]);
         assert_eq!((read.files[0].name.as_str(), read.files[0].size), (FILE, 12));
+        assert_eq!(read.binaries, [], "as of an older build client");
+        let head = format!("{HEAD}\nPackages: foo-libs foo foo-libs");
+        let read = super::read(info(&head, FILE).as_bytes()).unwrap();
+        let names: Vec<_> = read.binaries.iter().map(PackageName::as_str).collect();
+        assert_eq!(names, ["foo", "foo-libs"]);
     }
 
     #[test]
@@ -91,6 +112,7 @@ mod tests {
             (good.replace("~rc1-3.fc40", ""), "invalid_srpm_info"),
             (good.replace("any noarch", "any;id"), "invalid_arch"),
             (good.replace("any noarch", "x86_64"), "invalid_arch"),
+            (good.replace("BuildArch", "Packages: foo -id\nBuildArch"), "invalid_package"),
             ("x".repeat(2 << 20), "invalid_srpm_info"),
         ] {
             let error = read(text.as_bytes()).expect_err(&text[..text.len().min(400)]);

@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use pybit_core::Result;
 use pybit_core::model::{
     BlockRule, BlockSubject, Catalogue, CatalogueChange, Health, HookRule, Repository, RuleId,
-    Target, WeightedTarget,
+    SuiteMove, Target, WeightedTarget,
 };
 use pybit_core::storage::CatalogStore;
 use sqlx::Transaction;
 
-use super::{Call, Cells, Dialect, SqlStore, commit, jobs, statements as sql, turns};
+use super::{Call, Cells, Dialect, SqlStore, commit, jobs, moves, statements as sql, turns};
 
 #[async_trait]
 impl<D: Dialect> CatalogStore for SqlStore<D> {
@@ -66,6 +66,21 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
                     Call::<D>::new(&sql::RULE_REMOVE).int(id.0).run(&mut transaction).await?;
                 commit(transaction).await?;
                 Ok(removed > 0)
+            })
+            .await;
+        // Whatever became of it: it may have taken effect.
+        self.catalogue.forget();
+        done
+    }
+
+    async fn put_move(&self, moved: &SuiteMove) -> Result<()> {
+        moved.check()?;
+        let done = self
+            .again(|| async {
+                let mut transaction = self.begin().await?;
+                turns::take::<D>(&mut transaction, [TURN.to_owned()]).await?;
+                moves::put::<D>(&mut transaction, moved).await?;
+                commit(transaction).await
             })
             .await;
         // Whatever became of it: it may have taken effect.
@@ -149,6 +164,8 @@ async fn take_step<D: Dialect>(
             let Some((id, _)) = there.into_iter().find(|(_, r)| r == rule) else { return Ok(()) };
             Call::<D>::new(&sql::HOOK_RULE_REMOVE).int(id).run_one(transaction).await
         }
+        CatalogueChange::AddMove { moved } => moves::add::<D>(transaction, moved).await,
+        CatalogueChange::RemoveMove { moved } => moves::remove::<D>(transaction, moved).await,
     }
 }
 
@@ -218,7 +235,9 @@ async fn read<D: Dialect>(transaction: &mut Transaction<'static, D>) -> Result<C
     let rules = Call::<D>::new(&sql::RULES).all(transaction, rule).await?;
     let hook_rules = Call::<D>::new(&sql::HOOK_RULES).all(transaction, hook_rule).await?;
     let hook_rules = hook_rules.into_iter().map(|(_, rule)| rule).collect();
-    Ok(Catalogue { targets, repositories, rules, hook_rules })
+    let moves = moves::all::<D>(transaction).await?;
+    let moves = Some(moves).filter(|moves| !moves.is_empty());
+    Ok(Catalogue { targets, repositories, rules, hook_rules, moves })
 }
 
 fn hook_rule<D: Dialect>(c: &Cells<'_, D>) -> Result<(i64, HookRule)> {

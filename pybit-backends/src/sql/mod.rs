@@ -24,10 +24,12 @@ mod error;
 mod facts;
 mod group;
 mod jobs;
+mod moves;
 mod news;
 mod packages;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod published;
 mod remembered;
 mod spare;
 #[cfg(feature = "sqlite")]

@@ -2,10 +2,13 @@
 
 use async_trait::async_trait;
 use pybit_core::Result;
-use pybit_core::model::{Dist, FormatName, Job, JobId, PackageName, PackageSummary, Suite};
+use pybit_core::model::{
+    Dist, FormatName, Job, JobId, PackageName, PackageSummary, RepositoryName, Suite,
+};
+use pybit_core::publish::Listed;
 use pybit_core::storage::PackageStore;
 
-use super::{Call, Cells, Dialect, SqlStore, jobs, statements as sql};
+use super::{Call, Cells, Dialect, SqlStore, jobs, published, statements as sql};
 
 #[async_trait]
 impl<D: Dialect> PackageStore for SqlStore<D> {
@@ -45,6 +48,22 @@ impl<D: Dialect> PackageStore for SqlStore<D> {
             )
         })
         .await
+    }
+
+    async fn put_published(&self, repository: &RepositoryName, listed: &[Listed]) -> Result<()> {
+        self.again(|| published::put(self, repository, listed)).await
+    }
+
+    async fn published(&self, repository: &RepositoryName) -> Result<Vec<Listed>> {
+        self.again(|| published::all(self, repository)).await
+    }
+
+    async fn published_names(
+        &self,
+        repository: &RepositoryName,
+        names: &[String],
+    ) -> Result<Vec<Listed>> {
+        self.again(|| published::named(self, repository, names)).await
     }
 }
 

@@ -99,6 +99,7 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ("unreadable", "submission 1", "UPDATE submission SET request = '{}' WHERE id = 1"),
     ("unreadable", "account ann", "UPDATE account SET hash = 'plain' WHERE name = 'ann'"),
     ("unreadable", "job 1", "UPDATE job SET package = 'No Name!' WHERE id = 1"),
+    ("name_conflict", "main x", "INSERT INTO published VALUES ('main', 'x', '3', 'arm64', 'b')"),
 ];
 
 /// One row of each table that names another names one that is not there.

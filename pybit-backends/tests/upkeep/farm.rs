@@ -14,6 +14,7 @@ use pybit_core::model::{
     BlockRule, BlockSubject, Grant, Health, HookRule, JobStatus, Outcome, Repository, Role, RuleId,
     StreamOwner, WeightedTarget,
 };
+use pybit_core::publish::Listed;
 use pybit_core::settings::Settings;
 use pybit_core::storage::{AccountChange, NewAccount, NewToken, PlannedJob, SubmissionRecord};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -176,7 +177,19 @@ async fn around(store: &Store) {
     let pushes = serde_json::json!({"repository": "é/*", "tag": "v'1", "suite": "bookworm"});
     let rule = serde_json::from_value(pushes).unwrap();
     wanted.hook_rules.push(HookRule { hook: "forge".to_owned(), rule });
+    let moved = serde_json::json!({
+        "dist": "Debian", "suite": "bookworm", "format": "deb", "binary": "x", "from": "a", "to": "b",
+        "why": "weil 'ja'", "by": "änn", "at": null,
+    });
+    wanted.moves = Some(vec![serde_json::from_value(moved).unwrap()]);
     store.replace_catalogue(&wanted, false).await.unwrap();
+    let listed = ["x", "y"].map(|name| Listed {
+        name: name.to_owned(),
+        version: "1:2~3".to_owned(),
+        arch: "amd64".to_owned(),
+        source: "a".to_owned(),
+    });
+    store.put_published(&repository.name, &listed).await.unwrap();
     for pattern in ["^evil", "gone"] {
         let rule = BlockRule {
             id: RuleId(0),

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use pybit_core::model::{Job, JobId, RepositoryName};
-use pybit_core::protocol::{PublishedRequest, RejectedRequest, RepositoryKey, UploadedSet};
+use pybit_core::owners::NameFacts;
+use pybit_core::protocol::{
+    NamesRequest, PublishedRequest, RejectedRequest, RepositoryKey, RepositoryPackages, UploadedSet,
+};
 use reqwest::Method;
 
 use super::people::{given, text};
@@ -33,6 +36,35 @@ impl Api {
     ) -> ApiResult<()> {
         let request = self.request(Method::PUT, &["repositories", repository.as_str(), "key"]);
         self.done(request.json(key)).await
+    }
+
+    /// The packages that the repository holds, as its watcher has told.
+    pub async fn repository_packages(
+        &self,
+        repository: &RepositoryName,
+    ) -> ApiResult<RepositoryPackages> {
+        let path = ["repositories", repository.as_str(), "packages"];
+        self.json(self.request(Method::GET, &path)).await
+    }
+
+    /// Tells the farm the packages that the repository holds.
+    pub async fn put_repository_packages(
+        &self,
+        repository: &RepositoryName,
+        packages: &RepositoryPackages,
+    ) -> ApiResult<()> {
+        let path = ["repositories", repository.as_str(), "packages"];
+        self.done(self.request(Method::PUT, &path).json(packages)).await
+    }
+
+    /// The owners of names in the repository's base distribution, and the moves that are allowed to a source.
+    pub async fn name_facts(
+        &self,
+        repository: &RepositoryName,
+        request: &NamesRequest,
+    ) -> ApiResult<NameFacts> {
+        let path = ["repositories", repository.as_str(), "names"];
+        self.json(self.request(Method::POST, &path).json(request)).await
     }
 
     /// "The repository holds exactly these bytes."

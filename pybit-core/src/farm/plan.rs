@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::format::{PackageFormat, SourceInfo};
 use crate::model::{
-    Arch, BlockSubject, Catalogue, Dist, FormatName, JobId, JobKind, NewSubmission,
+    Arch, BlockRule, BlockSubject, Catalogue, Dist, FormatName, JobId, JobKind, NewSubmission,
     PRIORITY_OUT_OF_RANGE, PackageName, Target, WeightedTarget,
 };
 use crate::storage::PlannedJob;
@@ -115,26 +115,25 @@ fn known(targets: &[&WeightedTarget], field: &impl Fn(&Target) -> &str) -> Strin
     values.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Refuses what a block rule matches: `Invalid`, code `blocked`, with the rule's reason.
-pub fn check_rules(
-    catalogue: &Catalogue,
-    source: &str,
-    package: Option<&PackageName>,
-) -> Result<()> {
+/// Refuses what a block rule matches: `Invalid`, code `blocked`, with the rule's reason. `packages` has the name of the source package,
+/// where it is known, and those of its binary packages.
+pub fn check_rules(catalogue: &Catalogue, source: &str, packages: &[&PackageName]) -> Result<()> {
     for rule in &catalogue.rules {
-        let subject = match rule.subject {
-            BlockSubject::Package => package.map(PackageName::as_str),
-            BlockSubject::Source => Some(source),
-        };
-        if let Some(subject) = subject
-            && rule.refuses(subject)?
-        {
-            let message = format!(
-                "block rule {} refuses this {}: {}",
-                rule.id,
-                rule.subject.as_str(),
-                rule.reason
-            );
+        if rule.subject == BlockSubject::Source && rule.refuses(source)? {
+            let message = format!("block rule {} refuses this source: {}", rule.id, rule.reason);
+            return Err(Error::invalid(message).with_code("blocked"));
+        }
+    }
+    check_package_rules(catalogue, packages)
+}
+
+/// [`check_rules`] of the rules for packages alone.
+pub fn check_package_rules(catalogue: &Catalogue, packages: &[&PackageName]) -> Result<()> {
+    for rule in catalogue.rules.iter().filter(|r| r.subject == BlockSubject::Package) {
+        let matcher = rule.matcher()?;
+        if let Some(package) = packages.iter().find(|p| matcher.is_match(p.as_str())) {
+            let BlockRule { id, reason, .. } = rule;
+            let message = format!("block rule {id} refuses this package, {package}: {reason}");
             return Err(Error::invalid(message).with_code("blocked"));
         }
     }

@@ -4,6 +4,7 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 
 use super::Farm;
 use super::machine::{Command, FARM, Finished, Holder, Reported};
+use super::plan;
 use super::submit::check_files;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -45,7 +46,10 @@ impl Farm {
         if job.kind == JobKind::Source
             && let Err(error) = self.read_source_result(&job, request, main, &mut result).await
         {
-            return self.fail_source(&job, holder, request, error).await;
+            return self.fail_result(&job, holder, request, error).await;
+        }
+        if let Err(error) = self.check_produced(&job, request).await {
+            return self.fail_result(&job, holder, request, error).await;
         }
         let command = Command::Finish(holder.clone(), Box::new(result));
         trial::crash_point("finish_checked_before_commit");
@@ -55,7 +59,7 @@ impl Farm {
                 self.settle(job).await
             }
             Err(error) if job.kind == JobKind::Source && is_version_refusal(&error) => {
-                self.fail_source(&job, holder, request, error).await
+                self.fail_result(&job, holder, request, error).await
             }
             Err(error) => Err(error),
         }
@@ -89,8 +93,18 @@ impl Farm {
         Ok(())
     }
 
-    /// A source that was made but is not accepted ends the job with the reason: asking again would not change it.
-    async fn fail_source(
+    /// Refuses, `Invalid`, code `blocked`, a result with a package that a block rule matches by its name or by a name that it provides.
+    async fn check_produced(&self, job: &Job, request: &FinishRequest) -> Result<()> {
+        if job.kind == JobKind::Source {
+            return Ok(());
+        }
+        let catalogue = self.inner.storage.catalogue().await?;
+        let names: Vec<_> = request.produced.iter().map(|p| &p.name).collect();
+        plan::check_package_rules(&catalogue, &names)
+    }
+
+    /// A result that was made but is not accepted ends the job with the reason: asking again would not change it.
+    async fn fail_result(
         &self,
         job: &Job,
         holder: Holder,
@@ -100,11 +114,7 @@ impl Farm {
         if error.is_retryable() || error.kind() == crate::ErrorKind::Internal {
             return Err(error);
         }
-        let class = if is_version_refusal(&error) || error.code() == "blocked" {
-            FailureClass::Policy
-        } else {
-            FailureClass::Source
-        };
+        let class = if is_refusal(&error) { FailureClass::Policy } else { FailureClass::Source };
         let failure = Failure { class, message: clipped(error.message()) };
         let reported =
             Reported { failure, unmet: Vec::new(), log_sha256: Some(request.log.sha256.clone()) };
@@ -324,6 +334,11 @@ fn finished(request: &FinishRequest) -> Finished {
         identity: None,
         follow: Vec::new(),
     }
+}
+
+/// Whether the farm could build it and will not.
+fn is_refusal(error: &Error) -> bool {
+    is_version_refusal(error) || matches!(error.code(), "blocked" | "name_owned")
 }
 
 fn is_version_refusal(error: &Error) -> bool {

@@ -3,12 +3,13 @@
 use futures_util::future::try_join;
 
 use super::Farm;
+use super::names::tell_allowed;
 use super::plan::{self, Planned};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::SourceInfo;
 use crate::model::{
-    Catalogue, FileSpec, Job, JobId, JobKind, JobStatus, NewSubmission, Principal, Source, Stream,
-    StreamOwner, UploadId,
+    Catalogue, FileSpec, Job, JobId, JobKind, JobStatus, NewSubmission, PackageName, Principal,
+    Source, Stream, StreamOwner, UploadId,
 };
 use crate::storage::{PlannedJob, Recorded, SubmissionRecord};
 use crate::trial;
@@ -92,12 +93,19 @@ impl Farm {
             _ => None,
         };
         let label = request.source.label().parse().ok();
-        let package = source.as_ref().map(|(s, _)| &s.package).or(label.as_ref());
-        plan::check_rules(&catalogue, &request.source.to_string(), package)?;
+        let names: Vec<&PackageName> = match (&source, &label) {
+            (Some((source, _)), _) => source.names(),
+            (None, label) => label.iter().collect(),
+        };
+        plan::check_rules(&catalogue, &request.source.to_string(), &names)?;
         let planned = match source {
             Some((source, streams)) => {
                 check_listed_files(&streams, &source)?;
-                plan::binary_jobs(&scope, request, format.as_ref(), &source, None)?
+                let allowed = self.check_names(&catalogue, &scope, &source).await?;
+                let mut planned =
+                    plan::binary_jobs(&scope, request, format.as_ref(), &source, None)?;
+                tell_allowed(&mut planned, &allowed);
+                planned
             }
             None => vec![plan::source_job(&scope, request)?],
         };
@@ -115,7 +123,8 @@ impl Farm {
         let catalogue: Catalogue = self.inner.storage.catalogue().await?;
         let scope = plan::scope(&catalogue, request)?;
         let format = self.format(&scope.format)?;
-        plan::check_rules(&catalogue, &request.source.to_string(), Some(&source.package))?;
+        plan::check_rules(&catalogue, &request.source.to_string(), &source.names())?;
+        self.check_names(&catalogue, &scope, source).await?;
         let planned = plan::binary_jobs(&scope, request, format.as_ref(), source, Some(job.id))?;
         self.check_count(planned.len())?;
         self.check_versions(&planned).await?;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::health::Health;
 use super::id::RuleId;
 use super::name::{Arch, Dist, EnvName, FormatName, RepositoryName, Suite};
+use super::suite_move::SuiteMove;
 use super::target::WeightedTarget;
 use crate::error::{Error, Result};
 
@@ -22,9 +23,18 @@ pub struct Catalogue {
     /// Which pushes are built, besides those that a server's own configuration names.
     #[serde(default)]
     pub hook_rules: Vec<HookRule>,
+    /// The allowed moves of names. In what is wanted: absent leaves the moves as they are, so that a client that does not know the list
+    /// removes none. In what is there: absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Vec<SuiteMove>>,
 }
 
 impl Catalogue {
+    /// The allowed moves; none where the catalogue does not say.
+    pub fn all_moves(&self) -> &[SuiteMove] {
+        self.moves.as_deref().unwrap_or_default()
+    }
+
     /// The repository that results of this suite and format go to, if it has one.
     pub fn repository(
         &self,
@@ -127,7 +137,7 @@ pub struct BlockRule {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum BlockSubject {
-    /// The source package's name.
+    /// The source package's name, and the name of each binary package that it says it builds.
     Package,
     /// The source as written: `git+https://…`, `apt:hello`.
     Source,
@@ -153,6 +163,11 @@ impl BlockRule {
     /// Whether this rule refuses `text`.
     pub fn refuses(&self, text: &str) -> Result<bool> {
         Ok(self.compile()?.is_match(text))
+    }
+
+    /// The compiled pattern, to match many texts with.
+    pub(crate) fn matcher(&self) -> Result<regex::Regex> {
+        self.compile()
     }
 
     fn compile(&self) -> Result<regex::Regex> {

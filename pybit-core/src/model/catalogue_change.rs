@@ -1,4 +1,4 @@
-//! From the catalogue that is to the one that is wanted: which steps, and whether jobs stand in the way.
+//! From the catalogue that is to the one that is wanted: which steps.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{BlockRule, Catalogue, HookRule, Repository};
+use super::suite_move::SuiteMove;
 use super::target::{Target, WeightedTarget};
-use crate::error::{Error, Result};
 
 /// One step from one catalogue to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,16 @@ pub enum CatalogueChange {
         /// What is removed.
         rule: HookRule,
     },
+    /// A source may publish under another's name from now on.
+    AddMove {
+        /// What is added.
+        moved: SuiteMove,
+    },
+    /// A source may no more; what it published stays.
+    RemoveMove {
+        /// What is removed.
+        moved: SuiteMove,
+    },
 }
 
 impl CatalogueChange {
@@ -81,6 +91,7 @@ impl CatalogueChange {
                 | Self::RemoveRepository { .. }
                 | Self::RemoveRule { .. }
                 | Self::RemoveHookRule { .. }
+                | Self::RemoveMove { .. }
         )
     }
 }
@@ -111,11 +122,13 @@ impl fmt::Display for CatalogueChange {
             }
             Self::AddHookRule { rule } => write!(f, "+ hook {}", pushes(rule)),
             Self::RemoveHookRule { rule } => write!(f, "- hook {}", pushes(rule)),
+            Self::AddMove { moved } => write!(f, "+ move of {moved}: {}", moved.why),
+            Self::RemoveMove { moved } => write!(f, "- move of {moved}"),
         }
     }
 }
 
-fn pushes(rule: &HookRule) -> String {
+pub(super) fn pushes(rule: &HookRule) -> String {
     let push = &rule.rule;
     let which = match (&push.branch, &push.tag) {
         (_, Some(tag)) => format!("tag {tag:?}"),
@@ -126,54 +139,6 @@ fn pushes(rule: &HookRule) -> String {
 }
 
 impl Catalogue {
-    /// Refuses, `Invalid`, what no farm can serve: `invalid_catalogue` for anything that is there twice, for the architecture
-    /// `source`, for two repositories of one suite and format, and for one of a suite that has no target; `invalid_pattern` for a
-    /// block rule.
-    pub fn check(&self) -> Result<()> {
-        let refuse = |what: String| Err(Error::invalid(what).with_code("invalid_catalogue"));
-        let mut seen = BTreeSet::new();
-        for WeightedTarget { target, .. } in &self.targets {
-            if target.arch.is_source() {
-                return refuse(format!(
-                    "{target}: every suite has the architecture source by itself"
-                ));
-            }
-            if !seen.insert(target) {
-                return refuse(format!("the target {target} is there twice"));
-            }
-        }
-        let (mut names, mut places) = (BTreeSet::new(), BTreeSet::new());
-        for r in &self.repositories {
-            if !names.insert(&r.name) || !places.insert((&r.dist, &r.suite, &r.format)) {
-                let place = format!("{}/{} {}", r.dist, r.suite, r.format);
-                return refuse(format!(
-                    "the repository {} or one for {place} is there twice",
-                    r.name
-                ));
-            }
-            let serves =
-                |t: &Target| (&t.dist, &t.suite, &t.format) == (&r.dist, &r.suite, &r.format);
-            if !self.targets.iter().any(|t| serves(&t.target)) {
-                return refuse(format!(
-                    "the repository {} is for {}/{} {}, for which nothing is built",
-                    r.name, r.dist, r.suite, r.format
-                ));
-            }
-        }
-        for (n, rule) in self.rules.iter().enumerate() {
-            rule.check()?;
-            if self.rules[..n].iter().any(|other| same(other, rule)) {
-                return refuse(format!("the rule for {:?} is there twice", rule.pattern));
-            }
-        }
-        for (n, rule) in self.hook_rules.iter().enumerate() {
-            if self.hook_rules[..n].contains(rule) {
-                return refuse(format!("the hook rule {} is there twice", pushes(rule)));
-            }
-        }
-        Ok(())
-    }
-
     /// The steps that make `wanted` of this one, additions first. Address and key of a repository and the numbers of rules are
     /// nobody's wish: they stay as they are.
     pub fn changes_to(&self, wanted: &Self) -> Vec<CatalogueChange> {
@@ -189,9 +154,20 @@ impl Catalogue {
         changes.extend(added.map(|rule| CatalogueChange::AddHookRule { rule }));
         let removed = self.hook_rules.iter().filter(|r| !wanted.hook_rules.contains(r)).cloned();
         changes.extend(removed.map(|rule| CatalogueChange::RemoveHookRule { rule }));
+        self.move_changes(wanted, &mut changes);
         // Stable: what belongs together stays together.
         changes.sort_by_key(CatalogueChange::removes);
         changes
+    }
+
+    fn move_changes(&self, wanted: &Self, changes: &mut Vec<CatalogueChange>) {
+        let Some(all) = &wanted.moves else { return };
+        let here = self.all_moves();
+        let missing = |in_: &[SuiteMove], moved: &SuiteMove| !in_.iter().any(|m| m.is_same(moved));
+        let added = all.iter().filter(|m| missing(here, m)).cloned();
+        changes.extend(added.map(|moved| CatalogueChange::AddMove { moved }));
+        let removed = here.iter().filter(|m| missing(all, m)).cloned();
+        changes.extend(removed.map(|moved| CatalogueChange::RemoveMove { moved }));
     }
 
     fn target_changes(&self, wanted: &Self, changes: &mut Vec<CatalogueChange>) {
@@ -230,70 +206,32 @@ impl Catalogue {
         let gone = self.repositories.iter().filter(|r| !names.contains(&r.name)).cloned();
         changes.extend(gone.map(|repository| CatalogueChange::RemoveRepository { repository }));
     }
-
-    /// Refuses, `Conflict`, code `in_use`, steps to this catalogue that take away what unfinished jobs still need; `used` has the
-    /// targets of those jobs with their number. A source job needs its environment until it ends, whatever the architecture.
-    pub fn check_uses(&self, changes: &[CatalogueChange], used: &[(Target, u64)]) -> Result<()> {
-        for change in changes {
-            let jobs: u64 = match change {
-                CatalogueChange::RemoveTarget { target } => used
-                    .iter()
-                    .filter(|(t, _)| self.misses(t, &target.target))
-                    .map(|(_, n)| n)
-                    .sum(),
-                CatalogueChange::RemoveRepository { repository: r }
-                | CatalogueChange::ChangeRepository { from: r, .. } => {
-                    let there = |t: &Target| {
-                        (&t.dist, &t.suite, &t.format) == (&r.dist, &r.suite, &r.format)
-                    };
-                    used.iter().filter(|(t, _)| there(t)).map(|(_, n)| n).sum()
-                }
-                _ => 0,
-            };
-            if jobs > 0 {
-                let text = change.to_string();
-                let what = text.trim_start_matches(['-', '~', ' ']);
-                let message = format!(
-                    "{what}: {jobs} unfinished jobs still need it as it is; cancel them or let them end first"
-                );
-                return Err(Error::conflict(message).with_code("in_use"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a job for `job` cannot go on without `gone`.
-    fn misses(&self, job: &Target, gone: &Target) -> bool {
-        let room = |t: &Target| (t.dist.clone(), t.suite.clone(), t.format.clone(), t.env.clone());
-        let is_left = || self.targets.iter().any(|t| room(&t.target) == room(gone));
-        job == gone || (job.arch.is_source() && room(job) == room(gone) && !is_left())
-    }
 }
 
-fn same(one: &BlockRule, other: &BlockRule) -> bool {
+pub(super) fn same(one: &BlockRule, other: &BlockRule) -> bool {
     (one.subject, &one.pattern, &one.reason) == (other.subject, &other.pattern, &other.reason)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::{BlockSubject, RuleId};
 
-    fn target(suite: &str, arch: &str, weight: i32) -> WeightedTarget {
+    pub(in crate::model) fn target(suite: &str, arch: &str, weight: i32) -> WeightedTarget {
         let target = serde_json::json!({
             "dist": "Debian", "suite": suite, "arch": arch, "format": "deb", "env": "sbuild",
         });
         WeightedTarget { target: serde_json::from_value(target).unwrap(), weight }
     }
 
-    fn repository(name: &str, suite: &str) -> Repository {
+    pub(in crate::model) fn repository(name: &str, suite: &str) -> Repository {
         serde_json::from_value(serde_json::json!({
             "name": name, "dist": "Debian", "suite": suite, "format": "deb",
         }))
         .unwrap()
     }
 
-    fn rule(id: i64, pattern: &str) -> BlockRule {
+    pub(in crate::model) fn rule(id: i64, pattern: &str) -> BlockRule {
         BlockRule {
             id: RuleId(id),
             subject: BlockSubject::Package,
@@ -302,7 +240,7 @@ mod tests {
         }
     }
 
-    fn catalogue() -> Catalogue {
+    pub(in crate::model) fn catalogue() -> Catalogue {
         Catalogue {
             targets: vec![target("sid", "amd64", 10), target("sid", "arm64", 5)],
             repositories: vec![Repository {
@@ -311,6 +249,7 @@ mod tests {
             }],
             rules: vec![rule(7, "^linux-")],
             hook_rules: Vec::new(),
+            moves: None,
         }
     }
 
@@ -321,6 +260,7 @@ mod tests {
             repositories: vec![repository("sid", "sid"), repository("more", "more")],
             rules: vec![rule(0, "^linux-"), rule(0, "^x")],
             hook_rules: Vec::new(),
+            moves: None,
         };
         let shown: Vec<_> =
             catalogue().changes_to(&wanted).iter().map(ToString::to_string).collect();
@@ -337,38 +277,31 @@ mod tests {
         assert_eq!(catalogue().changes_to(&catalogue()), []);
     }
 
-    #[test]
-    fn what_no_farm_can_serve_is_refused() {
-        catalogue().check().unwrap();
-        let broken: [fn(&mut Catalogue); 6] = [
-            |c| c.targets.push(target("sid", "arm64", 1)),
-            |c| c.targets.push(target("sid", "source", 1)),
-            |c| c.repositories.push(repository("sid", "sid")),
-            |c| c.repositories.push(repository("again", "sid")),
-            |c| c.repositories.push(repository("more", "more")),
-            |c| c.rules.push(rule(0, "^linux-")),
-        ];
-        for (n, change) in broken.iter().enumerate() {
-            let mut wanted = catalogue();
-            change(&mut wanted);
-            assert_eq!(wanted.check().expect_err(&n.to_string()).code(), "invalid_catalogue");
-        }
+    pub(in crate::model) fn moved(binary: &str, why: &str) -> SuiteMove {
+        serde_json::from_value(serde_json::json!({
+            "dist": "Debian", "suite": "sid", "format": "deb",
+            "binary": binary, "from": "old", "to": "new", "why": why,
+        }))
+        .unwrap()
     }
 
     #[test]
-    fn what_unfinished_jobs_need_stays() {
-        let source = target("sid", "source", 0).target;
-        let one = Catalogue { targets: vec![target("sid", "amd64", 10)], ..catalogue() };
-        let check = |wanted: &Catalogue, used: &[(Target, u64)]| {
-            wanted.check_uses(&catalogue().changes_to(wanted), used).map_err(|e| e.code())
-        };
-        assert_eq!(check(&one, &[(target("sid", "amd64", 0).target, 3)]), Ok(()));
-        assert_eq!(check(&one, &[(target("sid", "arm64", 0).target, 3)]), Err("in_use"));
-        assert_eq!(check(&one, &[(source.clone(), 1)]), Ok(()));
-        let none = Catalogue::default();
-        assert_eq!(check(&none, &[(source, 1)]), Err("in_use"));
-        assert_eq!(check(&none, &[]), Ok(()));
-        let moved = Catalogue { repositories: vec![repository("sid", "more")], ..catalogue() };
-        assert_eq!(check(&moved, &[(target("sid", "amd64", 0).target, 1)]), Err("in_use"));
+    fn moves_that_are_not_spoken_of_stay_and_whoever_allowed_them_stays_on_record() {
+        let by = |by: &str| SuiteMove { by: by.to_owned(), ..moved("x", "renamed") };
+        let there = Catalogue { moves: Some(vec![by("ann")]), ..catalogue() };
+        assert_eq!(there.changes_to(&catalogue()), [], "an older client says nothing of moves");
+        let same = Catalogue { moves: Some(vec![by("bob")]), ..catalogue() };
+        assert_eq!(there.changes_to(&same), []);
+        let other = Catalogue { moves: Some(vec![moved("y", "split")]), ..catalogue() };
+        let shown: Vec<_> = there.changes_to(&other).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "+ move of y from old to new in Debian/sid deb: split",
+                "- move of x from old to new in Debian/sid deb",
+            ]
+        );
+        let none = Catalogue { moves: Some(Vec::new()), ..catalogue() };
+        assert_eq!(there.changes_to(&none).len(), 1);
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 mod catalogue;
 mod catalogue_change;
+mod catalogue_check;
 mod client;
 mod health;
 mod id;
@@ -14,6 +15,7 @@ mod source_url;
 mod status;
 mod stream;
 mod submission;
+mod suite_move;
 mod target;
 mod token;
 
@@ -36,5 +38,6 @@ pub use status::JobStatus;
 pub use stream::{Appended, FileSpec, NewPart, Part, Stream, StreamOwner, StreamRole, Upload};
 pub(crate) use submission::PRIORITY_OUT_OF_RANGE;
 pub use submission::{NewSubmission, Submission};
+pub use suite_move::SuiteMove;
 pub use target::{Route, Target, WeightedTarget};
 pub use token::{Grant, Principal, Role, Token};

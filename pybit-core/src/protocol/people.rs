@@ -7,6 +7,7 @@ use crate::model::{
     AccountName, Attempt, CatalogueChange, ClientName, Event, Health, Job, JobId, PackageName,
     Password, Role, Submission, SubmissionId, Token,
 };
+use crate::publish::Listed;
 
 /// A submission and its jobs so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -215,4 +216,29 @@ pub struct RepositoryKey {
     /// How key and index are; a watcher before 0.2 does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+}
+
+/// The packages that a repository holds, as its watcher tells them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryPackages {
+    /// The packages, source packages among them; at most [`MAX_PACKAGES`](Self::MAX_PACKAGES).
+    pub packages: Vec<Listed>,
+}
+
+impl RepositoryPackages {
+    /// The most packages of one repository that a farm keeps.
+    pub const MAX_PACKAGES: usize = 200_000;
+}
+
+/// A set of packages about whose names a watcher asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NamesRequest {
+    /// The source package.
+    pub source: PackageName,
+    /// The names of its binary packages, and those whose place they would take.
+    pub binaries: Vec<String>,
 }

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::model::{BlockRule, Catalogue, CatalogueChange, Repository, RuleId, WeightedTarget};
+use crate::model::{
+    BlockRule, Catalogue, CatalogueChange, Repository, RuleId, SuiteMove, WeightedTarget,
+};
 
 /// Targets, repositories and rules.
 #[async_trait]
@@ -27,6 +29,12 @@ pub trait CatalogStore: Send + Sync + std::fmt::Debug {
     /// - `removing_a_rule_says_whether_it_was_there`: the numbers of the others stay.
     async fn remove_rule(&self, id: RuleId) -> Result<bool>;
 
+    /// Allows the move of a name.
+    ///
+    /// - `putting_a_move_twice_keeps_the_first`: a move that is there for the same reason stays as it is, with its principal and its time;
+    ///   one without a reason is `Invalid`, code `invalid_move`.
+    async fn put_move(&self, moved: &SuiteMove) -> Result<()>;
+
     /// Makes this the catalogue, and returns the steps that it took ([`Catalogue::changes_to`]); a dry run takes none of them.
     ///
     /// - `a_catalogue_is_replaced_whole`: all that is wanted is there afterwards and nothing else; the same once more takes no step.
@@ -34,6 +42,7 @@ pub trait CatalogStore: Send + Sync + std::fmt::Debug {
     /// - `a_catalogue_that_no_farm_can_serve_is_refused`: as [`Catalogue::check`] has it; nothing changes.
     /// - `what_unfinished_jobs_need_is_not_removed`: `Conflict`, code `in_use` ([`Catalogue::check_uses`]), and nothing changes; when
     ///   the jobs have ended it is removed.
+    /// - `moves_stay_where_none_are_spoken_of`: a catalogue without a list of moves leaves them; an empty list removes them.
     /// - `a_dry_run_changes_nothing`: it says and refuses what the other would.
     async fn replace_catalogue(
         &self,

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::model::{Dist, FormatName, Job, PackageName, PackageSummary, Suite};
+use crate::model::{Dist, FormatName, Job, PackageName, PackageSummary, RepositoryName, Suite};
+use crate::publish::Listed;
 
 /// Source packages and their versions.
 #[async_trait]
@@ -33,4 +34,22 @@ pub trait PackageStore: Send + Sync + std::fmt::Debug {
         suite: &Suite,
         format: &FormatName,
     ) -> Result<Option<Job>>;
+
+    /// Makes this the list of the packages that the repository holds, as its watcher has told.
+    ///
+    /// - `a_repositorys_packages_are_replaced_whole`: all at once; those of other repositories stay. A package that is there twice is
+    ///   there once.
+    async fn put_published(&self, repository: &RepositoryName, listed: &[Listed]) -> Result<()>;
+
+    /// The packages of the repository, in order of name, version, architecture and source; empty where its watcher has told none.
+    async fn published(&self, repository: &RepositoryName) -> Result<Vec<Listed>>;
+
+    /// The binary packages of the repository that bear one of these names.
+    ///
+    /// - `published_names_are_found_by_name`: source packages of that name are none of them.
+    async fn published_names(
+        &self,
+        repository: &RepositoryName,
+        names: &[String],
+    ) -> Result<Vec<Listed>>;
 }

@@ -40,7 +40,11 @@ struct Wish {
 /// `PUT /catalogue`
 pub(crate) async fn replace(mut call: Call) -> ApiResult<Response> {
     let Wish { dry_run } = call.query()?;
-    let wanted: Catalogue = call.json().await?;
+    let mut wanted: Catalogue = call.json().await?;
+    let (by, now) = (call.who()?.name.clone(), call.state.farm.clock().now());
+    for moved in wanted.moves.iter_mut().flatten() {
+        (moved.by, moved.at) = (by.clone(), Some(now));
+    }
     hooks::check(&wanted.hook_rules)?;
     wanted.rules.iter().try_for_each(|rule| check_reason(&rule.reason))?;
     let changes = call.state.farm.storage().replace_catalogue(&wanted, dry_run).await?;

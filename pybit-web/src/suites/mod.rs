@@ -5,8 +5,10 @@ mod of_targets;
 
 use std::collections::BTreeMap;
 
+use pybit_core::clock::Timestamp;
 use pybit_core::model::{
-    Arch, Dist, EnvName, FormatName, Repository, RepositoryName, Suite, Target, WeightedTarget,
+    Arch, Dist, EnvName, FormatName, PackageName, Repository, RepositoryName, Suite, SuiteMove,
+    Target, WeightedTarget,
 };
 use pybit_core::storage::Storage;
 use pybit_core::{Error, Result};
@@ -36,6 +38,23 @@ pub struct SuiteConfig {
     /// The environments to build in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub envs: Vec<EnvConfig>,
+    /// The moves of binary packages' names that are allowed in it; never those of the suite that it is like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<MoveConfig>,
+}
+
+/// An allowed move of a binary package's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoveConfig {
+    /// The binary package: one name, no pattern.
+    pub binary: PackageName,
+    /// The source that owns the name.
+    pub from: PackageName,
+    /// The source that may publish it.
+    pub to: PackageName,
+    /// The reason.
+    pub why: String,
 }
 
 /// A build environment of a suite.
@@ -182,6 +201,15 @@ fn check(suite: &SuiteConfig, place: usize) -> Found<()> {
             return refuse("envs", what);
         }
     }
+    let moves: Vec<SuiteMove> = suite.moves();
+    for (n, moved) in moves.iter().enumerate() {
+        if let Err(error) = moved.check() {
+            return refuse("moves", format!("has a move that is refused: {}", error.message()));
+        }
+        if moves[..n].iter().any(|other| other.is_same(moved)) {
+            return refuse("moves", format!("has the move of {moved} twice"));
+        }
+    }
     Ok(())
 }
 
@@ -210,6 +238,22 @@ impl SuiteConfig {
         WeightedTarget { target, weight: env.weights.get(arch).copied().unwrap_or(env.weight) }
     }
 
+    /// The allowed moves of names in it, of nobody and without a time.
+    pub fn moves(&self) -> Vec<SuiteMove> {
+        let moved = |m: &MoveConfig| SuiteMove {
+            dist: self.dist.clone(),
+            suite: self.name.clone(),
+            format: self.format.clone(),
+            binary: m.binary.clone(),
+            from: m.from.clone(),
+            to: m.to.clone(),
+            why: m.why.clone(),
+            by: String::new(),
+            at: None,
+        };
+        self.moves.iter().map(moved).collect()
+    }
+
     /// The repository that its results are published in.
     pub fn repository(&self) -> Option<Repository> {
         let name = self.repository.clone()?;
@@ -225,14 +269,22 @@ impl SuiteConfig {
     }
 }
 
-/// Puts the configured suites into the catalogue: adds what is missing and changes weights; removes nothing.
-pub async fn seed(storage: &dyn Storage, suites: &[SuiteConfig]) -> Result<()> {
+/// Who allows the moves that a server's own configuration names.
+const CONFIGURATION: &str = "configuration";
+
+/// Puts the configured suites into the catalogue: adds what is missing and changes weights; removes nothing. `now` goes on record for the
+/// moves that are added.
+pub async fn seed(storage: &dyn Storage, suites: &[SuiteConfig], now: Timestamp) -> Result<()> {
     for suite in resolve(suites)? {
         for target in suite.targets() {
             storage.put_target(&target).await?;
         }
         if let Some(repository) = suite.repository() {
             storage.put_repository(&repository).await?;
+        }
+        for moved in suite.moves() {
+            let moved = SuiteMove { by: CONFIGURATION.to_owned(), at: Some(now), ..moved };
+            storage.put_move(&moved).await?;
         }
     }
     Ok(())

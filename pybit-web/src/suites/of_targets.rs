@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use pybit_core::model::{Arch, Dist, EnvName, FormatName, Repository, Suite, WeightedTarget};
+use pybit_core::model::{
+    Arch, Catalogue, Dist, EnvName, FormatName, Suite, SuiteMove, WeightedTarget,
+};
 
-use super::{EnvConfig, SuiteConfig};
+use super::{EnvConfig, MoveConfig, SuiteConfig};
 
-/// The suites of these targets and repositories, in order of their names: what [`resolve`](super::resolve) and [`SuiteConfig::targets`] make the
-/// same targets of again.
-pub fn suites_of(targets: &[WeightedTarget], repositories: &[Repository]) -> Vec<SuiteConfig> {
+/// The suites of this catalogue, in order of their names: what [`resolve`](super::resolve) and [`SuiteConfig::targets`] make the same
+/// targets of again.
+pub fn suites_of(catalogue: &Catalogue) -> Vec<SuiteConfig> {
     let mut suites: BTreeMap<(&Dist, &Suite, &FormatName), Vec<&WeightedTarget>> = BTreeMap::new();
-    for t in targets {
+    for t in &catalogue.targets {
         let key = (&t.target.dist, &t.target.suite, &t.target.format);
         suites.entry(key).or_default().push(t);
     }
@@ -18,10 +20,9 @@ pub fn suites_of(targets: &[WeightedTarget], repositories: &[Repository]) -> Vec
         let mut arches: Vec<Arch> = targets.iter().map(|t| t.target.arch.clone()).collect();
         arches.sort();
         arches.dedup();
-        let repository = repositories
-            .iter()
-            .find(|r| (&r.dist, &r.suite, &r.format) == (dist, name, format))
-            .map(|r| r.name.clone());
+        let repository = catalogue.repository(dist, name, format).map(|r| r.name.clone());
+        let moves = catalogue.all_moves().iter().filter(|m| m.is_for(dist, name, format));
+        let moves = moves.map(of_move).collect();
         let envs = envs_of(&targets, &arches);
         SuiteConfig {
             dist: dist.clone(),
@@ -31,9 +32,15 @@ pub fn suites_of(targets: &[WeightedTarget], repositories: &[Repository]) -> Vec
             arches,
             repository,
             envs,
+            moves,
         }
     });
     made.collect()
+}
+
+fn of_move(moved: &SuiteMove) -> MoveConfig {
+    let SuiteMove { binary, from, to, why, .. } = moved.clone();
+    MoveConfig { binary, from, to, why }
 }
 
 /// The environments of one suite, heaviest first.
@@ -89,7 +96,7 @@ mod tests {
                     WeightedTarget { target: serde_json::from_value(target).unwrap(), weight }
                 })
                 .collect();
-            let suites = suites_of(&targets, &[]);
+            let suites = suites_of(&Catalogue { targets: targets.clone(), ..Catalogue::default() });
             let again: BTreeSet<_> = resolve(&suites)
                 .unwrap()
                 .iter()

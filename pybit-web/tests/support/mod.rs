@@ -112,7 +112,7 @@ impl Server {
         let formats: [Arc<dyn PackageFormat>; 1] = [Arc::new(DebFormat::new())];
         let transport = Arc::new(MemoryTransport::default());
         let farm = Farm::with_policy(storage, transport, formats, Arc::new(SystemClock), policy);
-        seed(farm.storage().as_ref(), &suites()).await.unwrap();
+        seed(farm.storage().as_ref(), &suites(), farm.clock().now()).await.unwrap();
         let parts = WebParts { farm, blobs: Blobs::folder(&blobs).unwrap(), uploads: None };
         Self::on(dir, blobs, parts, config).await
     }

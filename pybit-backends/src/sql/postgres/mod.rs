@@ -158,6 +158,7 @@ impl Dialect for Postgres {
                 "repository_health",
                 include_str!("../../../migrations/postgres/0008_repository_health.sql"),
             ),
+            (9, "names", include_str!("../../../migrations/postgres/0009_names.sql")),
         ])
     }
 

@@ -138,6 +138,7 @@ impl Dialect for Sqlite {
                 "repository_health",
                 include_str!("../../../migrations/sqlite/0008_repository_health.sql"),
             ),
+            (9, "names", include_str!("../../../migrations/sqlite/0009_names.sql")),
         ])
     }
 

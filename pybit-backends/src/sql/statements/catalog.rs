@@ -65,6 +65,21 @@ pub(in crate::sql) static HOOK_RULE_ADD: Statement =
 pub(in crate::sql) static HOOK_RULE_REMOVE: Statement =
     Statement::shared("hook_rule_remove", 1, "DELETE FROM hook_rule WHERE id = $1");
 
+pub(in crate::sql) static NAME_MOVES: Statement = Statement::shared(
+    "name_moves",
+    0,
+    "SELECT id, dist, suite, format, move FROM name_move ORDER BY id",
+);
+
+pub(in crate::sql) static NAME_MOVE_ADD: Statement = Statement::shared(
+    "name_move_add",
+    4,
+    "INSERT INTO name_move (dist, suite, format, move) VALUES ($1, $2, $3, $4)",
+);
+
+pub(in crate::sql) static NAME_MOVE_REMOVE: Statement =
+    Statement::shared("name_move_remove", 1, "DELETE FROM name_move WHERE id = $1");
+
 pub(in crate::sql) static TARGET_REMOVE: Statement = Statement::shared(
     "target_remove",
     5,

@@ -13,6 +13,7 @@ mod jobs;
 mod lists;
 mod many;
 mod packages;
+mod published;
 mod streams;
 mod submissions;
 mod whole;
@@ -25,6 +26,7 @@ pub(super) use jobs::*;
 pub(super) use lists::*;
 pub(super) use many::*;
 pub(super) use packages::*;
+pub(super) use published::*;
 pub(super) use streams::*;
 pub(super) use submissions::*;
 pub(super) use whole::*;
@@ -109,6 +111,13 @@ pub static ALL: &[&Statement] = &[
     &HOOK_RULES,
     &HOOK_RULE_ADD,
     &HOOK_RULE_REMOVE,
+    &NAME_MOVES,
+    &NAME_MOVE_ADD,
+    &NAME_MOVE_REMOVE,
+    &PUBLISHED,
+    &PUBLISHED_ADD,
+    &PUBLISHED_REMOVE,
+    &PUBLISHED_NAMES,
     &TARGET_REMOVE,
     &TARGETS_USED,
     &REPOSITORY_REMOVE,

@@ -100,6 +100,10 @@ pub const TABLES: &[Table] = tables! {
     }
     "block_rule" by "id" { Number "id"; Text "subject", "pattern", "reason"; }
     "hook_rule" by "id" { Number "id"; Text "hook", "rule"; }
+    "name_move" by "id" { Number "id"; Text "dist", "suite", "format", "move"; }
+    "published" by "repository", "name", "version", "arch", "source" {
+        Text "repository", "name", "version", "arch", "source";
+    }
     "token" by "id" {
         Number "id";
         Text "name", "sha256", "role", "client";

@@ -10,6 +10,8 @@ use pybit_core::model::{
 };
 use serde::de::DeserializeOwned;
 
+use crate::sql::moves::StoredMove;
+
 /// Whether a text can be read, and why not.
 type Reads = fn(&str) -> Result<(), String>;
 
@@ -50,6 +52,11 @@ pub(super) const READS: &[(&str, &str, Reads)] = &[
     ("target", "format", word::<FormatName>),
     ("target", "env", word::<EnvName>),
     ("repository", "name", word::<RepositoryName>),
+    ("name_move", "dist", word::<Dist>),
+    ("name_move", "suite", word::<Suite>),
+    ("name_move", "format", word::<FormatName>),
+    ("name_move", "move", json::<StoredMove>),
+    ("published", "repository", word::<RepositoryName>),
     ("token", "role", word::<Role>),
     ("account", "name", word::<AccountName>),
     ("account", "role", word::<Role>),

@@ -2,12 +2,12 @@
 
 use crate::clock::Timestamp;
 use crate::conformance::support::{
-    Store, apply, change, name, planned, refusal, submit_one, target,
+    Store, apply, at, change, name, planned, refusal, submit_one, target,
 };
 use crate::error::ErrorKind;
 use crate::model::{
     BlockRule, BlockSubject, Catalogue, CatalogueChange, Health, HookRule, JobStatus, PushRule,
-    Repository, RuleId, WeightedTarget,
+    Repository, RuleId, SuiteMove, WeightedTarget,
 };
 
 async fn catalogue(s: &Store) -> Catalogue {
@@ -124,6 +124,7 @@ fn wanted() -> Catalogue {
         }],
         rules: vec![rule("a"), rule("b")],
         hook_rules: vec![hook_rule("debian/*"), hook_rule("main")],
+        moves: None,
     }
 }
 
@@ -183,6 +184,45 @@ pub(super) async fn a_catalogue_is_replaced_whole(s: Store) {
     assert_eq!(changes.len(), 6, "{changes:?}");
     assert!(changes.iter().all(CatalogueChange::removes));
     assert_eq!(catalogue(&s).await, Catalogue::default());
+}
+
+fn moved(binary: &str, by: &str) -> SuiteMove {
+    SuiteMove {
+        dist: name("Debian"),
+        suite: name("bookworm"),
+        format: name("deb"),
+        binary: name(binary),
+        from: name("old"),
+        to: name("new"),
+        why: "renamed upstream".to_owned(),
+        by: by.to_owned(),
+        at: Some(at(7)),
+    }
+}
+
+pub(super) async fn putting_a_move_twice_keeps_the_first(s: Store) {
+    let first = moved("x", "ann");
+    s.put_move(&first).await.expect("put");
+    s.put_move(&moved("x", "bob")).await.expect("put");
+    assert_eq!(catalogue(&s).await.moves, Some(vec![first]));
+    let mute = SuiteMove { why: " ".to_owned(), ..moved("y", "ann") };
+    refusal(s.put_move(&mute).await, ErrorKind::Invalid, "invalid_move");
+    assert_eq!(catalogue(&s).await.all_moves().len(), 1);
+}
+
+pub(super) async fn moves_stay_where_none_are_spoken_of(s: Store) {
+    let with = |moves| Catalogue { moves, ..wanted() };
+    let both = vec![moved("x", "ann"), moved("y", "ann")];
+    s.replace_catalogue(&with(Some(both.clone())), false).await.expect("replaced");
+    assert_eq!(catalogue(&s).await.moves, Some(both));
+    assert_eq!(s.replace_catalogue(&with(None), false).await.expect("replaced"), []);
+    assert_eq!(catalogue(&s).await.all_moves().len(), 2);
+    let one = vec![moved("y", "bob")];
+    let changes = s.replace_catalogue(&with(Some(one)), false).await.expect("replaced");
+    assert_eq!(changes, [CatalogueChange::RemoveMove { moved: moved("x", "ann") }]);
+    assert_eq!(catalogue(&s).await.moves, Some(vec![moved("y", "ann")]), "on record as it was");
+    s.replace_catalogue(&with(Some(Vec::new())), false).await.expect("replaced");
+    assert_eq!(catalogue(&s).await.moves, None);
 }
 
 pub(super) async fn a_catalogue_that_no_farm_can_serve_is_refused(s: Store) {

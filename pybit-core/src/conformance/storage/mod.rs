@@ -86,6 +86,8 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         packages_show_newest_done_and_newest_job,
         packages_page_by_name_and_are_searched_literally,
         newest_is_the_greatest_version_that_counts,
+        a_repositorys_packages_are_replaced_whole,
+        published_names_are_found_by_name,
     }
     fence {
         writes_of_an_older_attempt_are_refused,
@@ -115,6 +117,8 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         an_absent_address_and_key_leave_the_stored_ones,
         a_rule_that_does_not_compile_is_refused,
         removing_a_rule_says_whether_it_was_there,
+        putting_a_move_twice_keeps_the_first,
+        moves_stay_where_none_are_spoken_of,
         a_catalogue_is_replaced_whole,
         a_catalogue_that_no_farm_can_serve_is_refused,
         what_unfinished_jobs_need_is_not_removed,

@@ -6,7 +6,8 @@ use crate::conformance::support::{
     Store, bring, forced, name, planned, planned_in, planned_source, submit_one, take, target,
     target_in,
 };
-use crate::model::{JobStatus, PackageName, PackageSummary, Version};
+use crate::model::{JobStatus, PackageName, PackageSummary, RepositoryName, Version};
+use crate::publish::Listed;
 
 use JobStatus::{Cancelled, Cancelling, Done, Failed, Waiting};
 
@@ -108,4 +109,42 @@ pub(super) async fn newest_is_the_greatest_version_that_counts(s: Store) {
     }
     let waiting = submit_one(&s, planned_in("hello", "6", target("riscv64"))).await;
     assert_eq!(newest().await, Some(waiting.id));
+}
+
+fn listed(name: &str, version: &str, arch: &str, source: &str) -> Listed {
+    let [name, version, arch, source] = [name, version, arch, source].map(str::to_owned);
+    Listed { name, version, arch, source }
+}
+
+pub(super) async fn a_repositorys_packages_are_replaced_whole(s: Store) {
+    let (one, other): (RepositoryName, RepositoryName) = (name("one"), name("other"));
+    assert_eq!(s.published(&one).await.expect("an answer"), []);
+    let many: Vec<_> =
+        (0..2500).map(|n| listed(&format!("p{n:04}"), "1:2~3", "amd64", "p")).collect();
+    let twice: Vec<_> = many.iter().rev().chain(&many[..3]).cloned().collect();
+    s.put_published(&one, &twice).await.expect("put");
+    assert_eq!(s.published(&one).await.expect("an answer"), many, "in order, each once");
+    s.put_published(&other, &[listed("x", "1", "all", "x")]).await.expect("put");
+    let few = [listed("p0007", "1:2~3", "amd64", "p"), listed("p0007", "2", "amd64", "q")];
+    s.put_published(&one, &few).await.expect("put");
+    assert_eq!(s.published(&one).await.expect("an answer"), few);
+    assert_eq!(s.published(&other).await.expect("an answer").len(), 1, "the other's stay");
+    s.put_published(&one, &[]).await.expect("put");
+    assert_eq!(s.published(&one).await.expect("an answer"), []);
+}
+
+pub(super) async fn published_names_are_found_by_name(s: Store) {
+    let one: RepositoryName = name("one");
+    let all = [
+        listed("x", "1", "amd64", "a"),
+        listed("x", "1", "arm64", "b"),
+        listed("x", "1", "source", "x"),
+        listed("xy", "1", "amd64", "a"),
+    ];
+    s.put_published(&one, &all).await.expect("put");
+    let asked = ["x".to_owned(), "z'\"".to_owned()];
+    let found = s.published_names(&one, &asked).await.expect("an answer");
+    assert_eq!(found, all[..2]);
+    assert_eq!(s.published_names(&name("other"), &asked).await.expect("an answer"), []);
+    assert_eq!(s.published_names(&one, &[]).await.expect("an answer"), []);
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::{MemoryStorage, State};
 use crate::error::Result;
 use crate::model::{
-    BlockRule, Catalogue, CatalogueChange, Repository, RuleId, Target, WeightedTarget,
+    BlockRule, Catalogue, CatalogueChange, Repository, RuleId, SuiteMove, Target, WeightedTarget,
 };
 use crate::storage::CatalogStore;
 
@@ -42,6 +42,17 @@ impl CatalogStore for MemoryStorage {
         self.write(|state| Ok(state.rules.remove(&id).is_some())).await
     }
 
+    async fn put_move(&self, moved: &SuiteMove) -> Result<()> {
+        moved.check()?;
+        self.write(|state| {
+            if !state.moves.values().any(|there| there.is_same(moved)) {
+                state.add_move(moved);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn replace_catalogue(
         &self,
         wanted: &Catalogue,
@@ -73,6 +84,7 @@ impl State {
             repositories: self.repositories.values().cloned().collect(),
             rules: self.rules.values().cloned().collect(),
             hook_rules: self.hook_rules.values().cloned().collect(),
+            moves: Some(self.moves.values().cloned().collect()).filter(|m: &Vec<_>| !m.is_empty()),
         }
     }
 
@@ -100,6 +112,11 @@ impl State {
         rule
     }
 
+    fn add_move(&mut self, moved: &SuiteMove) {
+        let number = self.last_move.next();
+        self.moves.insert(number, moved.clone());
+    }
+
     fn change_catalogue(&mut self, change: &CatalogueChange) {
         match change {
             CatalogueChange::AddTarget { target } => {
@@ -124,6 +141,13 @@ impl State {
                 let number = self.hook_rules.iter().find(|(_, r)| *r == rule).map(|(n, _)| *n);
                 if let Some(number) = number {
                     self.hook_rules.remove(&number);
+                }
+            }
+            CatalogueChange::AddMove { moved } => self.add_move(moved),
+            CatalogueChange::RemoveMove { moved } => {
+                let number = self.moves.iter().find(|(_, m)| *m == moved).map(|(n, _)| *n);
+                if let Some(number) = number {
+                    self.moves.remove(&number);
                 }
             }
         }

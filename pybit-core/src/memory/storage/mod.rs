@@ -28,8 +28,9 @@ use crate::error::{Error, Result};
 use crate::model::{
     Account, AccountName, Attempt, BlockRule, BuildClient, ClientName, Event, HookRule, Job, JobId,
     JobStatus, Part, PasswordHash, Repository, RepositoryName, RuleId, Stream, StreamId,
-    Submission, SubmissionId, Target, Token, TokenId, Upload, UploadId,
+    Submission, SubmissionId, SuiteMove, Target, Token, TokenId, Upload, UploadId,
 };
+use crate::publish::Listed;
 use crate::storage::{Changes, OutboxRow};
 use table::{Single, Table};
 
@@ -164,6 +165,10 @@ struct State {
     last_rule: Single<i64>,
     hook_rules: Table<i64, HookRule>,
     last_hook_rule: Single<i64>,
+    moves: Table<i64, SuiteMove>,
+    last_move: Single<i64>,
+    /// The packages that repositories hold, each list in order.
+    published: Table<RepositoryName, Vec<Listed>>,
     clients: Table<ClientName, BuildClient>,
     /// Processes that others have replaced, newest first.
     replaced: Table<ClientName, Vec<String>>,

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use super::submit::rank;
 use super::{JobRow, MemoryStorage, State, first};
 use crate::error::Result;
-use crate::model::{Dist, FormatName, Job, JobKind, JobStatus, PackageName, PackageSummary, Suite};
+use crate::model::{
+    Dist, FormatName, Job, JobKind, JobStatus, PackageName, PackageSummary, RepositoryName, Suite,
+};
+use crate::publish::Listed;
 use crate::storage::PackageStore;
 
 #[async_trait]
@@ -46,6 +49,30 @@ impl PackageStore for MemoryStorage {
         let state = self.read().await?;
         let newest = state.versions(package, dist, suite, format).max_by_key(rank);
         Ok(newest.map(|(row, _)| row.job.clone()))
+    }
+
+    async fn put_published(&self, repository: &RepositoryName, listed: &[Listed]) -> Result<()> {
+        let sorted: BTreeSet<&Listed> = listed.iter().collect();
+        let sorted = sorted.into_iter().cloned().collect();
+        self.write(|state| {
+            state.published.insert(repository.clone(), sorted);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn published(&self, repository: &RepositoryName) -> Result<Vec<Listed>> {
+        Ok(self.read().await?.published.get(repository).cloned().unwrap_or_default())
+    }
+
+    async fn published_names(
+        &self,
+        repository: &RepositoryName,
+        names: &[String],
+    ) -> Result<Vec<Listed>> {
+        let all = self.published(repository).await?;
+        let asked = |p: &Listed| p.arch != "source" && names.contains(&p.name);
+        Ok(all.into_iter().filter(asked).collect())
     }
 }
 
