@@ -7,9 +7,11 @@
 //! | which jobs a submission becomes | [`farm::plan`] |
 //! | what a report does to a job | [`farm::machine`] |
 //! | who may publish which package | [`owners`] |
+//! | who may submit under a name of the distribution | [`base`] |
 //! | what a storage must promise | [`storage`] |
 //! | what clients and server say | [`protocol`] |
 
+pub mod base;
 pub mod build;
 pub mod clock;
 #[cfg(feature = "conformance")]

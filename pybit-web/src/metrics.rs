@@ -10,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use pybit_core::base::BaseStatus;
+use pybit_core::clock::Timestamp;
 use pybit_core::model::{JobStatus, StatusCounts};
 use pybit_core::{Error, Result};
 
@@ -32,6 +34,12 @@ struct StatusLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SuiteLabels {
+    dist: String,
+    suite: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndLabel {
     end: &'static str,
 }
@@ -46,6 +54,7 @@ pub(crate) struct Metrics {
     reports: Family<EndLabel, Counter>,
     foreign: Gauge,
     outrun: Gauge,
+    base_ages: Family<SuiteLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -68,7 +77,10 @@ impl Default for Metrics {
         let outrun = Gauge::default();
         let help = "Attempts that build clients held and this server's database never gave: it is an older copy";
         registry.register("attempts_never_given", help, outrun.clone());
-        Self { registry, jobs, requests, durations, claims, reports, foreign, outrun }
+        let base_ages = Family::default();
+        let help = "Age of the index of the base distribution's names";
+        registry.register("base_index_age_seconds", help, base_ages.clone());
+        Self { registry, jobs, requests, durations, claims, reports, foreign, outrun, base_ages }
     }
 }
 
@@ -94,6 +106,18 @@ impl Metrics {
     /// A client's report was taken: `finish`, `fail`, `refuse`, `stopped`.
     pub(crate) fn reported(&self, end: &'static str) {
         self.reports.get_or_create(&EndLabel { end }).inc();
+    }
+
+    /// The age of the index of each base distribution that was fetched.
+    pub(crate) fn base(&self, indices: &[BaseStatus], now: Timestamp) {
+        self.base_ages.clear();
+        for index in indices {
+            let Some(at) = index.fetched_at else { continue };
+            let labels =
+                SuiteLabels { dist: index.dist.to_string(), suite: index.suite.to_string() };
+            let age = i64::try_from(now.since(at).as_secs()).unwrap_or(i64::MAX);
+            self.base_ages.get_or_create_owned(&labels).set(age);
+        }
     }
 
     /// The text; `foreign` is the transport's own count, `outrun` the farm's.

@@ -8,6 +8,7 @@
 //! | `lines` | which held claims a new job wakes |
 //! | `apply` | how a decision takes effect although others decide too |
 //! | `submit` | submissions, dry runs, retries |
+//! | `names` | sources that bear names of the base distribution |
 //! | `serve` | claims and heartbeats of build clients |
 //! | `outrun` | clients that hold what the database never gave |
 //! | `report` | results and failures of build clients, and of the watcher |
@@ -22,6 +23,7 @@ pub mod plan;
 
 mod apply;
 mod cancel;
+mod names;
 mod outrun;
 mod policy;
 mod report;
@@ -32,10 +34,11 @@ mod why;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::watch;
 
+use crate::base::BaseIndex;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::format::PackageFormat;
@@ -59,6 +62,8 @@ struct Inner {
     formats: BTreeMap<FormatName, Arc<dyn PackageFormat>>,
     clock: Arc<dyn Clock>,
     policy: Policy,
+    /// What is known of the base distributions.
+    base: OnceLock<Arc<dyn BaseIndex>>,
     leases: Mutex<lease::LeaseWatch>,
     /// Moves when a job may have become claimable.
     work: watch::Sender<u64>,
@@ -100,6 +105,7 @@ impl Farm {
                 formats,
                 clock,
                 policy,
+                base: OnceLock::new(),
                 leases,
                 work,
                 lines: lines::Lines::default(),

@@ -1,6 +1,7 @@
 //! Submissions, dry runs and retries.
 
 use futures_util::future::try_join;
+use sha2::{Digest, Sha256};
 
 use super::Farm;
 use super::plan::{self, Planned};
@@ -8,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::SourceInfo;
 use crate::model::{
     Catalogue, FileSpec, Job, JobId, JobKind, JobStatus, NewSubmission, Principal, Source, Stream,
-    StreamOwner, UploadId,
+    StreamOwner, Submission, UploadId,
 };
 use crate::storage::{PlannedJob, Recorded, SubmissionRecord};
 use crate::trial;
@@ -30,6 +31,7 @@ impl Farm {
         let record = SubmissionRecord {
             request,
             principal: who.name.clone(),
+            names: who.grant.names(),
             idempotency_key: key.map(str::to_owned),
             jobs: planned.into_iter().map(|p| p.job).collect(),
         };
@@ -84,7 +86,8 @@ impl Farm {
                 if format.is_source_description(name) {
                     let bytes =
                         main.ok_or_else(|| Error::internal("the caller reads the main file"))?;
-                    Some((format.read_source(bytes)?, streams))
+                    let source = format.read_source(bytes)?;
+                    Some((source, streams, hex::encode(Sha256::digest(bytes))))
                 } else {
                     None
                 }
@@ -92,11 +95,12 @@ impl Farm {
             _ => None,
         };
         let label = request.source.label().parse().ok();
-        let package = source.as_ref().map(|(s, _)| &s.package).or(label.as_ref());
+        let package = source.as_ref().map(|(s, ..)| &s.package).or(label.as_ref());
         plan::check_rules(&catalogue, &request.source.to_string(), package)?;
         let planned = match source {
-            Some((source, streams)) => {
+            Some((source, streams, sha256)) => {
                 check_listed_files(&streams, &source)?;
+                self.check_name(&scope, &who.grant.names(), &source, &sha256).await?;
                 plan::binary_jobs(&scope, request, format.as_ref(), &source, None)?
             }
             None => vec![plan::source_job(&scope, request)?],
@@ -105,17 +109,20 @@ impl Farm {
         Ok(planned)
     }
 
-    /// The binary jobs that a finished source job leads to.
+    /// The binary jobs that a finished source job leads to. `sha256` is the digest of its source description.
     pub(super) async fn plan_after_source(
         &self,
         job: &Job,
-        request: &NewSubmission,
+        submission: &Submission,
         source: &SourceInfo,
+        sha256: &str,
     ) -> Result<Vec<PlannedJob>> {
+        let request = &submission.request;
         let catalogue: Catalogue = self.inner.storage.catalogue().await?;
         let scope = plan::scope(&catalogue, request)?;
         let format = self.format(&scope.format)?;
         plan::check_rules(&catalogue, &request.source.to_string(), Some(&source.package))?;
+        self.check_name(&scope, &submission.names, source, sha256).await?;
         let planned = plan::binary_jobs(&scope, request, format.as_ref(), source, Some(job.id))?;
         self.check_count(planned.len())?;
         self.check_versions(&planned).await?;
@@ -230,6 +237,7 @@ impl Farm {
         let record = SubmissionRecord {
             request,
             principal: who.name.clone(),
+            names: who.grant.names(),
             // No key of a request has a line end.
             idempotency_key: key.map(|key| format!("retry {id}\n{key}")),
             jobs: vec![again],

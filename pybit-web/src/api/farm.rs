@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use poem::Response;
 use poem::http::StatusCode;
-use pybit_core::Result;
+use pybit_core::{Farm, Result};
 use serde::Serialize;
 
 use crate::call::{Call, json, ok};
@@ -25,6 +25,9 @@ pub(crate) struct Readiness {
     transport: &'static str,
     /// `ok` or `unavailable`: whether a small object can be written, read and removed.
     blobs: &'static str,
+    /// The age of the oldest index of a base distribution's names, in seconds; nothing where a suite has none yet, or the farm keeps none.
+    /// It does not count for the status.
+    base_index_age_secs: Option<u64>,
 }
 
 /// `GET /healthz`: the process is alive.
@@ -52,7 +55,20 @@ pub(crate) async fn ready(call: Call) -> ApiResult<Response> {
     let ready = storage && transport && blobs;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let (storage, transport, blobs) = (word(storage), word(transport), word(blobs));
-    json(status, &Readiness { storage, transport, blobs })
+    let base_index_age_secs = oldest_index(farm);
+    json(status, &Readiness { storage, transport, blobs, base_index_age_secs })
+}
+
+fn oldest_index(farm: &Farm) -> Option<u64> {
+    let indices = farm.base()?.status();
+    let ages =
+        indices.iter().map(|index| Some(farm.clock().now().since(index.fetched_at?).as_secs()));
+    ages.collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+/// `GET /api/v1/names`: the indices of the base distributions' names.
+pub(crate) async fn names(call: Call) -> ApiResult<Response> {
+    ok(&call.state.farm.base().map(|index| index.status()).unwrap_or_default())
 }
 
 async fn answers(what: &str, away: &AtomicBool, health: impl Future<Output = Result<()>>) -> bool {
@@ -79,6 +95,9 @@ pub(crate) async fn metrics(call: Call) -> ApiResult<Response> {
     let counts = call.state.farm.storage().counts().await?;
     let foreign = call.state.farm.transport().foreign();
     let outrun = call.state.farm.outrun();
+    if let Some(index) = call.state.farm.base() {
+        call.state.metrics.base(&index.status(), call.state.farm.clock().now());
+    }
     let text = call.state.metrics.text(&counts, foreign, outrun)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(Response::builder().content_type(kind).body(text))

@@ -153,6 +153,7 @@ impl Dialect for Postgres {
             ),
             (6, "hook rules", include_str!("../../../migrations/postgres/0006_hook_rules.sql")),
             (7, "accounts", include_str!("../../../migrations/postgres/0007_accounts.sql")),
+            (10, "names", include_str!("../../../migrations/postgres/0010_names.sql")),
         ])
     }
 

@@ -133,6 +133,7 @@ impl Dialect for Sqlite {
             ),
             (6, "hook rules", include_str!("../../../migrations/sqlite/0006_hook_rules.sql")),
             (7, "accounts", include_str!("../../../migrations/sqlite/0007_accounts.sql")),
+            (10, "names", include_str!("../../../migrations/sqlite/0010_names.sql")),
         ])
     }
 
