@@ -84,6 +84,7 @@ fn record() -> SubmissionRecord {
     SubmissionRecord {
         request: request(),
         principal: "bench".to_owned(),
+        names: Vec::new(),
         idempotency_key: None,
         jobs: vec![job],
     }
@@ -165,7 +166,7 @@ fn farm(c: &mut Criterion) {
     let farm = Farm::new(storage, transport, [format]);
     let who = pybit_core::model::Principal {
         name: "bench".to_owned(),
-        grant: pybit_core::model::Grant { role: pybit_core::model::Role::Submit, client: None },
+        grant: pybit_core::model::Grant::of(pybit_core::model::Role::Submit),
     };
     c.bench_function("farm/submit_apt_source", |bencher| {
         bencher.to_async(&runtime).iter(|| async {

@@ -11,6 +11,7 @@ use pybit_core::model::{Arch, Produced};
 use pybit_core::transport::Hint;
 use pybit_core::version::VersionOrder;
 
+pub use crate::archive::fuzz_names;
 use crate::deb::{DebFormat, DebVersions, read_changes};
 pub use crate::publish::fuzz_primary;
 use crate::python::{PythonFormat, PythonVersions, WheelName, is_sdist};

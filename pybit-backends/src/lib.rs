@@ -1,5 +1,6 @@
 //! The backends behind pybit's traits.
 
+pub mod archive;
 mod artifact;
 mod build_log;
 mod build_repository;

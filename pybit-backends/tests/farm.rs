@@ -68,7 +68,7 @@ async fn world() -> World {
 }
 
 fn ann() -> Principal {
-    Principal { name: "ann".to_owned(), grant: Grant { role: Role::Submit, client: None } }
+    Principal { name: "ann".to_owned(), grant: Grant::of(Role::Submit) }
 }
 
 fn report(name: &str) -> ClientReport {

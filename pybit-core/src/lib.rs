@@ -7,7 +7,7 @@
 //! | which jobs a submission becomes | [`farm::plan`] |
 //! | what a report does to a job | [`farm::machine`] |
 //! | who may publish which package | [`owners`] |
-//! | which names a base distribution has | [`base`] |
+//! | who may submit under a name of the distribution | [`base`] |
 //! | what a storage must promise | [`storage`] |
 //! | what clients and server say | [`protocol`] |
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pybit_client::api::Api;
 use pybit_client::{Destination, Retry, Secret};
+use pybit_core::base::NAME_OF_DISTRIBUTION;
 use pybit_core::model::{FileName, FileSpec, NewSubmission, Source};
 use pybit_core::protocol::Manifest;
 use pybit_core::{Error, ErrorKind, Result};
@@ -78,10 +79,11 @@ impl Submits {
     }
 }
 
-/// Whether the farm has judged the upload. A token that it does not take and a farm that is away say nothing of it.
+/// Whether the farm has judged the upload. A refusal of the source's name is a judgement, though its kind is `Denied`. A token that it does not take and a farm that is away say nothing of it.
 fn is_about_the_upload(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::TooLarge | ErrorKind::Malformed
-    )
+    error.code() == NAME_OF_DISTRIBUTION
+        || matches!(
+            error.kind(),
+            ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::TooLarge | ErrorKind::Malformed
+        )
 }

@@ -133,7 +133,7 @@ async fn of_account(state: &AppState, claim: Claim<'_>) -> ApiResult<Option<Prin
     let account = state.accounts.prove(state.farm.storage().as_ref(), now, claim).await?;
     Ok(account.map(|a| Principal {
         name: format!("{ACCOUNT}{}", a.name),
-        grant: Grant { role: a.role, client: None },
+        grant: Grant { names: a.names, ..Grant::of(a.role) },
     }))
 }
 
@@ -175,13 +175,25 @@ fn credentials<'a>(request: &'a Request, wanted: &str) -> Option<&'a str> {
     scheme.eq_ignore_ascii_case(wanted).then(|| rest.trim())
 }
 
-/// Checks that role and client fit: a client's name is given exactly for the role `client`.
+/// The most patterns of names that one principal is granted.
+const MAX_NAMES: usize = 100;
+
+/// Checks that role, client and names fit: a client's name is given exactly for the role `client`, and names only for `submit`.
 pub(crate) fn check_grant(grant: &Grant) -> pybit_core::Result<()> {
-    if (grant.role == Role::Client) == grant.client.is_some() {
-        return Ok(());
+    let refuse =
+        |message: &str| Err(pybit_core::Error::invalid(message).with_code("invalid_grant"));
+    if (grant.role == Role::Client) != grant.client.is_some() {
+        return refuse("name the build client for a token of the role client, and for no other");
     }
-    let message = "name the build client for a token of the role client, and for no other";
-    Err(pybit_core::Error::invalid(message).with_code("invalid_grant"))
+    if !grant.names.is_empty() && grant.role != Role::Submit {
+        return refuse(
+            "names of the distribution are granted with the role submit alone; an administrator may submit under all of them",
+        );
+    }
+    if grant.names.len() > MAX_NAMES {
+        return refuse("at most 100 patterns of names are granted to one token or account");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use pybit_core::base::BaseStatus;
 use pybit_core::clock::Timestamp;
 use pybit_core::model::{JobStatus, Repository, StatusCounts};
 use pybit_core::{Error, Result};
@@ -38,6 +39,12 @@ struct RepositoryLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SuiteLabels {
+    dist: String,
+    suite: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndLabel {
     end: &'static str,
 }
@@ -55,6 +62,7 @@ pub(crate) struct Metrics {
     key_expires: Gauges,
     valid_until: Gauges,
     trouble: Gauges,
+    base_ages: Family<SuiteLabels, Gauge>,
 }
 
 /// A gauge of each repository.
@@ -91,6 +99,9 @@ impl Default for Metrics {
         let outrun = Gauge::default();
         let help = "Attempts that build clients held and this server's database never gave: it is an older copy";
         registry.register("attempts_never_given", help, outrun.clone());
+        let base_ages = Family::default();
+        let help = "Age of the index of the base distribution's names";
+        registry.register("base_index_age_seconds", help, base_ages.clone());
         let (key_expires, valid_until, trouble) = repositories(&mut registry);
         Self {
             registry,
@@ -104,6 +115,7 @@ impl Default for Metrics {
             key_expires,
             valid_until,
             trouble,
+            base_ages,
         }
     }
 }
@@ -150,6 +162,18 @@ impl Metrics {
                     gauges.get_or_create(&label).set(value);
                 }
             }
+        }
+    }
+
+    /// The age of the index of each base distribution that was fetched.
+    pub(crate) fn base(&self, indices: &[BaseStatus], now: Timestamp) {
+        self.base_ages.clear();
+        for index in indices {
+            let Some(at) = index.fetched_at else { continue };
+            let labels =
+                SuiteLabels { dist: index.dist.to_string(), suite: index.suite.to_string() };
+            let age = i64::try_from(now.since(at).as_secs()).unwrap_or(i64::MAX);
+            self.base_ages.get_or_create_owned(&labels).set(age);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use poem::{EndpointExt, Route, RouteMethod};
+use pybit_core::base::BaseStatus;
 use pybit_core::model::{
     Account, BlockRule, BuildClient, Catalogue, Job, NewSubmission, PackageSummary, Token, Upload,
 };
@@ -107,6 +108,7 @@ fn of_the_farm() -> Vec<Operation> {
     use Access as A;
     vec![
         get("/api/v1/packages", A::All, run!(packages::list), "Packages, by name").query(&["search", "after", "limit"]).lists::<PackageSummary>(),
+        get("/api/v1/names", A::All, run!(farm::names), "How old the indices of the base distributions' names are").lists::<BaseStatus>(),
         get("/api/v1/clients", A::All, run!(clients::list), "Build clients, by name").lists::<BuildClient>(),
         post("/api/v1/clients/{name}/drain", A::ADMIN, run!(clients::drain), "Lets a client take no more jobs").gives_nothing(),
         post("/api/v1/clients/{name}/resume", A::ADMIN, run!(clients::resume), "Lets a client take jobs again").gives_nothing(),

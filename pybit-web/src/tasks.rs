@@ -13,6 +13,8 @@ use crate::{dput, streams};
 const DISPATCH: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
 const ARCHIVE: Duration = Duration::from_secs(5);
+/// The indices are looked at this often; one is fetched when it is due.
+const NAMES: Duration = Duration::from_mins(1);
 const CLEAN: Duration = Duration::from_hours(1);
 const CLEAN_ALL: Duration = Duration::from_hours(24);
 /// The longest pause after failures, shorter than a lease's usual time to live: a database that is back is to be used soon.
@@ -38,6 +40,7 @@ pub(crate) fn start(state: &AppState, tasks: &TaskTracker) {
     tasks.spawn(every(state.clone(), "archive", ARCHIVE, |s| async move {
         streams::archive_ended(&s).await
     }));
+    tasks.spawn(names(state.clone()));
     tasks.spawn(every(state.clone(), "clean", CLEAN, |s| async move {
         streams::clean_pieces(&s).await
     }));
@@ -72,6 +75,21 @@ async fn dispatch(state: AppState) {
             Ok(()) = unsent.changed(), if trouble.is_over() => {}
         }
     }
+}
+
+/// Keeps the indices of the base distributions' names, from the start on.
+async fn names(state: AppState) {
+    if state.farm.base().is_none() {
+        return;
+    }
+    // A fetch takes minutes; it is given up where the server stops.
+    let first = state.farm.refresh_base();
+    if let Some(Err(error)) = state.stopping.run_until_cancelled(first).await {
+        tracing::warn!(?error, "the distribution's names are looked at again in a minute");
+    }
+    let stopping = state.stopping.clone();
+    let keep = every(state, "names", NAMES, |s| async move { s.farm.refresh_base().await });
+    stopping.run_until_cancelled(keep).await;
 }
 
 /// Runs a step at a fixed rate; a failed one is tried again after a growing pause.

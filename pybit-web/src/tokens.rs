@@ -18,7 +18,7 @@ use crate::private_file::{self, Refused};
 /// The storage gets only its SHA-256; the secret is in the file, mode 0600. A file that is there is kept, and the storage
 /// is told of its token where it does not know it; a token that was revoked stays so.
 pub async fn ensure_admin_token(storage: &dyn Storage, path: &Path) -> Result<Option<String>> {
-    let grant = Grant { role: Role::Admin, client: None };
+    let grant = Grant::of(Role::Admin);
     ensure_role_token(storage, path, &grant).await
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use pybit_core::Result;
-use pybit_core::model::{Account, AccountName, Role};
+use pybit_core::model::{Account, AccountName, NameGrant, Role};
 use pybit_core::protocol::{NewAccountRequest, NewPassword};
 
 use super::context::Context;
@@ -26,6 +26,10 @@ enum What {
         /// admin, submit or publish
         #[arg(long)]
         role: Role,
+        /// A name of the distribution that sources may be submitted under: SOURCE or SOURCE@SUITE, * stands for any text; with --role submit.
+        /// May be repeated
+        #[arg(long = "may-replace", value_name = "SOURCE[@SUITE]")]
+        names: Vec<NameGrant>,
         #[command(flatten)]
         password: From,
         /// Days until it ends by itself; never where left out
@@ -73,9 +77,10 @@ struct From {
 pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
     let api = &context.api;
     match args.what {
-        What::Add { name, role, password: from, expires_days } => {
+        What::Add { name, role, names, password: from, expires_days } => {
             let password = password::take(&name, from.password_file.as_deref()).await?;
-            let request = NewAccountRequest { name, role, password, expires_in_days: expires_days };
+            let request =
+                NewAccountRequest { name, role, names, password, expires_in_days: expires_days };
             let made = api.new_account(&request).await?;
             output::line(format!("account {} is made, for {}", made.name, made.role));
         }
@@ -111,12 +116,13 @@ fn list(accounts: &[Account], json: bool) -> Result<()> {
         vec![
             a.name.to_string(),
             a.role.to_string(),
+            output::grants(&a.names),
             state.to_owned(),
             output::moment(a.password_at),
             expires,
         ]
     };
     let rows = accounts.iter().map(row).collect();
-    output::table(&["account", "role", "state", "password set", "expires"], rows);
+    output::table(&["account", "role", "may replace", "state", "password set", "expires"], rows);
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use pybit_core::clock::Timestamp;
+use pybit_core::model::NameGrant;
 use pybit_core::{Error, Result};
 use serde::Serialize;
 
@@ -101,6 +102,11 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) {
     }
     let lines: Vec<_> = table.lines().map(|l| l.trim_end().to_owned()).collect();
     line(lines.join("\n"));
+}
+
+/// Grants of names, for a table.
+pub(super) fn grants(names: &[NameGrant]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// A point in time for people: whole seconds, UTC.

@@ -1,7 +1,7 @@
 //! `pybit token`: who may do what.
 
 use pybit_core::Result;
-use pybit_core::model::{ClientName, Role, TokenId};
+use pybit_core::model::{ClientName, NameGrant, Role, TokenId};
 use pybit_core::protocol::NewTokenRequest;
 
 use super::context::Context;
@@ -18,7 +18,7 @@ pub(super) struct Args {
 enum What {
     /// Make a token; its secret is shown once
     #[command(
-        after_help = "Example:\n  pybit token create --name builder-1 --role client --client builder-1"
+        after_help = "Example:\n  pybit token create --name builder-1 --role client --client builder-1\n  pybit token create --name kernel-ci --role submit --may-replace 'linux*@bookworm'"
     )]
     Create {
         /// What people call it
@@ -30,6 +30,10 @@ enum What {
         /// The build client that it belongs to, with --role client
         #[arg(long)]
         client: Option<ClientName>,
+        /// A name of the distribution that sources may be submitted under: SOURCE or SOURCE@SUITE, * stands for any text; with --role submit.
+        /// May be repeated
+        #[arg(long = "may-replace", value_name = "SOURCE[@SUITE]")]
+        names: Vec<NameGrant>,
         /// Days until it ends by itself; never where left out
         #[arg(long, value_name = "DAYS")]
         expires_days: Option<u32>,
@@ -53,8 +57,9 @@ enum What {
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
     match args.what {
-        What::Create { name, role, client, expires_days, json } => {
-            let request = NewTokenRequest { name, role, client, expires_in_days: expires_days };
+        What::Create { name, role, client, names, expires_days, json } => {
+            let request =
+                NewTokenRequest { name, role, client, names, expires_in_days: expires_days };
             let reply = context.api.new_token(&request).await?;
             if json {
                 return output::json(&reply);
@@ -77,12 +82,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
                     t.id.to_string(),
                     output::tame(&t.name),
                     t.grant.role.to_string(),
+                    output::grants(&t.grant.names),
                     state.to_owned(),
                     expires,
                 ]
             };
             output::table(
-                &["token", "name", "role", "state", "expires"],
+                &["token", "name", "role", "may replace", "state", "expires"],
                 tokens.iter().map(row).collect(),
             );
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use figment::value::UncasedStr;
+use pybit_backends::archive::NamesConfig;
 use pybit_client::Secret;
 use pybit_client::config::{ClientConfig, optional_address};
 use pybit_core::settings::Settings;
@@ -40,6 +41,8 @@ pub struct Config {
     pub blobs: Option<Settings>,
     /// Times, caps and limits.
     pub policy: Policy,
+    /// The names of the base distributions.
+    pub names: NamesConfig,
     /// What the farm serves.
     pub suites: Vec<SuiteConfig>,
     /// The web server.
@@ -83,6 +86,7 @@ impl Config {
         let mut config: Self = figment.extract().map_err(|e| refuse(describe(&e)))?;
         config.client = Table::read(&figment, file.as_deref(), |part: ClientPart| part.client)?;
         config.watch = Table::read(&figment, file.as_deref(), |part: WatchPart| part.watch)?;
+        config.names.enabled.get_or_insert(true);
         config.file = file;
         Ok(config)
     }

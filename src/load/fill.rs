@@ -87,6 +87,7 @@ async fn record(site: &Site, file: &Settings, source: &Uploaded, unfinished: u64
             let submission = SubmissionRecord {
                 request: source.submission(&targets[0], &[]),
                 principal: "seed".to_owned(),
+                names: Vec::new(),
                 idempotency_key: None,
                 jobs,
             };

@@ -161,8 +161,13 @@ impl Site {
     /// The farm's address, asked with a new token.
     pub(super) async fn caller(&self, role: Role, client: Option<&ClientName>) -> Result<Api> {
         let name = format!("load {:08x}", rand::random::<u32>());
-        let request =
-            NewTokenRequest { name, role, client: client.cloned(), expires_in_days: Some(1) };
+        let request = NewTokenRequest {
+            name,
+            role,
+            client: client.cloned(),
+            names: Vec::new(),
+            expires_in_days: Some(1),
+        };
         let reply = self.admin.new_token(&request).await?;
         self.admin.with_token(&Secret::new(&reply.secret))
     }
@@ -256,7 +261,7 @@ fn configuration(dir: &Path, port: u16, kind: Kind, storage: &str, transport: &s
     let lease = if kind.quick_lease { "lease_ttl_ms = 2000\nheartbeat_ms = 300\n" } else { "" };
     let mut text = format!(
         "data_dir = \"{dir}/data\"\n{storage}{transport}\
-         [policy]\nlog_bytes = 4294967296\n{lease}\n[web]\nlisten = \"127.0.0.1:{port}\"\n"
+         [names]\nenabled = false\n[policy]\nlog_bytes = 4294967296\n{lease}\n[web]\nlisten = \"127.0.0.1:{port}\"\n"
     );
     let first = format!("repository = \"{}\"\n", SUITES[0]);
     for (place, suite) in SUITES.iter().enumerate() {

@@ -66,6 +66,11 @@ impl DataDir {
         self.0.join(role)
     }
 
+    /// Where the indices of the base distributions' names are kept.
+    pub fn names(&self) -> PathBuf {
+        self.0.join("names")
+    }
+
     /// The roots that isolated builds start from.
     pub fn roots(&self) -> PathBuf {
         self.0.join("roots")

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pybit_backends::archive::ArchiveNames;
 use pybit_backends::deb::DebUploads;
 use pybit_backends::exec::{Exec, Supervisor};
 #[cfg(feature = "postgres")]
@@ -12,6 +13,7 @@ use pybit_backends::sql::PostgresFactory;
 #[cfg(feature = "sqlite")]
 use pybit_backends::sql::SqliteFactory;
 use pybit_client::Secret;
+use pybit_core::base::BaseIndex;
 use pybit_core::clock::{Clock, SystemClock};
 use pybit_core::memory::MemoryStorageFactory;
 use pybit_core::model::Grant;
@@ -53,7 +55,22 @@ pub async fn open_farm(config: &Config, dir: &DataDir, backends: &Backends) -> R
     let storage = backends.storages.open(&storage).await?;
     let transport = server_transport(config, backends, storage.as_ref()).await?;
     pybit_web::seed(storage.as_ref(), &config.suites, SystemClock.now()).await?;
-    Ok(Farm::with_policy(storage, transport, formats(), Arc::new(SystemClock), policy(config)))
+    let farm =
+        Farm::with_policy(storage, transport, formats(), Arc::new(SystemClock), policy(config));
+    Ok(match names(config, dir)? {
+        Some(names) => farm.with_base(names),
+        None => farm,
+    })
+}
+
+/// The index of the base distributions' names, where the configuration asks for one. Its archives are those of the roots.
+fn names(config: &Config, dir: &DataDir) -> Result<Option<Arc<dyn BaseIndex>>> {
+    if config.names.enabled != Some(true) {
+        return Ok(None);
+    }
+    let mirror = config.client.readable().and_then(|client| client.sbuild.mirror.clone());
+    let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, None);
+    Ok(Some(Arc::new(ArchiveNames::new(config.names.clone(), dir.names(), mirror, exec))))
 }
 
 /// The configured policy. What it leaves out: sources on this machine are for a farm that only this machine reaches, or

@@ -144,12 +144,12 @@ impl Tokens {
     async fn ensure(farm: &Farm, dir: &DataDir, drops: bool) -> Result<Self> {
         let (client, publish) = (dir.role_token("client"), dir.role_token("publish"));
         let name = CLIENT.parse()?;
-        server::role_token(farm, &client, &Grant { role: Role::Client, client: Some(name) })
+        server::role_token(farm, &client, &Grant { client: Some(name), ..Grant::of(Role::Client) })
             .await?;
-        server::role_token(farm, &publish, &Grant { role: Role::Publish, client: None }).await?;
+        server::role_token(farm, &publish, &Grant::of(Role::Publish)).await?;
         let submit = drops.then(|| dir.role_token("submit"));
         if let Some(file) = &submit {
-            server::role_token(farm, file, &Grant { role: Role::Submit, client: None }).await?;
+            server::role_token(farm, file, &Grant::of(Role::Submit)).await?;
         }
         Ok(Self { client, publish, submit })
     }

@@ -38,7 +38,7 @@ fn target(arch: &str) -> Target {
 
 /// Somebody who may submit.
 pub(crate) fn submitter() -> Principal {
-    Principal { name: "alice".to_owned(), grant: Grant { role: Role::Submit, client: None } }
+    Principal { name: "alice".to_owned(), grant: Grant::of(Role::Submit) }
 }
 
 /// A request to build this source for bookworm.

@@ -26,8 +26,7 @@ async fn a_farm_on_it_is_configured_by_url_and_goes_on_after_a_restart() {
     let farm = open(dir.path(), &backends).await.unwrap();
     let served = WeightedTarget { target: target("amd64"), weight: 1 };
     farm.storage().put_target(&served).await.unwrap();
-    let alice =
-        Principal { name: "alice".to_owned(), grant: Grant { role: Role::Submit, client: None } };
+    let alice = Principal { name: "alice".to_owned(), grant: Grant::of(Role::Submit) };
     let wish = NewSubmission::new("apt:hello".parse().unwrap(), name("bookworm"));
     let key = Some("once");
     let first = farm.submit(&alice, wish.clone(), key, None).await.unwrap();

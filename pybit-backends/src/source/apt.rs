@@ -119,7 +119,7 @@ impl AptFetcher {
         // Of a `file:` archive apt would give links to its files; a job takes copies.
         let lines = self.sources(target)?.into_iter().map(|l| l.replace(" file:", " copy:") + "\n");
         write("sources.list", &lines.collect::<String>())?;
-        write("apt.conf", &(configuration(root) + &reaching))
+        write("apt.conf", &(private_apt(root) + &reaching))
     }
 
     fn sources(&self, target: &Target) -> Result<Vec<String>> {
@@ -136,8 +136,8 @@ impl AptFetcher {
     }
 }
 
-/// Everything of the machine's apt is replaced, but for its trusted keys.
-fn configuration(root: &Path) -> String {
+/// The configuration of an apt below `root`: everything of the machine's apt is replaced, but for its trusted keys.
+pub(crate) fn private_apt(root: &Path) -> String {
     let root = root.display();
     format!(
         "Dir::Etc::main \"/dev/null\";\n\

@@ -14,6 +14,7 @@ mod upload;
 mod upstream;
 mod uscan;
 
+pub(crate) use apt::private_apt;
 pub use apt::{AptConfig, AptFetcher};
 pub use credentials::Credential;
 #[cfg(feature = "fuzz")]
@@ -48,7 +49,7 @@ fn disk(what: &str, path: &Path, e: std::io::Error) -> Error {
 }
 
 /// Makes a directory that others can read; its parent must not be one that the build user can change.
-fn make_dir(path: &Path, user: Option<&BuildUser>) -> Result<()> {
+pub(crate) fn make_dir(path: &Path, user: Option<&BuildUser>) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir_all(path)
         .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)))
@@ -83,6 +84,6 @@ fn is_proxied(scheme: &str) -> bool {
     names.iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
 }
 
-fn reaching() -> impl Iterator<Item = (String, String)> {
+pub(crate) fn reaching() -> impl Iterator<Item = (String, String)> {
     REACHING.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
 }

@@ -6,6 +6,7 @@ use pybit_core::model::{Account, AccountName, ClientName, Grant, PasswordHash, T
 use pybit_core::storage::{AccountChange, AccountStore, NewAccount, NewToken};
 use pybit_core::{Error, ErrorKind, Result};
 
+use super::call::json;
 use super::{Call, Cells, Dialect, SqlStore, commit, statements as sql};
 
 #[async_trait]
@@ -20,6 +21,7 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
                 .maybe_text(new.grant.client.as_ref().map(ClientName::as_str))
                 .at(at)
                 .maybe_at(new.expires_at)
+                .text(&json(&new.grant.names)?)
                 .one(&mut transaction, token)
                 .await;
             let added = added.map_err(|e| match e.kind() {
@@ -62,6 +64,7 @@ impl<D: Dialect> AccountStore for SqlStore<D> {
                 .text(new.hash.expose())
                 .at(at)
                 .maybe_at(new.expires_at)
+                .text(&json(&new.names)?)
                 .one(&mut transaction, account)
                 .await;
             let added = added.map_err(|e| match e.kind() {
@@ -147,7 +150,11 @@ fn token<D: Dialect>(c: &Cells<'_, D>) -> Result<Token> {
     Ok(Token {
         id: TokenId(c.int("id")?),
         name: c.text("name")?,
-        grant: Grant { role: c.parsed("role")?, client: c.maybe_parsed("client")? },
+        grant: Grant {
+            role: c.parsed("role")?,
+            client: c.maybe_parsed("client")?,
+            names: c.json("names")?,
+        },
         created_at: c.at("created_at")?,
         expires_at: c.maybe_at("expires_at")?,
         revoked_at: c.maybe_at("revoked_at")?,
@@ -158,6 +165,7 @@ fn account<D: Dialect>(c: &Cells<'_, D>) -> Result<Account> {
     Ok(Account {
         name: c.parsed("name")?,
         role: c.parsed("role")?,
+        names: c.json("names")?,
         created_at: c.at("created_at")?,
         password_at: c.at("password_at")?,
         expires_at: c.maybe_at("expires_at")?,

@@ -93,7 +93,7 @@ pub(super) async fn one_digest_makes_one_token(servers: &Servers) {
     let token = NewToken {
         name: "ann".to_owned(),
         sha256: "0".repeat(64),
-        grant: Grant { role: Role::Submit, client: None },
+        grant: Grant::of(Role::Submit),
         expires_at: None,
     };
     let results = together(16, |n| {

@@ -202,9 +202,9 @@ async fn around(store: &Store) {
     store.beat(&report("box", &[target("amd64"), target("s390x")]), &[], at(5)).await.unwrap();
     store.set_draining(&name("box"), true).await.unwrap();
     let grants = [
-        Grant { role: Role::Admin, client: None },
-        Grant { role: Role::Client, client: Some(name("box")) },
-        Grant { role: Role::Publish, client: None },
+        Grant::of(Role::Admin),
+        Grant { client: Some(name("box")), ..Grant::of(Role::Client) },
+        Grant::of(Role::Publish),
     ];
     for (digit, grant) in ["0", "1", "2"].into_iter().zip(grants) {
         let expires_at = (digit == "1").then(|| at(1_000_000));
@@ -218,7 +218,7 @@ async fn around(store: &Store) {
     for (text, role) in [("ann", Role::Submit), ("B.o_b-1", Role::Admin)] {
         let expires_at = (role == Role::Submit).then(|| at(2_000_000));
         let hash = name(&format!("$argon2id$v=19$m=19456,t=2,p=1$salt+/${text}"));
-        let new = NewAccount { name: name(text), role, hash, expires_at };
+        let new = NewAccount { name: name(text), role, names: Vec::new(), hash, expires_at };
         store.add_account(&new, at(6)).await.unwrap();
     }
     assert!(store.change_account(&name("B.o_b-1"), &AccountChange::Disable, at(8)).await.unwrap());

@@ -6,7 +6,9 @@ use crate::plan::{LIGHT, REAL};
 
 /// The farm's times are short, so that a lost client is seen within seconds; what ends a job for bad is far away, so that
 /// a job that ends has met a defect.
-const POLICY: &str = "[policy]
+const POLICY: &str = "[names]
+enabled = false
+[policy]
 lease_ttl_ms = 2000
 heartbeat_ms = 300
 infra_retries = 40

@@ -300,7 +300,13 @@ impl Farm {
         use std::os::unix::fs::PermissionsExt;
         let client = (role == Role::Client).then(|| name.parse()).transpose();
         let client = client.map_err(|e: pybit::Error| e.to_string())?;
-        let asked = NewTokenRequest { name: name.to_owned(), role, client, expires_in_days: None };
+        let asked = NewTokenRequest {
+            name: name.to_owned(),
+            role,
+            client,
+            names: Vec::new(),
+            expires_in_days: None,
+        };
         let reply = api.new_token(&asked).await.map_err(|e| e.to_string())?;
         self.keep_secret(&reply.secret);
         let file = self.dir.join(format!("{name}.token"));

@@ -129,6 +129,8 @@ const CODES: &[&str] = &[
     "invalid_version",
     "job_has_ended",
     "manifest_changed",
+    "name_of_distribution",
+    "names_unavailable",
     "not_building",
     "not_your_job",
     "offset_mismatch",

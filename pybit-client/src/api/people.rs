@@ -1,6 +1,7 @@
 //! The routes of people's tools.
 
 use bytes::Bytes;
+use pybit_core::base::BaseStatus;
 use pybit_core::model::{
     Account, AccountName, BlockRule, BuildClient, Catalogue, ClientName, FileName, Job, JobFilter,
     JobId, NewSubmission, PackageName, PackageSummary, Page, RuleId, SubmissionId, Token, TokenId,
@@ -162,6 +163,11 @@ impl Api {
     /// Tells a client to take jobs again.
     pub async fn resume(&self, client: &ClientName) -> ApiResult<()> {
         self.done(self.request(Method::POST, &["clients", client.as_str(), "resume"])).await
+    }
+
+    /// The indices of the base distributions' names.
+    pub async fn names(&self) -> ApiResult<Vec<BaseStatus>> {
+        self.json(self.request(Method::GET, &["names"])).await
     }
 
     /// What the farm serves.

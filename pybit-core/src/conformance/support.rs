@@ -110,6 +110,7 @@ pub fn record(jobs: Vec<PlannedJob>) -> SubmissionRecord {
     SubmissionRecord {
         request: request(label.as_str()),
         principal: "alice".to_owned(),
+        names: Vec::new(),
         idempotency_key: None,
         jobs,
     }

@@ -9,6 +9,7 @@
 //! | `apply` | how a decision takes effect although others decide too |
 //! | `submit` | submissions, dry runs, retries |
 //! | `names` | who owns the names that a source says it builds |
+//! | `base` | sources that bear names of the base distribution |
 //! | `serve` | claims and heartbeats of build clients |
 //! | `outrun` | clients that hold what the database never gave |
 //! | `report` | results and failures of build clients, and of the watcher |
@@ -22,6 +23,7 @@ pub mod machine;
 pub mod plan;
 
 mod apply;
+mod base;
 mod cancel;
 mod names;
 mod outrun;
@@ -62,6 +64,7 @@ struct Inner {
     formats: BTreeMap<FormatName, Arc<dyn PackageFormat>>,
     clock: Arc<dyn Clock>,
     policy: Policy,
+    /// What is known of the base distributions.
     base: OnceLock<Arc<dyn BaseIndex>>,
     leases: Mutex<lease::LeaseWatch>,
     /// Moves when a job may have become claimable.

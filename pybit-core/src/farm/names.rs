@@ -3,24 +3,15 @@
 //! The farm knows of a repository what its watcher has told, so this is early and not final: the publisher decides.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::Farm;
 use super::plan::{Planned, Scope};
-use crate::base::BaseIndex;
 use crate::error::{Error, Result};
 use crate::format::SourceInfo;
 use crate::model::{Catalogue, PackageName, Repository};
 use crate::owners::{self, Claim, NameFacts, Owners};
 
 impl Farm {
-    /// The farm with an index of its base distributions. The first one that is set counts.
-    #[must_use]
-    pub fn with_base(self, base: Arc<dyn BaseIndex>) -> Self {
-        let _ = self.inner.base.set(base);
-        self
-    }
-
     /// What is known outside of the repository about the names of a set of `source`: the base distribution's owners, and the moves that
     /// are allowed to `source`.
     pub async fn name_facts(

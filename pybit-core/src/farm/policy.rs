@@ -47,6 +47,9 @@ pub struct Policy {
     /// listens on another address than loopback or has a proxy before it, and so does a build client that is not told
     /// `allow_file`.
     pub file_sources: Option<bool>,
+    /// Whether a source that bears a name of the base distribution, and is not the distribution's own, is taken only from administrators and
+    /// principals with a grant for the name. Default: yes.
+    pub check_sources: bool,
     /// Seconds that a build may take.
     pub build_wall_secs: u64,
     /// Seconds that a build may say nothing.
@@ -79,6 +82,7 @@ impl Default for Policy {
             confirm_jobs: 500,
             batch_lines: 50_000,
             file_sources: None,
+            check_sources: true,
             build_wall_secs: 8 * 3600,
             build_silent_secs: 3600,
             log_bytes: 64 << 20,

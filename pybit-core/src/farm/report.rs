@@ -1,11 +1,13 @@
 //! What build clients and the watcher report.
 
 use futures_util::{StreamExt, TryStreamExt, future, stream};
+use sha2::{Digest, Sha256};
 
 use super::Farm;
 use super::machine::{Command, FARM, Finished, Holder, Reported};
 use super::plan;
 use super::submit::check_files;
+use crate::base::NAME_OF_DISTRIBUTION;
 use crate::error::{Error, Result};
 use crate::model::{
     ClientName, Failure, FailureClass, Job, JobId, JobKind, JobStatus, Produced, Repository,
@@ -86,8 +88,9 @@ impl Farm {
             Some((found.size, found.sha256.clone()))
         })?;
         let submission = self.inner.storage.submission(job.submission).await?;
-        let asked = submission.ok_or_else(|| Error::internal("a job has a submission"))?.request;
-        result.follow = self.plan_after_source(job, &asked, &source).await?;
+        let asked = submission.ok_or_else(|| Error::internal("a job has a submission"))?;
+        let sha256 = hex::encode(Sha256::digest(bytes));
+        result.follow = self.plan_after_source(job, &asked, &source, &sha256).await?;
         let key = format.versions().key(source.version.as_str())?;
         result.identity = Some((source.package, source.version, key));
         Ok(())
@@ -338,7 +341,8 @@ fn finished(request: &FinishRequest) -> Finished {
 
 /// Whether the farm could build it and will not.
 fn is_refusal(error: &Error) -> bool {
-    is_version_refusal(error) || matches!(error.code(), "blocked" | "name_owned")
+    is_version_refusal(error)
+        || matches!(error.code(), "blocked" | "name_owned" | NAME_OF_DISTRIBUTION)
 }
 
 fn is_version_refusal(error: &Error) -> bool {

@@ -1,6 +1,7 @@
 //! Submissions, dry runs and retries.
 
 use futures_util::future::try_join;
+use sha2::{Digest, Sha256};
 
 use super::Farm;
 use super::names::tell_allowed;
@@ -9,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::SourceInfo;
 use crate::model::{
     Catalogue, FileSpec, Job, JobId, JobKind, JobStatus, NewSubmission, PackageName, Principal,
-    Source, Stream, StreamOwner, UploadId,
+    Source, Stream, StreamOwner, Submission, UploadId,
 };
 use crate::storage::{PlannedJob, Recorded, SubmissionRecord};
 use crate::trial;
@@ -31,6 +32,7 @@ impl Farm {
         let record = SubmissionRecord {
             request,
             principal: who.name.clone(),
+            names: who.grant.names(),
             idempotency_key: key.map(str::to_owned),
             jobs: planned.into_iter().map(|p| p.job).collect(),
         };
@@ -85,7 +87,8 @@ impl Farm {
                 if format.is_source_description(name) {
                     let bytes =
                         main.ok_or_else(|| Error::internal("the caller reads the main file"))?;
-                    Some((format.read_source(bytes)?, streams))
+                    let source = format.read_source(bytes)?;
+                    Some((source, streams, hex::encode(Sha256::digest(bytes))))
                 } else {
                     None
                 }
@@ -94,13 +97,14 @@ impl Farm {
         };
         let label = request.source.label().parse().ok();
         let names: Vec<&PackageName> = match (&source, &label) {
-            (Some((source, _)), _) => source.names(),
+            (Some((source, ..)), _) => source.names(),
             (None, label) => label.iter().collect(),
         };
         plan::check_rules(&catalogue, &request.source.to_string(), &names)?;
         let planned = match source {
-            Some((source, streams)) => {
+            Some((source, streams, sha256)) => {
                 check_listed_files(&streams, &source)?;
+                self.check_name(&scope, &who.grant.names(), &source, &sha256).await?;
                 let allowed = self.check_names(&catalogue, &scope, &source).await?;
                 let mut planned =
                     plan::binary_jobs(&scope, request, format.as_ref(), &source, None)?;
@@ -113,17 +117,20 @@ impl Farm {
         Ok(planned)
     }
 
-    /// The binary jobs that a finished source job leads to.
+    /// The binary jobs that a finished source job leads to. `sha256` is the digest of its source description.
     pub(super) async fn plan_after_source(
         &self,
         job: &Job,
-        request: &NewSubmission,
+        submission: &Submission,
         source: &SourceInfo,
+        sha256: &str,
     ) -> Result<Vec<PlannedJob>> {
+        let request = &submission.request;
         let catalogue: Catalogue = self.inner.storage.catalogue().await?;
         let scope = plan::scope(&catalogue, request)?;
         let format = self.format(&scope.format)?;
         plan::check_rules(&catalogue, &request.source.to_string(), &source.names())?;
+        self.check_name(&scope, &submission.names, source, sha256).await?;
         self.check_names(&catalogue, &scope, source).await?;
         let planned = plan::binary_jobs(&scope, request, format.as_ref(), source, Some(job.id))?;
         self.check_count(planned.len())?;
@@ -239,6 +246,7 @@ impl Farm {
         let record = SubmissionRecord {
             request,
             principal: who.name.clone(),
+            names: who.grant.names(),
             // No key of a request has a line end.
             idempotency_key: key.map(|key| format!("retry {id}\n{key}")),
             jobs: vec![again],

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::name::AccountName;
+use super::name_grant::NameGrant;
 use super::token::Role;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -18,6 +19,9 @@ pub struct Account {
     pub name: AccountName,
     /// What it may do; never [`Role::Client`], because a build client has a token.
     pub role: Role,
+    /// The names of the base distribution that it may submit under; the role `admin` may submit under all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameGrant>,
     /// When it was made.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub created_at: Timestamp,
@@ -160,6 +164,7 @@ mod tests {
         let account = Account {
             name: "ann".parse().unwrap(),
             role: Role::Submit,
+            names: Vec::new(),
             created_at: at(1),
             password_at: at(1),
             expires_at: Some(at(5)),

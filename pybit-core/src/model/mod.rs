@@ -9,6 +9,7 @@ mod health;
 mod id;
 mod job;
 mod name;
+mod name_grant;
 mod query;
 mod source;
 mod source_url;
@@ -32,6 +33,7 @@ pub use name::{
     AccountName, Arch, ClientName, Dist, EnvName, FileName, FormatName, PackageName,
     RepositoryName, Suite, Version,
 };
+pub use name_grant::{NameGrant, NamePattern};
 pub use query::{JobFilter, PackageSummary, Page, StatusCounts};
 pub use source::Source;
 pub use status::JobStatus;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::SubmissionId;
 use super::name::{Arch, Dist, EnvName, FormatName, Suite};
+use super::name_grant::NameGrant;
 use super::source::Source;
 use crate::clock::Timestamp;
 
@@ -95,6 +96,9 @@ pub struct Submission {
     pub request: NewSubmission,
     /// Who asked.
     pub principal: String,
+    /// The names of the base distribution that the principal could submit under at that time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameGrant>,
     /// When.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub created_at: Timestamp,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::TokenId;
 use super::name::ClientName;
+use super::name_grant::NameGrant;
 use crate::clock::Timestamp;
 use crate::error::Error;
 
@@ -57,7 +58,7 @@ impl FromStr for Role {
     }
 }
 
-/// What a token grants: a role, and for [`Role::Client`] the client's name.
+/// What a token grants: a role, for [`Role::Client`] the client's name, and names of the base distribution.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -67,6 +68,21 @@ pub struct Grant {
     /// The build client that this token belongs to; set exactly when the role is `client`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientName>,
+    /// The names of the base distribution that may be submitted under; the role `admin` may submit under all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameGrant>,
+}
+
+impl Grant {
+    /// A role, and nothing besides.
+    pub fn of(role: Role) -> Self {
+        Self { role, client: None, names: Vec::new() }
+    }
+
+    /// The names of the base distribution that sources may be submitted under: every one for an administrator.
+    pub fn names(&self) -> Vec<NameGrant> {
+        if self.role == Role::Admin { vec![NameGrant::all()] } else { self.names.clone() }
+    }
 }
 
 /// A token as the server keeps it: never the secret, only its SHA-256.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::client::FileState;
 use crate::model::{
-    AccountName, Attempt, CatalogueChange, ClientName, Event, Health, Job, JobId, PackageName,
-    Password, Role, Submission, SubmissionId, Token,
+    AccountName, Attempt, CatalogueChange, ClientName, Event, Health, Job, JobId, NameGrant,
+    PackageName, Password, Role, Submission, SubmissionId, Token,
 };
 use crate::publish::Listed;
 
@@ -148,6 +148,9 @@ pub struct NewTokenRequest {
     /// The build client that it belongs to, exactly when the role is `client`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientName>,
+    /// The names of the base distribution that sources may be submitted under with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameGrant>,
     /// Days until it ends by itself, 1 to 3650; never where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_days: Option<u32>,
@@ -178,6 +181,9 @@ pub struct NewAccountRequest {
     pub name: AccountName,
     /// What it may do: `admin`, `submit` or `publish`.
     pub role: Role,
+    /// The names of the base distribution that sources may be submitted under with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameGrant>,
     /// Its password, 8 characters to 1024 bytes.
     pub password: Password,
     /// Days until it ends by itself, 1 to 3650; never where left out.

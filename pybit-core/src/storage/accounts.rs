@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::model::{Account, AccountName, Grant, PasswordHash, Role, Token, TokenId};
+use crate::model::{Account, AccountName, Grant, NameGrant, PasswordHash, Role, Token, TokenId};
 
 /// A token to be kept: its secret's digest, never the secret.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct NewAccount {
     pub name: AccountName,
     /// What it may do; not [`Role::Client`].
     pub role: Role,
+    /// The names of the base distribution that it may submit under.
+    pub names: Vec<NameGrant>,
     /// What is kept of its password.
     pub hash: PasswordHash,
     /// When it ends by itself.

@@ -9,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::{
     Attempt, ClientName, Dist, Event, Failure, FormatName, Job, JobFilter, JobId, JobKind,
-    JobStatus, NewSubmission, Outcome, PackageName, Page, Route, StatusCounts, Submission,
-    SubmissionId, Suite, Target, Version,
+    JobStatus, NameGrant, NewSubmission, Outcome, PackageName, Page, Route, StatusCounts,
+    Submission, SubmissionId, Suite, Target, Version,
 };
 
 /// A job as the planner wants it.
@@ -81,6 +81,8 @@ pub struct SubmissionRecord {
     pub request: NewSubmission,
     /// Who asked.
     pub principal: String,
+    /// The names of the base distribution that the principal may submit under.
+    pub names: Vec<NameGrant>,
     /// Makes a repeated request harmless; unique for each principal.
     pub idempotency_key: Option<String>,
     /// What it becomes.

@@ -2,7 +2,7 @@
 
 use poem::Response;
 use pybit_core::Error;
-use pybit_core::model::{AccountName, Password, Role};
+use pybit_core::model::{AccountName, Grant, Password, Role};
 use pybit_core::protocol::{NewAccountRequest, NewPassword};
 use pybit_core::storage::{AccountChange, NewAccount};
 
@@ -28,7 +28,9 @@ pub(crate) async fn create(mut call: Call) -> ApiResult<Response> {
     let expires_at = expiry(request.expires_in_days, now)?;
     check(&request.password)?;
     let hash = call.state.accounts.hash(&request.password).await?;
-    let new = NewAccount { name: request.name, role: request.role, hash, expires_at };
+    let NewAccountRequest { name, role, names, .. } = request;
+    auth::check_grant(&Grant { names: names.clone(), ..Grant::of(role) })?;
+    let new = NewAccount { name, role, names, hash, expires_at };
     created(&call.state.farm.storage().add_account(&new, now).await?)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use poem::Response;
 use poem::http::StatusCode;
-use pybit_core::Result;
+use pybit_core::{Farm, Result};
 use serde::Serialize;
 
 use crate::call::{Call, json, ok};
@@ -28,6 +28,9 @@ pub(crate) struct Readiness {
     /// What works and needs an operator: keys and indices of repositories that end soon, or were not renewed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// The age of the oldest index of a base distribution's names, in seconds; nothing where a suite has none yet, or the farm keeps none.
+    /// It does not count for the status.
+    base_index_age_secs: Option<u64>,
 }
 
 /// `GET /healthz`: the process is alive.
@@ -55,8 +58,21 @@ pub(crate) async fn ready(call: Call) -> ApiResult<Response> {
     let ready = storage && transport && blobs;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let (storage, transport, blobs) = (word(storage), word(transport), word(blobs));
+    let base_index_age_secs = oldest_index(farm);
     let warnings = if ready { warnings(&call).await } else { Vec::new() };
-    json(status, &Readiness { storage, transport, blobs, warnings })
+    json(status, &Readiness { storage, transport, blobs, warnings, base_index_age_secs })
+}
+
+fn oldest_index(farm: &Farm) -> Option<u64> {
+    let indices = farm.base()?.status();
+    let ages =
+        indices.iter().map(|index| Some(farm.clock().now().since(index.fetched_at?).as_secs()));
+    ages.collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+/// `GET /api/v1/names`: the indices of the base distributions' names.
+pub(crate) async fn names(call: Call) -> ApiResult<Response> {
+    ok(&call.state.farm.base().map(|index| index.status()).unwrap_or_default())
 }
 
 /// What the watchers tell of their repositories.
@@ -95,6 +111,9 @@ pub(crate) async fn metrics(call: Call) -> ApiResult<Response> {
     let outrun = call.state.farm.outrun();
     let repositories = call.state.farm.storage().catalogue().await?.repositories;
     call.state.metrics.tell_repositories(&repositories, call.state.farm.clock().now());
+    if let Some(index) = call.state.farm.base() {
+        call.state.metrics.base(&index.status(), call.state.farm.clock().now());
+    }
     let text = call.state.metrics.text(&counts, foreign, outrun)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(Response::builder().content_type(kind).body(text))

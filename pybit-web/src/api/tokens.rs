@@ -31,7 +31,7 @@ pub(crate) async fn create(mut call: Call) -> ApiResult<Response> {
             "a token's name must not begin as those of accounts do where actors are named";
         return Err(Error::invalid(message).with_code("invalid_token_name").into());
     }
-    let grant = Grant { role: request.role, client: request.client };
+    let grant = Grant { role: request.role, client: request.client, names: request.names };
     auth::check_grant(&grant)?;
     let farm = &call.state.farm;
     let now = farm.clock().now();

@@ -48,7 +48,7 @@ pub(crate) async fn receive(mut call: Call) -> ApiResult<Response> {
 async fn submit(call: &Call, hook: &Hook, push: &Push, digest: &str) -> ApiResult<Response> {
     let who = Principal {
         name: format!("hook {}", hook.name),
-        grant: Grant { role: Role::Submit, client: None },
+        grant: Grant { names: hook.names.clone(), ..Grant::of(Role::Submit) },
     };
     let catalogue = call.state.farm.storage().catalogue().await?;
     let wanted = hook.wanted(push, &catalogue.hook_rules)?;

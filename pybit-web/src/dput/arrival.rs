@@ -1,9 +1,7 @@
 //! A description has arrived: it is verified, its files become an upload of the farm, and that a submission.
 
 use bytes::Bytes;
-use pybit_core::model::{
-    FileSpec, Grant, NewSubmission, Principal, Role, Source, StreamOwner, UploadId,
-};
+use pybit_core::model::{FileSpec, NewSubmission, Principal, Source, StreamOwner, UploadId};
 use pybit_core::storage::Recorded;
 use pybit_core::upload::{SignedUpload, Signer};
 use pybit_core::{Error, Result};
@@ -38,7 +36,7 @@ pub(crate) async fn arrived(
     staging.check(&upload.files).await?;
     let source = source_of(staging, &upload).await?;
     reader.verify_source(&upload, &source, &suite.keyring).await?;
-    let who = principal(&upload.signer);
+    let who = principal(suite, &upload.signer);
     let id = declare(state, &who, &upload.files).await?;
     for file in &upload.files {
         hand_over(state, staging, id, file).await?;
@@ -65,8 +63,8 @@ fn check_kind(upload: &SignedUpload) -> Result<()> {
 }
 
 /// Uploads and submissions carry the key's name: it, and not the token, says who is answerable.
-fn principal(signer: &Signer) -> Principal {
-    Principal { name: format!("key {signer}"), grant: Grant { role: Role::Submit, client: None } }
+fn principal(suite: &DputSuite, signer: &Signer) -> Principal {
+    Principal { name: format!("key {signer}"), grant: suite.grant(signer) }
 }
 
 /// The source description, with the digest that the signed list gives.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use pybit_core::model::{Dist, Suite};
+use pybit_core::model::{Dist, Grant, NameGrant, NamePattern, Role, Suite};
+use pybit_core::upload::Signer;
 use pybit_core::{Error, Result};
 use serde::Deserialize;
 
@@ -37,13 +38,48 @@ pub struct DputSuite {
     pub dist: Option<Dist>,
     /// The OpenPGP keys that may upload to it, as `gpg --export` writes them.
     pub keyring: PathBuf,
+    /// The names of the base distribution that keys may upload sources under.
+    #[serde(default)]
+    pub names: Vec<KeyNames>,
 }
 
-/// One suite has one keyring.
+/// The names of the base distribution that one OpenPGP key may upload sources under, in the suite that says so.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyNames {
+    /// The key's fingerprint, hexadecimal.
+    pub key: String,
+    /// The names of the sources; `*` stands for any text.
+    pub sources: NamePattern,
+}
+
+impl DputSuite {
+    /// What the key that has signed an upload may do.
+    pub(super) fn grant(&self, signer: &Signer) -> Grant {
+        let is_signer = |names: &&KeyNames| names.key.eq_ignore_ascii_case(&signer.0);
+        let grant = |names: &KeyNames| NameGrant {
+            sources: names.sources.clone(),
+            suites: NamePattern::any(),
+        };
+        let names = self.names.iter().filter(is_signer).map(grant).collect();
+        Grant { names, ..Grant::of(Role::Submit) }
+    }
+}
+
+/// One suite has one keyring, and each key in `names` is a whole fingerprint.
 pub(super) fn check(config: &DputConfig) -> Result<()> {
     for (place, suite) in config.suites.iter().enumerate() {
         if config.suites[..place].iter().any(|s| s.suite == suite.suite) {
             let message = format!("web.dput.suites names {} twice", suite.suite);
+            return Err(Error::invalid(message).with_code("invalid_configuration"));
+        }
+        let is_fingerprint =
+            |key: &str| key.len() >= 40 && key.bytes().all(|b| b.is_ascii_hexdigit());
+        if let Some(wrong) = suite.names.iter().find(|n| !is_fingerprint(&n.key)) {
+            let message = format!(
+                "web.dput.suites, {}: names: \"{}\" is not the fingerprint of a key, 40 or more hexadecimal digits",
+                suite.suite, wrong.key
+            );
             return Err(Error::invalid(message).with_code("invalid_configuration"));
         }
     }

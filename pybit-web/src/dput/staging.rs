@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn principal(name: &str) -> Principal {
-        Principal { name: name.to_owned(), grant: Grant { role: Role::Submit, client: None } }
+        Principal { name: name.to_owned(), grant: Grant::of(Role::Submit) }
     }
 
     fn body(

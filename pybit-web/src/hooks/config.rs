@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pybit_core::model::PushRule;
+use pybit_core::model::{NameGrant, PushRule};
 use pybit_core::{Error, Result};
 use serde::Deserialize;
 
@@ -35,6 +35,9 @@ pub struct HookConfig {
     /// What is built; each rule that matches a push is a submission. The catalogue's rules for this hook come besides.
     #[serde(default)]
     pub rules: Vec<PushRule>,
+    /// The names of the base distribution that its pushes may build sources under.
+    #[serde(default)]
+    pub names: Vec<NameGrant>,
 }
 
 /// A secret that could be guessed is none.

@@ -19,7 +19,7 @@ pub(crate) use push::Push;
 pub use rules::check;
 pub(crate) use signature::{Delivery, SignatureError};
 
-use pybit_core::model::{HookRule, NewSubmission};
+use pybit_core::model::{HookRule, NameGrant, NewSubmission};
 use pybit_core::{Error, Result};
 use sha2::{Digest, Sha256};
 
@@ -35,6 +35,8 @@ pub(crate) struct Hook {
     pub(crate) name: String,
     /// Who sends.
     pub(crate) service: Service,
+    /// The names of the base distribution that its pushes may build sources under.
+    pub(crate) names: Vec<NameGrant>,
     secret: Vec<u8>,
     rules: Vec<Rule>,
 }
@@ -68,6 +70,7 @@ impl Hook {
         Ok(Self {
             name: config.name.clone(),
             service: config.service,
+            names: config.names.clone(),
             secret: config.secret()?,
             rules: config
                 .rules

@@ -73,6 +73,7 @@ async fn whoever_may_not_is_refused_in_the_same_words_and_nothing_is_recorded() 
     let now = SystemClock.now();
     let ended = NewAccount {
         name: "late".parse().unwrap(),
+        names: Vec::new(),
         role: Role::Submit,
         hash,
         expires_at: Some(now.plus(Duration::from_millis(1))),
@@ -191,6 +192,7 @@ async fn what_is_kept_in_an_older_way_is_kept_anew_by_the_first_login() {
     let name = "ann".parse().unwrap();
     let new = NewAccount {
         name: "ann".parse().unwrap(),
+        names: Vec::new(),
         role: Role::Submit,
         hash: old.clone(),
         expires_at: None,

@@ -76,7 +76,7 @@ async fn tokens_that_are_over_say_no_more_than_unknown_ones() {
     let token = NewToken {
         name: "late".to_owned(),
         sha256: sha256(secret.as_bytes()),
-        grant: Grant { role: Role::Admin, client: None },
+        grant: Grant::of(Role::Admin),
         expires_at: Some(now.plus(Duration::from_millis(1))),
     };
     server.farm.storage().add_token(&token, now).await.unwrap();
@@ -177,7 +177,7 @@ async fn the_first_token_is_made_once_and_kept_from_others() {
     assert_eq!(pybit_web::ensure_admin_token(storage, &path).await.unwrap(), None);
     let list = server.send(server.request("GET", "/api/v1/tokens").bearer_auth(&secret)).await;
     assert_eq!((list.status, list.json().as_array().unwrap().len()), (200, 5), "known once");
-    let grant = Grant { role: Role::Publish, client: None };
+    let grant = Grant::of(Role::Publish);
     let other = pybit_web::ensure_role_token(storage, &path, &grant).await.unwrap_err();
     assert_eq!(other.code(), "invalid_configuration");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();

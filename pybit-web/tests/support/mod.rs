@@ -140,7 +140,7 @@ impl Server {
         let mut tokens = Vec::new();
         for role in [Role::Admin, Role::Submit, Role::Client, Role::Publish] {
             let client = (role == Role::Client).then(|| "one".parse().unwrap());
-            tokens.push(new_token(&farm, role.as_str(), Grant { role, client }).await);
+            tokens.push(new_token(&farm, role.as_str(), Grant { client, ..Grant::of(role) }).await);
         }
         let [admin, submit, client, publish] = tokens.try_into().unwrap();
         let url = format!("http://{address}");
@@ -163,7 +163,7 @@ impl Server {
 
     /// A build client's token of another name.
     pub async fn other_client(&self, name: &str) -> String {
-        let grant = Grant { role: Role::Client, client: Some(name.parse().unwrap()) };
+        let grant = Grant { client: Some(name.parse().unwrap()), ..Grant::of(Role::Client) };
         new_token(&self.farm, name, grant).await
     }
 

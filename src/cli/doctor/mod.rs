@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use pybit::config::Config;
 use pybit_backends::env::BuildUser;
+use pybit_core::base::BaseStatus;
 use pybit_core::settings::Settings;
 use pybit_core::{Error, Result};
 use serde::Serialize;
@@ -59,6 +60,8 @@ struct Report {
     server: Option<String>,
     /// Why no server is known or answers.
     no_server: Option<String>,
+    /// The indices of the base distributions' names, as the server tells of them.
+    names: Vec<BaseStatus>,
     /// The farm's database, where the server is among the roles.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     storage: Option<storage::State>,
@@ -123,7 +126,7 @@ const TRANSPORT: Duration = Duration::from_secs(3);
 pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
     let config = place.load()?;
     let checks = needs::checks(&config, |role| args.role.is_empty() || args.role.contains(&role));
-    let (server, no_server) = server(place).await;
+    let (server, no_server, names) = server(place).await;
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     let storage = if args.role.is_empty() || args.role.contains(&Role::Web) {
         Some(storage::State::of(&config).await?)
@@ -146,6 +149,7 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<ExitCode> {
         install,
         server,
         no_server,
+        names,
         #[cfg(any(feature = "sqlite", feature = "postgres"))]
         storage,
         transports,
@@ -235,14 +239,17 @@ fn install(checks: &[Check]) -> Option<String> {
 }
 
 /// The server that answers, or why there is none.
-async fn server(place: &Where) -> (Option<String>, Option<String>) {
+async fn server(place: &Where) -> (Option<String>, Option<String>, Vec<BaseStatus>) {
     let context = match Context::open(place) {
         Ok(context) => context,
-        Err(error) => return (None, Some(error.to_string())),
+        Err(error) => return (None, Some(error.to_string()), Vec::new()),
     };
     match context.api.ready().await {
-        Ok(()) => (Some(context.api.url().to_string()), None),
-        Err(error) => (None, Some(error.to_string())),
+        Ok(()) => {
+            let names = context.api.names().await.unwrap_or_default();
+            (Some(context.api.url().to_string()), None, names)
+        }
+        Err(error) => (None, Some(error.to_string()), Vec::new()),
     }
 }
 
@@ -297,6 +304,23 @@ async fn blobs(config: &Config, wanted: bool) -> Option<BlobsReport> {
     Some(BlobsReport { url: settings.shown(), trouble })
 }
 
+/// One line about the index of a base distribution's names.
+fn index_line(index: &BaseStatus) -> String {
+    let BaseStatus { dist, suite, names, .. } = index;
+    let why = index.error.as_ref().map(|why| format!(": {}", output::tame(why)));
+    let why = why.unwrap_or_default();
+    match index.fetched_at {
+        Some(at) if index.error.is_none() => {
+            format!("ok      the names of {dist} {suite}: {names}, of {}", output::moment(at))
+        }
+        Some(at) => format!(
+            "note    the names of {dist} {suite} are those of {} and cannot be renewed{why}",
+            output::moment(at)
+        ),
+        None => format!("note    the names of {dist} {suite} are not known yet{why}"),
+    }
+}
+
 fn show(report: &Report) {
     for check in &report.checks {
         let note = match &check.mend {
@@ -318,6 +342,7 @@ fn show(report: &Report) {
             ));
         }
     }
+    report.names.iter().for_each(|index| output::line(index_line(index)));
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     if let Some(storage) = &report.storage {
         output::line(storage.line());

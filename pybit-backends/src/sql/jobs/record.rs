@@ -28,6 +28,7 @@ pub(super) async fn record<D: Dialect>(
         .text(&json(&record.request)?)
         .text(&record.principal)
         .at(at)
+        .text(&json(&record.names)?)
         .one(connection, rows::submission)
         .await?;
     let held = prepare::<D>(connection, None, submission.id, &record.jobs).await?;

@@ -36,6 +36,7 @@ pub(super) async fn record<D: Dialect>(
             id,
             request: record.request.clone(),
             principal: storable(&record.principal),
+            names: record.names.clone(),
             created_at: *at,
         };
         answers[n] = Some(Recorded { submission, jobs, repeated: false });
@@ -241,7 +242,9 @@ fn key_row(n: usize, record: &SubmissionRecord) -> Option<Value> {
 fn submission_row(n: usize, (record, at): &Wish) -> Result<Value> {
     let request = crate::sql::call::json(&record.request)?;
     let principal = storable(&record.principal);
-    Ok(json!({ "n": n, "request": request, "principal": principal, "at": at.as_micros() }))
+    let names = crate::sql::call::json(&record.names)?;
+    let at = at.as_micros();
+    Ok(json!({ "n": n, "request": request, "principal": principal, "names": names, "at": at }))
 }
 
 fn row(n: usize, planned: &PlannedJob) -> Value {

@@ -103,6 +103,7 @@ pub(super) fn submission<D: Dialect>(c: &Cells<'_, D>) -> Result<Submission> {
         id: SubmissionId(c.int("id")?),
         request: c.json("request")?,
         principal: c.text("principal")?,
+        names: c.json("names")?,
         created_at: c.at("created_at")?,
     })
 }

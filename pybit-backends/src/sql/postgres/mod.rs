@@ -159,6 +159,7 @@ impl Dialect for Postgres {
                 include_str!("../../../migrations/postgres/0008_repository_health.sql"),
             ),
             (9, "names", include_str!("../../../migrations/postgres/0009_names.sql")),
+            (10, "names", include_str!("../../../migrations/postgres/0010_names.sql")),
         ])
     }
 

@@ -139,6 +139,7 @@ impl Dialect for Sqlite {
                 include_str!("../../../migrations/sqlite/0008_repository_health.sql"),
             ),
             (9, "names", include_str!("../../../migrations/sqlite/0009_names.sql")),
+            (10, "names", include_str!("../../../migrations/sqlite/0010_names.sql")),
         ])
     }
 

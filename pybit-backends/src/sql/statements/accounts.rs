@@ -4,13 +4,13 @@ use crate::sql::statement::Statement;
 
 macro_rules! token_columns {
     () => {
-        "id, name, role, client, created_at, expires_at, revoked_at"
+        "id, name, role, client, names, created_at, expires_at, revoked_at"
     };
 }
 
 macro_rules! account_columns {
     () => {
-        "name, role, created_at, password_at, expires_at, disabled_at"
+        "name, role, names, created_at, password_at, expires_at, disabled_at"
     };
 }
 
@@ -28,10 +28,10 @@ pub(in crate::sql) static FARM_ID: Statement =
 
 pub(in crate::sql) static TOKEN_ADD: Statement = Statement::shared(
     "token_add",
-    6,
+    7,
     concat!(
-        "INSERT INTO token (name, sha256, role, client, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING ",
+        "INSERT INTO token (name, sha256, role, client, created_at, expires_at, names)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ",
         token_columns!()
     ),
 );
@@ -53,10 +53,10 @@ pub(in crate::sql) static TOKEN_REVOKE: Statement = Statement::shared(
 
 pub(in crate::sql) static ACCOUNT_ADD: Statement = Statement::shared(
     "account_add",
-    5,
+    6,
     concat!(
-        "INSERT INTO account (name, role, hash, created_at, password_at, expires_at)
-         VALUES ($1, $2, $3, $4, $4, $5) RETURNING ",
+        "INSERT INTO account (name, role, hash, created_at, password_at, expires_at, names)
+         VALUES ($1, $2, $3, $4, $4, $5, $6) RETURNING ",
         account_columns!()
     ),
 );

@@ -52,8 +52,8 @@ macro_rules! by_ids {
 macro_rules! submissions_add {
     ($rows:literal, $b:literal, $ytes:literal, $t:literal, $ime:literal) => {
         concat!(
-            "INSERT INTO submission (request, principal, created_at)
-             SELECT r.value ->> 'request', r.value ->> 'principal', ",
+            "INSERT INTO submission (request, principal, names, created_at)
+             SELECT r.value ->> 'request', r.value ->> 'principal', r.value ->> 'names', ",
             $t,
             "r.value ->> 'at'",
             $ime,

@@ -61,7 +61,7 @@ pub(in crate::sql) static POSTGRES_SUBMIT: Statement = Statement::shared(
     concat!(
         "WITH s AS MATERIALIZED (
              SELECT * FROM json_to_recordset(CAST($1 AS JSON))
-                 AS s(n BIGINT, request TEXT, principal TEXT, key TEXT, planned BIGINT, at BIGINT)),
+                 AS s(n BIGINT, request TEXT, principal TEXT, names TEXT, key TEXT, planned BIGINT, at BIGINT)),
          r AS MATERIALIZED (
              SELECT r.*, decode(r.key, 'hex') AS version_key FROM json_to_recordset(CAST($2 AS JSON))
                  AS r(n BIGINT, m BIGINT, kind TEXT, package TEXT, version TEXT, key TEXT, dist TEXT,
@@ -92,8 +92,8 @@ pub(in crate::sql) static POSTGRES_SUBMIT: Statement = Statement::shared(
              FROM (SELECT came.id AS submission, came.principal, ", time!("came.at"), " AS came_at, r.*
                    FROM r JOIN came ON came.n = r.n ORDER BY r.n, r.m) AS new),
          submitted AS (
-             INSERT INTO submission (id, request, principal, created_at)
-             SELECT id, request, principal, ", time!("at"), " FROM came),
+             INSERT INTO submission (id, request, principal, names, created_at)
+             SELECT id, request, principal, names, ", time!("at"), " FROM came),
          keyed AS (
              INSERT INTO idempotency (principal, key, submission, planned)
              SELECT principal, key, id, planned FROM came WHERE key IS NOT NULL),

@@ -52,7 +52,7 @@ macro_rules! tables {
 /// In an order in which each refers to earlier ones only.
 pub const TABLES: &[Table] = tables! {
     "farm" by "one" { Number "one"; Text "id"; }
-    "submission" by "id" { Number "id"; Text "request", "principal"; Moment "created_at"; }
+    "submission" by "id" { Number "id"; Text "request", "principal", "names"; Moment "created_at"; }
     "idempotency" by "principal", "key" { Text "principal", "key"; Number "submission", "planned"; }
     "job" by "id" {
         Number "id", "submission", "row_version", "attempt", "lease_epoch", "infra_retries", "dep_waits", "priority",
@@ -106,11 +106,11 @@ pub const TABLES: &[Table] = tables! {
     }
     "token" by "id" {
         Number "id";
-        Text "name", "sha256", "role", "client";
+        Text "name", "sha256", "role", "client", "names";
         Moment "created_at", "expires_at", "revoked_at";
     }
     "account" by "name" {
-        Text "name", "role", "hash";
+        Text "name", "role", "hash", "names";
         Moment "created_at", "password_at", "expires_at", "disabled_at";
     }
 };

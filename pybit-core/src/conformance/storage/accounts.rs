@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::conformance::support::{Store, at, name};
 use crate::error::ErrorKind;
-use crate::model::{Account, AccountName, Grant, PasswordHash, Role, Token, TokenId};
+use crate::model::{Account, AccountName, Grant, NameGrant, PasswordHash, Role, Token, TokenId};
 use crate::storage::{AccountChange, NewAccount, NewToken};
 
 fn token(name: &str, digit: &str) -> NewToken {
     NewToken {
         name: name.to_owned(),
         sha256: digit.repeat(64),
-        grant: Grant { role: Role::Submit, client: None },
+        grant: Grant { names: vec![grant("linux*@bookworm")], ..Grant::of(Role::Submit) },
         expires_at: Some(at(900)),
     }
 }
@@ -20,7 +20,7 @@ pub(super) async fn a_digest_is_kept_once(s: Store) {
     let added = s.add_token(&token("laptop", "a"), at(1)).await.expect("added");
     let again = s.add_token(&token("other", "a"), at(2)).await;
     assert_eq!(again.expect_err("the digest is there").kind(), ErrorKind::Conflict);
-    let client = Grant { role: Role::Client, client: Some(name("tahr")) };
+    let client = Grant { client: Some(name("tahr")), ..Grant::of(Role::Client) };
     let second = NewToken { grant: client.clone(), expires_at: None, ..token("laptop", "b") };
     let second = s.add_token(&second, at(3)).await.expect("names may repeat");
     assert_eq!(s.tokens().await.expect("an answer"), [added.clone(), second.clone()]);
@@ -59,10 +59,15 @@ pub(super) async fn revoking_twice_keeps_the_first_time(s: Store) {
     assert!(!s.revoke_token(TokenId(7_000_000), at(7)).await.expect("an answer"));
 }
 
+fn grant(text: &str) -> NameGrant {
+    text.parse().expect("a grant")
+}
+
 fn account(text: &str, digit: &str) -> NewAccount {
     NewAccount {
         name: name(text),
         role: Role::Submit,
+        names: vec![grant("linux*@bookworm"), grant("hello")],
         hash: hash(digit),
         expires_at: Some(at(900)),
     }
@@ -85,6 +90,7 @@ pub(super) async fn an_account_is_kept_once(s: Store) {
     let expected = Account {
         name: name("ann"),
         role: Role::Submit,
+        names: vec![grant("linux*@bookworm"), grant("hello")],
         created_at: at(1),
         password_at: at(1),
         expires_at: Some(at(900)),

@@ -5,7 +5,7 @@ use crate::conformance::support::{
     target, together,
 };
 use crate::error::ErrorKind;
-use crate::model::{JobFilter, JobId, JobStatus, Page};
+use crate::model::{JobFilter, JobId, JobStatus, NameGrant, Page};
 use crate::storage::{Recorded, SubmissionRecord};
 
 pub(super) async fn submission_is_recorded_whole(s: Store) {
@@ -91,11 +91,14 @@ pub(super) async fn same_key_returns_the_first_result(s: Store) {
     assert_eq!(s.outbox(10).await.expect("an answer").len(), 2, "nor hinted twice");
     let bob = SubmissionRecord {
         principal: "bob".to_owned(),
+        names: vec![NameGrant::all()],
         jobs: vec![planned("b", "1")],
         ..keyed("k")
     };
     let his = s.record_submission(&bob, at(1)).await.expect("accepted");
     assert!(!his.repeated, "another principal's key is another key");
+    let kept = s.submission(his.submission.id).await.expect("an answer");
+    assert_eq!(kept.expect("it is there").names, bob.names, "what he may is kept with it");
     let with_force = || SubmissionRecord { jobs: vec![forced(planned("f", "1"))], ..keyed("f") };
     let first = s.record_submission(&with_force(), at(1)).await.expect("accepted");
     let again = s.record_submission(&with_force(), at(2)).await.expect("accepted");

@@ -60,6 +60,7 @@ impl AccountStore for MemoryStorage {
             let account = Account {
                 name: new.name.clone(),
                 role: new.role,
+                names: new.names.clone(),
                 created_at: at,
                 password_at: at,
                 expires_at: new.expires_at,

@@ -20,6 +20,7 @@ impl State {
             id,
             request: record.request.clone(),
             principal: record.principal.clone(),
+            names: record.names.clone(),
             created_at: at,
         };
         let act = Act { actor: &record.principal, cause: "submitted", at };

@@ -1,0 +1,342 @@
+//! The names of a base distribution, from archives that real tools make and sign, and what a farm does with them.
+#![expect(clippy::disallowed_methods, reason = "tests sign archives with gpg")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pybit_backends::archive::{ArchiveNames, NamesConfig, Unavailable};
+use pybit_backends::deb::DebFormat;
+use pybit_backends::exec::{Exec, Supervisor};
+use pybit_core::base::{BaseIndex, BaseStatus, BaseSuite};
+use pybit_core::clock::{ManualClock, Timestamp};
+use pybit_core::format::PackageFormat;
+use pybit_core::memory::{MemoryStorage, MemoryTransport};
+use pybit_core::model::{
+    FileSpec, Grant, Job, NewPart, NewSubmission, Principal, Role, Source, StreamOwner, Target,
+    WeightedTarget,
+};
+use pybit_core::storage::{CatalogStore, Storage};
+use pybit_core::{ErrorKind, Farm, Policy, Result};
+use sha2::{Digest, Sha256};
+
+fn exec() -> Exec {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_pybit-supervise"));
+    Exec::new(Supervisor { program, args: Vec::new() }, None)
+}
+
+fn suite() -> BaseSuite {
+    BaseSuite {
+        dist: "Debian".parse().unwrap(),
+        suite: "bookworm".parse().unwrap(),
+        format: "deb".parse().unwrap(),
+        arch: "amd64".parse().unwrap(),
+    }
+}
+
+fn run(argv: &[&str], cwd: &Path) -> Vec<u8> {
+    let output = Command::new(argv[0]).args(&argv[1..]).current_dir(cwd).output().unwrap();
+    assert!(output.status.success(), "{argv:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn sha256(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
+/// A source description without a file besides it.
+fn dsc(package: &str, version: &str) -> String {
+    let tarball = format!("{package}_{version}.tar.xz");
+    format!(
+        "Format: 3.0 (native)\nSource: {package}\nBinary: {package}\nArchitecture: any\nVersion: {version}\n\
+         Maintainer: T <t@example.org>\nChecksums-Sha256:\n {} 1 {tarball}\nFiles:\n {:032x} 1 {tarball}\n",
+        sha256("x"),
+        1
+    )
+}
+
+/// A small archive with its key.
+struct Archive {
+    dir: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+}
+
+impl Archive {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("pybit-names-").tempdir().unwrap();
+        for made in ["gpg", "archive"] {
+            std::fs::create_dir(dir.path().join(made)).unwrap();
+        }
+        run(&["chmod", "755", "."], dir.path());
+        run(&["chmod", "700", "gpg"], dir.path());
+        let archive = Self {
+            dir,
+            clock: Arc::new(ManualClock::at(Timestamp::from_micros(1_790_000_000_000_000))),
+        };
+        archive.make_key("archive@example.org");
+        archive.gpg(&["--output", "key.gpg", "--export", "archive@example.org"]);
+        archive.write("1.0", "archive@example.org");
+        archive
+    }
+
+    fn gpg(&self, args: &[&str]) {
+        let fixed = ["gpg", "--homedir", "gpg", "--batch", "--yes", "--passphrase", ""];
+        run(&[&fixed[..], args].concat(), self.dir.path());
+    }
+
+    fn make_key(&self, of: &str) {
+        self.gpg(&["--quick-generate-key", of, "ed25519", "sign"]);
+    }
+
+    /// Writes the archive with `make-dfsg` in this version, signed by a key.
+    fn write(&self, version: &str, key: &str) {
+        let at = self.dir.path().join("archive");
+        let packages = format!(
+            "Package: make\nSource: make-dfsg\nVersion: {version}\nArchitecture: amd64\nProvides: make-virtual\nFilename: ./make.deb\nSize: 1\nSHA256: {}\n",
+            sha256("deb")
+        );
+        let sources = format!(
+            "Package: make-dfsg\nBinary: make, make-guile\nVersion: {version}\nFormat: 3.0 (native)\nDirectory: .\nChecksums-Sha256:\n {} 1 make-dfsg_{version}.dsc\n",
+            sha256(&dsc("make-dfsg", version))
+        );
+        std::fs::write(at.join("Packages"), packages).unwrap();
+        std::fs::write(at.join("Sources"), sources).unwrap();
+        let _ = std::fs::remove_file(at.join("InRelease"));
+        let release = run(&["apt-ftparchive", "release", "."], &at);
+        std::fs::write(self.dir.path().join("Release"), release).unwrap();
+        let out = ["--local-user", key, "--output", "archive/InRelease", "--clear-sign", "Release"];
+        self.gpg(&out);
+    }
+
+    fn names(&self, config: NamesConfig) -> ArchiveNames {
+        let at = self.dir.path().display();
+        let line = format!("deb [signed-by={at}/key.gpg] file://{at}/archive ./");
+        let config =
+            NamesConfig { mirror: [("bookworm".parse().unwrap(), vec![line])].into(), ..config };
+        let names = ArchiveNames::new(config, self.dir.path().join("names"), None, exec());
+        names.with_clock(Arc::clone(&self.clock) as _)
+    }
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        run(&["gpgconf", "--homedir", "gpg", "--kill", "all"], self.dir.path());
+    }
+}
+
+async fn owner(names: &dyn BaseIndex, binary: &str) -> Result<Option<String>> {
+    let s = suite();
+    let found = names.owners(&s.dist, &s.suite, &s.format, &[binary.to_owned()]).await?;
+    Ok(found.get(binary).map(|owner| format!("{} {}", owner.distribution, owner.source)))
+}
+
+async fn versions(names: &dyn BaseIndex, source: &str) -> Vec<String> {
+    let s = suite();
+    let found = names.source(&s.dist, &s.suite, &s.format, &source.parse().unwrap()).await;
+    found.unwrap().into_iter().map(|source| source.version).collect()
+}
+
+fn status(names: &dyn BaseIndex) -> BaseStatus {
+    let [status] = names.status().try_into().unwrap();
+    status
+}
+
+#[tokio::test]
+async fn a_signed_index_is_read_and_one_with_a_foreign_signature_leaves_it_as_it_was() {
+    let archive = Archive::new();
+    let names = archive.names(NamesConfig::default());
+    assert_eq!(names.refresh(&[suite()]).await.unwrap(), 1, "{:?}", names.status());
+    assert_eq!(owner(&names, "make").await.unwrap().unwrap(), "Debian bookworm make-dfsg");
+    assert!(owner(&names, "make-guile").await.unwrap().is_some(), "built on another architecture");
+    for free in ["make-virtual", "make-dfsg", "sec-make"] {
+        assert_eq!(owner(&names, free).await.unwrap(), None, "{free}");
+    }
+    assert_eq!(versions(&names, "make-dfsg").await, ["1.0"]);
+    assert!(versions(&names, "make").await.is_empty());
+    let first = status(&names);
+    assert_eq!((first.names, first.sources, &first.error), (2, 1, &None));
+    assert_eq!(names.refresh(&[suite()]).await.unwrap(), 0, "it is fresh");
+
+    archive.make_key("stranger@example.org");
+    archive.write("2.0", "stranger@example.org");
+    archive.clock.advance(Duration::from_hours(13));
+    assert_eq!(names.refresh(&[suite()]).await.unwrap(), 0);
+    assert_eq!(versions(&names, "make-dfsg").await, ["1.0"]);
+    let second = status(&names);
+    assert_eq!(second.fetched_at, first.fetched_at);
+    assert!(second.error.as_ref().is_some_and(|e| e.contains("Debian bookworm")), "{second:?}");
+    // A server that is started anew has the old index, too.
+    let anew = archive.names(NamesConfig::default());
+    assert_eq!(anew.refresh(&[suite()]).await.unwrap(), 0);
+    assert_eq!(versions(&anew, "make-dfsg").await, ["1.0"]);
+
+    archive.write("2.0", "archive@example.org");
+    archive.clock.advance(Duration::from_mins(11));
+    assert_eq!(names.refresh(&[suite()]).await.unwrap(), 1, "{:?}", names.status());
+    assert_eq!(
+        (versions(&names, "make-dfsg").await, status(&names).error),
+        (vec!["2.0".to_owned()], None)
+    );
+}
+
+#[tokio::test]
+async fn an_archive_without_a_signature_is_refused_even_where_its_line_trusts_it() {
+    let archive = Archive::new();
+    let at = archive.dir.path().join("archive");
+    std::fs::remove_file(at.join("InRelease")).unwrap();
+    let names = archive.names(NamesConfig::default());
+    assert_eq!(names.refresh(&[suite()]).await.unwrap(), 0);
+    assert!(status(&names).error.is_some() && status(&names).fetched_at.is_none());
+    let line = format!("deb [trusted=yes] file://{} ./", at.display());
+    let config = NamesConfig {
+        mirror: [("bookworm".parse().unwrap(), vec![line])].into(),
+        ..NamesConfig::default()
+    };
+    let names = ArchiveNames::new(config, archive.dir.path().join("other"), None, exec());
+    assert_eq!(names.refresh(&[suite()]).await.unwrap(), 0);
+    assert!(status(&names).error.unwrap().contains("signed-by"));
+}
+
+/// A farm on this index, without a server.
+async fn farm(names: ArchiveNames, policy: Policy) -> (Farm, Arc<MemoryStorage>) {
+    let storage = Arc::new(MemoryStorage::default());
+    let target = Target {
+        dist: "Debian".parse().unwrap(),
+        suite: "bookworm".parse().unwrap(),
+        arch: "amd64".parse().unwrap(),
+        format: "deb".parse().unwrap(),
+        env: "sbuild".parse().unwrap(),
+    };
+    storage.put_target(&WeightedTarget { target, weight: 1 }).await.unwrap();
+    let format: Arc<dyn PackageFormat> = Arc::new(DebFormat::new());
+    let clock = Arc::new(ManualClock::at(Timestamp::from_micros(1_790_000_000_000_000)));
+    let state: Arc<dyn Storage> = Arc::clone(&storage) as _;
+    let farm =
+        Farm::with_policy(state, Arc::new(MemoryTransport::default()), [format], clock, policy);
+    (farm.with_base(Arc::new(names)), storage)
+}
+
+async fn submit(farm: &Farm, who: Grant, package: &str, text: &str) -> Result<Vec<Job>> {
+    let who = Principal { name: "ann".to_owned(), grant: who };
+    let version = text.lines().find_map(|l| l.strip_prefix("Version: ")).unwrap();
+    let file = |name: String, size: u64, sha256: String| FileSpec {
+        name: name.parse().unwrap(),
+        size,
+        sha256,
+    };
+    let main = format!("{package}_{version}.dsc");
+    let files = [
+        file(main.clone(), text.len() as u64, sha256(text)),
+        file(format!("{package}_{version}.tar.xz"), 1, sha256("x")),
+    ];
+    let (storage, now) = (farm.storage(), farm.clock().now());
+    let upload = storage.new_upload("ann", &files, now).await.unwrap().id;
+    for stream in storage.declare_files(StreamOwner::Upload(upload), &files, now).await.unwrap() {
+        let (length, sha256) = (stream.size.unwrap(), stream.sha256.clone().unwrap());
+        let part = NewPart { offset: 0, length, object: format!("part-{}", stream.id) };
+        storage.append_part(stream.id, &part).await.unwrap();
+        storage.seal(stream.id, length, &format!("blob-{}", stream.id), &sha256).await.unwrap();
+    }
+    let source = Source::Upload { upload, main: main.parse().unwrap() };
+    let mut request = NewSubmission::new(source, "bookworm".parse().unwrap());
+    request.force = true;
+    farm.submit(&who, request, None, Some(text.as_bytes())).await.map(|r| r.jobs)
+}
+
+fn granted(names: &[&str]) -> Grant {
+    let names = names.iter().map(|n| n.parse().unwrap()).collect();
+    Grant { names, ..Grant::of(Role::Submit) }
+}
+
+#[tokio::test]
+async fn a_name_of_the_distribution_is_for_its_own_bytes_and_for_principals_with_a_grant() {
+    let archive = Archive::new();
+    let (farm, _) = farm(archive.names(NamesConfig::default()), Policy::default()).await;
+    assert_eq!(farm.refresh_base().await.unwrap(), 1, "{:?}", farm.base().unwrap().status());
+    let (own, other) = (dsc("make-dfsg", "1.0"), dsc("make-dfsg", "99"));
+    let anybody = || granted(&[]);
+    assert_eq!(submit(&farm, anybody(), "make-dfsg", &own).await.unwrap().len(), 1);
+    assert_eq!(submit(&farm, anybody(), "sec-base", &dsc("sec-base", "1")).await.unwrap().len(), 1);
+    let spoof = other.replace("Version: 99", "Version: 1.0");
+    for (who, text) in [
+        (anybody(), &other),
+        (anybody(), &spoof),
+        (granted(&["make-dfsg@trixie", "make@bookworm"]), &other),
+    ] {
+        let error = submit(&farm, who, "make-dfsg", text).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, "name_of_distribution"));
+        let told = "make-dfsg is a source package of Debian bookworm (there in version 1.0)";
+        assert!(error.message().starts_with(told), "{error}");
+    }
+    for who in [granted(&["make*@bookworm"]), granted(&["make-dfsg"]), Grant::of(Role::Admin)] {
+        assert_eq!(submit(&farm, who, "make-dfsg", &other).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn one_line_of_the_policy_lets_everybody_submit_under_every_name() {
+    let archive = Archive::new();
+    let policy = Policy { check_sources: false, ..Policy::default() };
+    let (farm, _) = farm(archive.names(NamesConfig::default()), policy).await;
+    farm.refresh_base().await.unwrap();
+    let other = dsc("make-dfsg", "99");
+    assert_eq!(submit(&farm, granted(&[]), "make-dfsg", &other).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn without_an_index_names_are_free_or_submissions_wait_as_configured() {
+    let archive = Archive::new();
+    std::fs::remove_file(archive.dir.path().join("archive/InRelease")).unwrap();
+    let other = dsc("make-dfsg", "99");
+    for unavailable in [Unavailable::Allow, Unavailable::Refuse] {
+        let config = NamesConfig { unavailable, ..NamesConfig::default() };
+        let (farm, _) = farm(archive.names(config), Policy::default()).await;
+        assert_eq!(farm.refresh_base().await.unwrap(), 0);
+        let taken = submit(&farm, granted(&[]), "make-dfsg", &other).await;
+        let asked = owner(&**farm.base().unwrap(), "make").await;
+        if unavailable == Unavailable::Allow {
+            assert_eq!((taken.unwrap().len(), asked.unwrap()), (1, None));
+            continue;
+        }
+        for error in [taken.unwrap_err(), asked.unwrap_err()] {
+            assert_eq!((error.kind(), error.code()), (ErrorKind::Unavailable, "names_unavailable"));
+            assert!(error.is_retryable() && error.message().contains("Debian bookworm"), "{error}");
+        }
+        assert!(submit(&farm, Grant::of(Role::Admin), "make-dfsg", &other).await.is_ok());
+    }
+}
+
+/// Kibibytes of this process in memory.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs the Debian archive"]
+async fn the_index_of_debian_knows_that_make_comes_from_make_dfsg() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().join("names");
+    let names = ArchiveNames::new(NamesConfig::default(), &at, None, exec());
+    let (before, start) = (resident(), Instant::now());
+    assert_eq!(names.refresh(&[suite()]).await.unwrap(), 1, "{:?}", names.status());
+    let (fetched, status) = (start.elapsed(), status(&names));
+    let grown = resident() - before;
+    assert_eq!(owner(&names, "make").await.unwrap().unwrap(), "Debian bookworm make-dfsg");
+    assert!(!versions(&names, "hello").await.is_empty());
+    let again = ArchiveNames::new(NamesConfig::default(), &at, None, exec());
+    let start = Instant::now();
+    assert_eq!(again.refresh(&[suite()]).await.unwrap(), 0);
+    let read = start.elapsed();
+    let disk = String::from_utf8(run(&["du", "-sm", "."], &at)).unwrap();
+    println!(
+        "{} names of {} sources: fetched and read in {fetched:?}, read again in {read:?}; memory {} MB, disk {} MB",
+        status.names,
+        status.sources,
+        grown / 1024,
+        disk.trim()
+    );
+}
