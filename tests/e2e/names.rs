@@ -7,7 +7,7 @@ use crate::support::upload::{built, drop_files, files_of, source_alone};
 use crate::support::{DEADLINE, Farm, wait_for};
 
 fn hijack(version: &str) -> Package {
-    Package::new("sec-hijack", version).builds("sec-base").plain()
+    Package::new("sec-hijack", version).builds("sec-base")
 }
 
 /// A farm's address of its list of packages, once the watcher has told this one.
@@ -36,7 +36,7 @@ fn a_name_of_another_source_is_refused_before_it_is_built_until_the_move_is_allo
     let farm = Farm::new("");
     let _web = farm.web();
     let (_client, _watcher) = (farm.client("one"), farm.watcher());
-    let tree = Package::new("sec-base", "1.0").plain().write(farm.path());
+    let tree = Package::new("sec-base", "1.0").write(farm.path());
     farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--wait", "--json"]);
     assert_eq!(farm.published("sec-base"), ["1.0"]);
     wait_known(&farm, "sec-base");
