@@ -47,9 +47,7 @@ fn binaries(paragraph: &Paragraph) -> Result<Vec<PackageName>> {
         (None, None) => Vec::new(),
     };
     if names.len() > MAX_BINARIES {
-        return Err(
-            paragraph.refuse(&format!("it builds more than {MAX_BINARIES} binary packages"))
-        );
+        return Err(paragraph.refuse(format!("it builds more than {MAX_BINARIES} binary packages")));
     }
     let names: BTreeSet<PackageName> =
         names.into_iter().map(package_name).collect::<Result<_>>()?;

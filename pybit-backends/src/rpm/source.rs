@@ -50,9 +50,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<SourceInfo> {
 fn binaries(paragraph: &Paragraph) -> Result<Vec<PackageName>> {
     let names = words(paragraph.get("Packages").unwrap_or_default());
     if names.len() > MAX_BINARIES {
-        return Err(
-            paragraph.refuse(&format!("it builds more than {MAX_BINARIES} binary packages"))
-        );
+        return Err(paragraph.refuse(format!("it builds more than {MAX_BINARIES} binary packages")));
     }
     let names: BTreeSet<PackageName> =
         names.iter().map(|name| name.parse()).collect::<Result<_>>()?;

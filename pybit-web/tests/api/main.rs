@@ -11,6 +11,7 @@ mod files;
 mod full_disk;
 mod jobs;
 mod logs;
+mod names;
 mod server;
 mod submissions;
 mod tokens;
