@@ -15,10 +15,11 @@ use pybit_core::clock::{ManualClock, Timestamp};
 use pybit_core::format::PackageFormat;
 use pybit_core::memory::{MemoryStorage, MemoryTransport};
 use pybit_core::model::{
-    FileSpec, Grant, Job, NewPart, NewSubmission, Principal, Role, Source, StreamOwner, Target,
-    WeightedTarget,
+    FailureClass, FileName, FileSpec, Grant, Job, JobStatus, NewPart, NewSubmission, Principal,
+    Role, Source, StreamOwner, Target, WeightedTarget,
 };
-use pybit_core::storage::{CatalogStore, Storage};
+use pybit_core::protocol::{FinishRequest, LogDigest, SourceReport};
+use pybit_core::storage::{CatalogStore, ClientReport, Storage};
 use pybit_core::{ErrorKind, Farm, Policy, Result};
 use sha2::{Digest, Sha256};
 
@@ -218,28 +219,92 @@ async fn farm(names: ArchiveNames, policy: Policy) -> (Farm, Arc<MemoryStorage>)
     (farm.with_base(Arc::new(names)), storage)
 }
 
-async fn submit(farm: &Farm, who: Grant, package: &str, text: &str) -> Result<Vec<Job>> {
-    let who = Principal { name: "ann".to_owned(), grant: who };
+/// Files whose bytes the object store would hold.
+async fn store(farm: &Farm, owner: StreamOwner, files: &[FileSpec]) {
+    let storage = farm.storage();
+    for stream in storage.declare_files(owner, files, farm.clock().now()).await.unwrap() {
+        let (length, sha256) = (stream.size.unwrap(), stream.sha256.clone().unwrap());
+        let part = NewPart { offset: 0, length, object: format!("part-{}", stream.id) };
+        storage.append_part(stream.id, &part).await.unwrap();
+        storage.seal(stream.id, length, &format!("blob-{}", stream.id), &sha256).await.unwrap();
+    }
+}
+
+/// The files of a source package.
+fn files_of(package: &str, text: &str) -> (FileName, Vec<FileSpec>) {
     let version = text.lines().find_map(|l| l.strip_prefix("Version: ")).unwrap();
     let file = |name: String, size: u64, sha256: String| FileSpec {
         name: name.parse().unwrap(),
         size,
         sha256,
     };
-    let main = format!("{package}_{version}.dsc");
-    let files = [
-        file(main.clone(), text.len() as u64, sha256(text)),
-        file(format!("{package}_{version}.tar.xz"), 1, sha256("x")),
-    ];
+    let main = file(format!("{package}_{version}.dsc"), text.len() as u64, sha256(text));
+    let tarball = file(format!("{package}_{version}.tar.xz"), 1, sha256("x"));
+    (main.name.clone(), vec![main, tarball])
+}
+
+/// Submits `source`, and a build client makes this source package of it.
+async fn fetched(farm: &Farm, who: Grant, source: &str, package: &str, text: &str) -> Job {
+    let who = Principal { name: "ann".to_owned(), grant: who };
+    let mut request = NewSubmission::new(source.parse().unwrap(), "bookworm".parse().unwrap());
+    request.force = true;
+    let job = farm.submit(&who, request, None, None).await.unwrap().jobs.remove(0);
+    let client = ClientReport {
+        name: "one".parse().unwrap(),
+        boot: "one-boot".to_owned(),
+        version: "1".to_owned(),
+        slots: 1,
+        offers: vec![job.target.clone()],
+        weights: Vec::new(),
+    };
+    let claim = format!("claim-of-{}", job.id);
+    assert_eq!(farm.claim(&client, &claim).await.unwrap().unwrap().job.id, job.id);
+    let (main, files) = files_of(package, text);
+    store(farm, StreamOwner::Attempt { job: job.id, attempt: 1 }, &files).await;
+    let request = FinishRequest {
+        attempt: 1,
+        log: LogDigest { length: 0, sha256: "0".repeat(64) },
+        files,
+        source: Some(SourceReport { main, resolved: "1".to_owned() }),
+        produced: Vec::new(),
+    };
+    farm.finish(&client.name, job.id, &request, Some(text.as_bytes())).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_source_that_a_job_fetched_is_judged_by_its_bytes_and_not_by_its_address() {
+    let archive = Archive::new();
+    let (farm, _) = farm(archive.names(NamesConfig::default()), Policy::default()).await;
+    farm.refresh_base().await.unwrap();
+    let (own, other) = (dsc("make-dfsg", "1.0"), dsc("make-dfsg", "99"));
+    let git = "git+https://example.org/innocent.git";
+    for (who, source, text, status) in [
+        (granted(&[]), "apt:make-dfsg", &own, JobStatus::Done),
+        (granted(&[]), "apt:make-dfsg", &other, JobStatus::Failed),
+        (granted(&[]), git, &other, JobStatus::Failed),
+        (granted(&["make*"]), git, &other, JobStatus::Done),
+        (Grant::of(Role::Admin), git, &other, JobStatus::Done),
+    ] {
+        let job = fetched(&farm, who, source, "make-dfsg", text).await;
+        assert_eq!(job.status, status, "{source}: {:?}", job.failure);
+        if let Some(failure) = job.failure {
+            assert_eq!(failure.class, FailureClass::Policy);
+            assert!(
+                failure.message.starts_with("make-dfsg is a source package of Debian bookworm")
+            );
+        }
+    }
+    let innocent = fetched(&farm, granted(&[]), git, "innocent", &dsc("innocent", "1")).await;
+    assert_eq!(innocent.status, JobStatus::Done);
+}
+
+async fn submit(farm: &Farm, who: Grant, package: &str, text: &str) -> Result<Vec<Job>> {
+    let who = Principal { name: "ann".to_owned(), grant: who };
+    let (main, files) = files_of(package, text);
     let (storage, now) = (farm.storage(), farm.clock().now());
     let upload = storage.new_upload("ann", &files, now).await.unwrap().id;
-    for stream in storage.declare_files(StreamOwner::Upload(upload), &files, now).await.unwrap() {
-        let (length, sha256) = (stream.size.unwrap(), stream.sha256.clone().unwrap());
-        let part = NewPart { offset: 0, length, object: format!("part-{}", stream.id) };
-        storage.append_part(stream.id, &part).await.unwrap();
-        storage.seal(stream.id, length, &format!("blob-{}", stream.id), &sha256).await.unwrap();
-    }
-    let source = Source::Upload { upload, main: main.parse().unwrap() };
+    store(farm, StreamOwner::Upload(upload), &files).await;
+    let source = Source::Upload { upload, main };
     let mut request = NewSubmission::new(source, "bookworm".parse().unwrap());
     request.force = true;
     farm.submit(&who, request, None, Some(text.as_bytes())).await.map(|r| r.jobs)
@@ -259,7 +324,7 @@ async fn a_name_of_the_distribution_is_for_its_own_bytes_and_for_principals_with
     let anybody = || granted(&[]);
     assert_eq!(submit(&farm, anybody(), "make-dfsg", &own).await.unwrap().len(), 1);
     assert_eq!(submit(&farm, anybody(), "sec-base", &dsc("sec-base", "1")).await.unwrap().len(), 1);
-    let spoof = other.replace("Version: 99", "Version: 1.0");
+    let spoof = own.replace("t@example.org", "u@example.org");
     for (who, text) in [
         (anybody(), &other),
         (anybody(), &spoof),

@@ -87,3 +87,17 @@ fn is_about_the_upload(error: &Error) -> bool {
             ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::TooLarge | ErrorKind::Malformed
         )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_the_distribution_is_a_judgement_and_a_refused_token_is_none() {
+        let denied = Error::new(ErrorKind::Denied, "no");
+        assert!(!is_about_the_upload(&denied));
+        assert!(is_about_the_upload(&denied.with_code(NAME_OF_DISTRIBUTION)));
+        let waits = Error::new(ErrorKind::Unavailable, "no").with_code("names_unavailable");
+        assert!(!is_about_the_upload(&waits));
+    }
+}

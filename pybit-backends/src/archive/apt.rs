@@ -73,7 +73,8 @@ impl SuiteApt<'_> {
         let reaching = reaching_options(&self.exec.check(&dump, MAX_OUTPUT).await?);
         let arch = &self.suite.arch;
         let own = format!(
-            "APT::Architecture \"{arch}\";\nAPT::Architectures {{ \"{arch}\"; }};\nAcquire::GzipIndexes \"false\";\nAcquire::PDiffs \"false\";\n"
+            "APT::Architecture \"{arch}\";\nAPT::Architectures {{ \"{arch}\"; }};\nAcquire::GzipIndexes \"false\";\nAcquire::PDiffs \"false\";\n\
+             Dir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\n"
         );
         self.write("status", "")?;
         self.write("sources.list", &self.lines()?.join("\n"))?;

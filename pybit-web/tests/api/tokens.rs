@@ -184,3 +184,25 @@ async fn the_first_token_is_made_once_and_kept_from_others() {
     let open = pybit_web::ensure_admin_token(storage, &path).await.unwrap_err();
     assert!(open.message().contains("chmod 600") && !open.message().contains(&secret));
 }
+
+#[tokio::test]
+async fn a_grant_of_names_is_kept_with_a_token_and_an_account_of_the_role_submit_alone() {
+    let server = Server::start().await;
+    let names = json!([{"sources": "linux*", "suites": "bookworm"}]);
+    let asked = json!({"name": "ci", "role": "submit", "names": names});
+    let made = server.post("/api/v1/tokens", &server.admin, &asked).await;
+    assert_eq!((made.status, &made.json()["token"]["grant"]["names"]), (201, &names));
+    let asked = json!({"name": "ci", "role": "publish", "names": names});
+    let refused = server.post("/api/v1/tokens", &server.admin, &asked).await;
+    assert_eq!(
+        (refused.status, refused.json()["error"]["code"].as_str()),
+        (422, Some("invalid_grant"))
+    );
+    let asked = json!({"name": "ci", "role": "submit", "names": [{"sources": "a b"}]});
+    assert_eq!(server.post("/api/v1/tokens", &server.admin, &asked).await.status / 100, 4);
+    let asked =
+        json!({"name": "ann", "role": "submit", "password": "correct horse", "names": names});
+    let made = server.post("/api/v1/accounts", &server.admin, &asked).await;
+    assert_eq!((made.status, &made.json()["names"]), (201, &names));
+    assert_eq!(server.get("/api/v1/names").await.json(), json!([]), "this farm keeps no index");
+}
