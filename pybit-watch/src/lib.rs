@@ -12,6 +12,7 @@
 //! |---|---|
 //! | how it is configured | [`WatchConfig`] |
 //! | how a result of the farm is published and reported | `uploads` |
+//! | how a removal that an operator ordered is carried out | `orders` |
 //! | when a drop is complete, and what is refused | `drops` |
 //! | whose drops are taken | `signed` |
 //! | what is known about the names of packages | `names` |
@@ -22,6 +23,7 @@ mod dropped;
 mod drops;
 mod inotify;
 mod names;
+mod orders;
 mod rejected;
 mod signed;
 mod submitted;
@@ -36,6 +38,7 @@ use pybit_core::owners::NoPolicy;
 use pybit_core::publish::Publisher;
 use pybit_core::upload::UploadReader;
 use pybit_core::{Error, Result};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -74,8 +77,17 @@ pub async fn run(
             let publisher = Arc::clone(&publishers[&repository.name]);
             let (api, stop) = (api.clone(), shutdown.clone());
             let (names, repository) = (names::policy(&config, repository)?, repository.clone());
-            let results =
-                uploads::Uploads::new(api, publisher, names, repository, config.work_dir.clone());
+            let turn = Arc::new(Mutex::new(()));
+            let orders = orders::Orders::new(
+                api.clone(),
+                Arc::clone(&publisher),
+                repository.name.clone(),
+                Arc::clone(&turn),
+            );
+            let work_dir = config.work_dir.clone();
+            let results = uploads::Uploads::new(api, publisher, names, repository, work_dir, turn);
+            let also_stop = stop.clone();
+            tasks.spawn(async move { orders.run(also_stop).await });
             tasks.spawn(async move { results.run(stop).await });
         }
     }

@@ -12,6 +12,7 @@ use pybit_core::protocol::{
 };
 use pybit_core::publish::{Publication, PublishSet, Publisher};
 use pybit_core::{Error, ErrorKind, Result, trial};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{RepositoryConfig, cannot_make};
@@ -27,6 +28,8 @@ pub(crate) struct Uploads {
     names: Arc<dyn NamePolicy>,
     repository: RepositoryConfig,
     work_dir: PathBuf,
+    /// Held from a publication to its report; removals hold it too.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Uploads {
@@ -36,8 +39,9 @@ impl Uploads {
         names: Arc<dyn NamePolicy>,
         repository: RepositoryConfig,
         work_dir: PathBuf,
+        turn: Arc<Mutex<()>>,
     ) -> Self {
-        Self { api, publisher, names, repository, work_dir }
+        Self { api, publisher, names, repository, work_dir, turn }
     }
 
     /// Works until `stop`; a set under way is finished first.
@@ -135,6 +139,7 @@ impl Uploads {
             source_files: self.fetch(&uploaded.source_files, dir.path().join("source")).await?,
         };
         trial::crash_point("publish_fetched_before_tools");
+        let _turn = self.turn.lock().await;
         match self.publisher.publish(&set, &*self.names).await? {
             Publication::Published(snapshot) => {
                 trial::crash_point("publish_done_before_report");

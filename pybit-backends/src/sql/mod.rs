@@ -25,6 +25,7 @@ mod facts;
 mod group;
 mod jobs;
 mod news;
+mod orders;
 mod packages;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -11,6 +11,7 @@
 //! | `serve` | claims and heartbeats of build clients |
 //! | `outrun` | clients that hold what the database never gave |
 //! | `report` | results and failures of build clients, and of the watcher |
+//! | `orders` | orders to watchers, and the history of a package |
 //! | `cancel` | ending jobs on request |
 //! | `tick` | the background: sending hints, lapsing leases, freeing blocked jobs |
 //! | `why` | why a job is where it is |
@@ -22,6 +23,7 @@ pub mod plan;
 
 mod apply;
 mod cancel;
+mod orders;
 mod outrun;
 mod policy;
 mod report;

@@ -7,6 +7,7 @@ mod client;
 mod id;
 mod job;
 mod name;
+mod order;
 mod query;
 mod source;
 mod source_url;
@@ -20,7 +21,7 @@ pub use account::{Account, Password, PasswordHash};
 pub use catalogue::{BlockRule, BlockSubject, Catalogue, HookRule, PushRule, Repository};
 pub use catalogue_change::CatalogueChange;
 pub use client::{BuildClient, Offer};
-pub use id::{JobId, RuleId, StreamId, SubmissionId, TokenId, UploadId};
+pub use id::{JobId, OrderId, RuleId, StreamId, SubmissionId, TokenId, UploadId};
 pub use job::{
     Attempt, Avoid, CLOCK_STEP, Event, Failure, FailureClass, Job, JobKind, Outcome, Produced,
 };
@@ -28,6 +29,7 @@ pub use name::{
     AccountName, Arch, ClientName, Dist, EnvName, FileName, FormatName, PackageName,
     RepositoryName, Suite, Version,
 };
+pub use order::{OrderKind, OrderReport, OrderState, PackageOrder};
 pub use query::{JobFilter, PackageSummary, Page, StatusCounts};
 pub use source::Source;
 pub use status::JobStatus;

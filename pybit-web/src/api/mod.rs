@@ -10,6 +10,7 @@ pub(crate) mod farm;
 pub(crate) mod files;
 pub(crate) mod jobs;
 pub(crate) mod logs;
+pub(crate) mod orders;
 pub(crate) mod packages;
 pub(crate) mod reports;
 pub(crate) mod submissions;

@@ -70,7 +70,8 @@ pub(crate) async fn rejected(mut call: Call) -> ApiResult<Response> {
     ok(&farm.rejected(who, id, request.attempt, &request.reason).await?)
 }
 
-async fn repository(call: &Call) -> Result<Repository> {
+/// The repository that the path names.
+pub(super) async fn repository(call: &Call) -> Result<Repository> {
     let text = call.text("name");
     let name: RepositoryName = text.parse()?;
     let catalogue = call.state.farm.storage().catalogue().await?;

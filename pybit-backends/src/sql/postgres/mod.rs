@@ -153,6 +153,11 @@ impl Dialect for Postgres {
             ),
             (6, "hook rules", include_str!("../../../migrations/postgres/0006_hook_rules.sql")),
             (7, "accounts", include_str!("../../../migrations/postgres/0007_accounts.sql")),
+            (
+                11,
+                "package orders",
+                include_str!("../../../migrations/postgres/0011_package_orders.sql"),
+            ),
         ])
     }
 

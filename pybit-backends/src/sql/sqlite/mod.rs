@@ -133,6 +133,11 @@ impl Dialect for Sqlite {
             ),
             (6, "hook rules", include_str!("../../../migrations/sqlite/0006_hook_rules.sql")),
             (7, "accounts", include_str!("../../../migrations/sqlite/0007_accounts.sql")),
+            (
+                11,
+                "package orders",
+                include_str!("../../../migrations/sqlite/0011_package_orders.sql"),
+            ),
         ])
     }
 
