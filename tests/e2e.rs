@@ -36,3 +36,5 @@ mod publish;
 mod python;
 #[path = "e2e/rpm.rs"]
 mod rpm;
+#[path = "e2e/takeback.rs"]
+mod takeback;

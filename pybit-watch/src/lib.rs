@@ -12,6 +12,7 @@
 //! |---|---|
 //! | how it is configured | [`WatchConfig`] |
 //! | how a result of the farm is published and reported | `uploads` |
+//! | how a removal that an operator ordered is carried out | `orders` |
 //! | when a drop is complete, and what is refused | `drops` |
 //! | whose drops are taken | `signed` |
 //! | what is known about the names of packages | `names` |
@@ -25,6 +26,7 @@ mod drops;
 mod identity;
 mod inotify;
 mod names;
+mod orders;
 mod rejected;
 mod signed;
 mod submitted;
@@ -41,7 +43,7 @@ use pybit_core::owners::NoPolicy;
 use pybit_core::publish::Publisher;
 use pybit_core::upload::UploadReader;
 use pybit_core::{Error, Result};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -95,8 +97,18 @@ pub async fn run(
             let teller = Teller::new(api.clone(), repository.name.clone(), Arc::clone(&publisher));
             let teller = Arc::new(teller);
             tellers.insert(repository.name.clone(), Arc::clone(&teller));
+            let turn = Arc::new(Mutex::new(()));
+            let orders = orders::Orders::new(
+                api.clone(),
+                Arc::clone(&publisher),
+                repository.name.clone(),
+                Arc::clone(&turn),
+                Arc::clone(&teller),
+            );
             let results =
-                uploads::Uploads::new(api, publisher, names, teller, repository, dir, health);
+                uploads::Uploads::new(api, publisher, names, teller, repository, dir, health, turn);
+            let also_stop = stop.clone();
+            tasks.spawn(async move { orders.run(also_stop).await });
             tasks.spawn(async move { results.run(stop).await });
         }
     }

@@ -12,7 +12,7 @@ use pybit_core::protocol::{
 };
 use pybit_core::publish::{Publication, PublishSet, Publisher};
 use pybit_core::{Error, ErrorKind, Result, trial};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{RepositoryConfig, cannot_make};
@@ -35,6 +35,8 @@ pub(crate) struct Uploads {
     health: watch::Receiver<Health>,
     /// Why the last publication failed.
     trouble: Option<String>,
+    /// Held from a publication to its report; removals hold it too.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Uploads {
@@ -46,8 +48,10 @@ impl Uploads {
         repository: RepositoryConfig,
         work_dir: PathBuf,
         health: watch::Receiver<Health>,
+        turn: Arc<Mutex<()>>,
     ) -> Self {
-        Self { api, publisher, names, teller, repository, work_dir, health, trouble: None }
+        let trouble = None;
+        Self { api, publisher, names, teller, repository, work_dir, health, trouble, turn }
     }
 
     /// Works until `stop`; a set under way is finished first.
@@ -174,6 +178,7 @@ impl Uploads {
             source_files: self.fetch(&uploaded.source_files, dir.path().join("source")).await?,
         };
         trial::crash_point("publish_fetched_before_tools");
+        let _turn = self.turn.lock().await;
         match self.publisher.publish(&set, &*self.names).await? {
             Publication::Published(snapshot) => {
                 trial::crash_point("publish_done_before_report");

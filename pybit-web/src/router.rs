@@ -5,20 +5,22 @@ use std::collections::BTreeMap;
 use poem::{EndpointExt, Route, RouteMethod};
 use pybit_core::base::BaseStatus;
 use pybit_core::model::{
-    Account, BlockRule, BuildClient, Catalogue, Job, NewSubmission, PackageSummary, Token, Upload,
+    Account, BlockRule, BuildClient, Catalogue, Job, NewSubmission, PackageOrder, PackageSummary,
+    Token, Upload,
 };
 use pybit_core::owners::NameFacts;
 use pybit_core::protocol::{
     BatchReply, BatchRequest, CancelMany, CancelRequest, CatalogueReply, ClaimReply, ClaimRequest,
     Explanation, FailRequest, FileState, FinishRequest, HeartbeatReply, HeartbeatRequest,
-    JobDetail, Length, Manifest, NamesRequest, NewAccountRequest, NewPassword, NewTokenReply,
-    NewTokenRequest, PlannedView, PublishedRequest, RefuseRequest, RejectedRequest, RepositoryKey,
-    RepositoryPackages, StoppedRequest, SubmissionReply, UploadedSet,
+    HistoryEntry, JobDetail, Length, Manifest, NamesRequest, NewAccountRequest, NewPackageOrder,
+    NewPassword, NewTokenReply, NewTokenRequest, OrderFailed, OrderPackages, PlannedView,
+    PublishedRequest, RefuseRequest, RejectedRequest, RepositoryKey, RepositoryPackages,
+    StoppedRequest, SubmissionReply, UploadedSet,
 };
 
 use crate::api::{
-    accounts, batch, builder, catalogue, clients, dput, farm, files, jobs, logs, names, packages,
-    reports, submissions, tokens, uploads, vcshook, watcher, webhook,
+    accounts, batch, builder, catalogue, clients, dput, farm, files, jobs, logs, names, orders,
+    packages, reports, submissions, tokens, uploads, vcshook, watcher, webhook,
 };
 use crate::app::AppState;
 use crate::auth::Access;
@@ -109,6 +111,9 @@ fn of_the_farm() -> Vec<Operation> {
     vec![
         get("/api/v1/packages", A::All, run!(packages::list), "Packages, by name").query(&["search", "after", "limit"]).lists::<PackageSummary>(),
         get("/api/v1/names", A::All, run!(farm::names), "How old the indices of the base distributions' names are").lists::<BaseStatus>(),
+        get("/api/v1/packages/{name}/history", A::All, run!(packages::history), "Publications and removals of a package, oldest first").query(&["repository", "limit"]).lists::<HistoryEntry>(),
+        post("/api/v1/repositories/{name}/orders", A::ADMIN, run!(orders::create), "Orders a removal or a list from the watcher").takes::<NewPackageOrder>().gives::<PackageOrder>(201),
+        get("/api/v1/repositories/{name}/orders/{id}", A::All, run!(orders::show), "An order, held until it has ended").query(&["wait_ms"]).gives::<PackageOrder>(200),
         get("/api/v1/clients", A::All, run!(clients::list), "Build clients, by name").lists::<BuildClient>(),
         post("/api/v1/clients/{name}/drain", A::ADMIN, run!(clients::drain), "Lets a client take no more jobs").gives_nothing(),
         post("/api/v1/clients/{name}/resume", A::ADMIN, run!(clients::resume), "Lets a client take jobs again").gives_nothing(),
@@ -149,6 +154,10 @@ fn of_watchers() -> Vec<Operation> {
     use Access as A;
     vec![
         get("/api/v1/repositories/{name}/uploaded", A::PUBLISH, run!(watcher::uploaded), "Results to publish").query(&["wait_ms", "after"]).lists::<UploadedSet>(),
+        get("/api/v1/repositories/{name}/orders", A::PUBLISH, run!(orders::open), "Orders to carry out").query(&["wait_ms"]).lists::<PackageOrder>(),
+        post("/api/v1/repositories/{name}/orders/{id}/started", A::PUBLISH, run!(orders::started), "What is about to be taken out").takes::<OrderPackages>().gives::<PackageOrder>(200),
+        post("/api/v1/repositories/{name}/orders/{id}/done", A::PUBLISH, run!(orders::done), "What was taken out, or is listed").takes::<OrderPackages>().gives::<PackageOrder>(200),
+        post("/api/v1/repositories/{name}/orders/{id}/failed", A::PUBLISH, run!(orders::failed), "Why it cannot be carried out").takes::<OrderFailed>().gives::<PackageOrder>(200),
         Operation::new("PUT", "/api/v1/repositories/{name}/key", A::PUBLISH, run!(watcher::put_key), "Tells key and address of a repository").takes::<RepositoryKey>().gives_nothing(),
         get("/api/v1/repositories/{name}/packages", A::All, run!(names::packages), "The packages that a repository holds, as its watcher has told").gives::<RepositoryPackages>(200),
         Operation::new("PUT", "/api/v1/repositories/{name}/packages", A::PUBLISH, run!(names::put_packages), "Tells the packages that a repository holds").takes::<RepositoryPackages>().gives_nothing(),

@@ -13,6 +13,7 @@ mod jobs;
 mod load;
 mod log;
 mod output;
+mod package;
 mod password;
 mod roles;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -70,6 +71,7 @@ enum Verb {
     Retry(job::RetryArgs),
     Why(job::WhyArgs),
     Clients(clients::Args),
+    Package(package::Args),
     Apply(apply::Args),
     Export(apply::ExportArgs),
     Token(token::Args),
@@ -171,6 +173,7 @@ async fn talk(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Retry(args) => job::retry(&args, context).await?,
         Verb::Why(args) => job::why(&args, context).await?,
         Verb::Clients(args) => clients::run(args, context).await?,
+        Verb::Package(args) => return package::run(args, context).await,
         Verb::Apply(args) => apply::run(&args, context).await?,
         Verb::Export(args) => apply::export(&args, context).await?,
         Verb::Token(args) => token::run(args, context).await?,

@@ -26,6 +26,7 @@ mod group;
 mod jobs;
 mod moves;
 mod news;
+mod orders;
 mod packages;
 #[cfg(feature = "postgres")]
 mod postgres;

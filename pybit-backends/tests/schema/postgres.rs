@@ -99,8 +99,8 @@ async fn servers_that_start_together_migrate_once() {
         store.unwrap().health().await.unwrap();
     }
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
-    let rows = number(&mut connection, "SELECT count(*) FROM _sqlx_migrations").await;
-    assert_eq!(rows, SqlStore::<Postgres>::known_version());
+    let newest = number(&mut connection, "SELECT max(version) FROM _sqlx_migrations").await;
+    assert_eq!(newest, SqlStore::<Postgres>::known_version());
     let written = "SELECT max(xmin::text::bigint) FROM _sqlx_migrations";
     let before = number(&mut connection, written).await;
     database.store().await;
@@ -122,7 +122,7 @@ async fn a_newer_schema_is_refused_by_name() {
     let error = SqlStore::<Postgres>::open(&database.settings()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Unsupported, "schema_too_new"));
     assert!(
-        error.message().contains("version 97") && error.message().contains("up to 7"),
+        error.message().contains("version 97") && error.message().contains("up to 11"),
         "{error}"
     );
     let password = url::Url::parse(&database.url()).unwrap().password().unwrap().to_owned();

@@ -97,6 +97,7 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ("unreadable", "job 1", "UPDATE job SET lost_by = '[' WHERE id = 1"),
     ("unreadable", "client box", "UPDATE client SET offers = '{}' WHERE name = 'box'"),
     ("unreadable", "submission 1", "UPDATE submission SET request = '{}' WHERE id = 1"),
+    ("unreadable", "package_order 1", "UPDATE package_order SET packages = '{}' WHERE id = 1"),
     ("unreadable", "account ann", "UPDATE account SET hash = 'plain' WHERE name = 'ann'"),
     ("unreadable", "job 1", "UPDATE job SET package = 'No Name!' WHERE id = 1"),
     ("name_conflict", "main x", "INSERT INTO published VALUES ('main', 'x', '3', 'arm64', 'b')"),

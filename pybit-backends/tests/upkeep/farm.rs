@@ -11,12 +11,14 @@ use pybit_core::conformance::support::{
     target, target_in,
 };
 use pybit_core::model::{
-    BlockRule, BlockSubject, Grant, Health, HookRule, JobStatus, Outcome, Repository, Role, RuleId,
-    StreamOwner, WeightedTarget,
+    BlockRule, BlockSubject, Grant, Health, HookRule, JobStatus, OrderKind, OrderReport, Outcome,
+    Repository, Role, RuleId, StreamOwner, WeightedTarget,
 };
 use pybit_core::publish::Listed;
 use pybit_core::settings::Settings;
-use pybit_core::storage::{AccountChange, NewAccount, NewToken, PlannedJob, SubmissionRecord};
+use pybit_core::storage::{
+    AccountChange, NewAccount, NewOrder, NewToken, PlannedJob, SubmissionRecord,
+};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection, Row, Sqlite};
 
@@ -83,7 +85,7 @@ const EXTREMES: &str = "
                    not_before = 253402300799999999 WHERE id = 2;
     UPDATE job SET version_key = x'', failure_class = 'build', failure_message = 'naïve ✓ 🦀 ''quoted'' \"\\' || char(10) || char(9)
      WHERE id = 3;
-    INSERT INTO repository VALUES ('leer', 'Debian', 'sid', 'deb', '', NULL);
+    INSERT INTO repository (name, dist, suite, format, url, public_key) VALUES ('leer', 'Debian', 'sid', 'deb', '', NULL);
     DELETE FROM block_rule WHERE id = (SELECT max(id) FROM block_rule);
     DELETE FROM outbox WHERE id = (SELECT max(id) FROM outbox);
 ";
@@ -101,6 +103,7 @@ async fn grow(store: &Store) {
     histories(store).await;
     bytes(store).await;
     around(store).await;
+    orders(store).await;
 }
 
 /// A target of its own for each status, so that a claim takes the job that is meant.
@@ -154,6 +157,36 @@ async fn bytes(store: &Store) {
     let upload = store.new_upload("änn", &[file("x_1.dsc", 4)], at(4)).await.unwrap();
     let dsc = store.streams(StreamOwner::Upload(upload.id)).await.unwrap().remove(0);
     store.append_part(dsc.id, &part(0, 2)).await.unwrap();
+}
+
+/// An order that waits, and a removal that took a version away.
+async fn orders(store: &Store) {
+    let done = route_of(JobStatus::Done);
+    let repository = Repository {
+        name: name("main"),
+        dist: done.dist,
+        suite: done.suite,
+        format: done.format,
+        url: None,
+        public_key: None,
+    };
+    let new = NewOrder {
+        repository,
+        kind: OrderKind::Remove,
+        package: Some(name("in-done")),
+        version: Some((name("1"), b"1".to_vec())),
+        reason: "größer 'nein'".to_owned(),
+        dry_run: false,
+        principal: "änn".to_owned(),
+    };
+    let order = store.add_order(&new, at(7)).await.unwrap();
+    let text = str::to_owned;
+    let (name, version) = (text("in-done"), text("1"));
+    let gone = Listed { name, version, arch: text("all"), source: text("in-done") };
+    let done = order.after(OrderReport::Done(vec![gone]), at(8)).unwrap().unwrap();
+    assert!(store.advance_order(&done).await.unwrap());
+    let list = NewOrder { kind: OrderKind::List, package: None, version: None, ..new };
+    store.add_order(&list, at(9)).await.unwrap();
 }
 
 /// Catalogue, rules, clients, tokens and accounts.

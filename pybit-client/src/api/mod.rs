@@ -16,6 +16,7 @@ mod error;
 #[path = "tests.rs"]
 mod fault_tests;
 mod follow;
+mod packages;
 mod people;
 mod sse;
 mod transfer;

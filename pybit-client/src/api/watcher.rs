@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use pybit_core::model::{Job, JobId, RepositoryName};
+use pybit_core::model::{Job, JobId, OrderId, PackageOrder, RepositoryName};
 use pybit_core::owners::NameFacts;
 use pybit_core::protocol::{
-    NamesRequest, PublishedRequest, RejectedRequest, RepositoryKey, RepositoryPackages, UploadedSet,
+    NamesRequest, OrderFailed, OrderPackages, PublishedRequest, RejectedRequest, RepositoryKey,
+    RepositoryPackages, UploadedSet,
 };
 use reqwest::Method;
 
@@ -76,6 +77,60 @@ impl Api {
     /// "The repository refuses it."
     pub async fn rejected(&self, job: JobId, report: &RejectedRequest) -> ApiResult<Job> {
         let path = ["jobs", &job.to_string(), "rejected"];
+        self.json(self.request(Method::POST, &path).json(report)).await
+    }
+
+    /// Orders that the watcher of a repository has to carry out, oldest first; the server may hold the answer for
+    /// `wait_ms` until there is one.
+    pub async fn open_orders(
+        &self,
+        repository: &RepositoryName,
+        wait_ms: u32,
+    ) -> ApiResult<Vec<PackageOrder>> {
+        let request = self
+            .request(Method::GET, &["repositories", repository.as_str(), "orders"])
+            .timeout(ANSWER + Duration::from_millis(wait_ms.into()));
+        self.json(request.query(&[("wait_ms", wait_ms)])).await
+    }
+
+    /// "These are about to be taken out."
+    pub async fn order_started(
+        &self,
+        repository: &RepositoryName,
+        id: OrderId,
+        packages: &OrderPackages,
+    ) -> ApiResult<PackageOrder> {
+        self.report_order(repository, id, "started", packages).await
+    }
+
+    /// "These were taken out", or "these are there".
+    pub async fn order_done(
+        &self,
+        repository: &RepositoryName,
+        id: OrderId,
+        packages: &OrderPackages,
+    ) -> ApiResult<PackageOrder> {
+        self.report_order(repository, id, "done", packages).await
+    }
+
+    /// "It cannot be done."
+    pub async fn order_failed(
+        &self,
+        repository: &RepositoryName,
+        id: OrderId,
+        failed: &OrderFailed,
+    ) -> ApiResult<PackageOrder> {
+        self.report_order(repository, id, "failed", failed).await
+    }
+
+    async fn report_order(
+        &self,
+        repository: &RepositoryName,
+        id: OrderId,
+        what: &str,
+        report: &impl serde::Serialize,
+    ) -> ApiResult<PackageOrder> {
+        let path = ["repositories", repository.as_str(), "orders", &id.to_string(), what];
         self.json(self.request(Method::POST, &path).json(report)).await
     }
 }

@@ -164,6 +164,7 @@ mod tests {
             include_str!("../storage/catalog.rs"),
             include_str!("../storage/clients.rs"),
             include_str!("../storage/jobs.rs"),
+            include_str!("../storage/orders.rs"),
             include_str!("../storage/packages.rs"),
             include_str!("../storage/streams.rs"),
         ];

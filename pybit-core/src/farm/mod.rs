@@ -13,6 +13,7 @@
 //! | `serve` | claims and heartbeats of build clients |
 //! | `outrun` | clients that hold what the database never gave |
 //! | `report` | results and failures of build clients, and of the watcher |
+//! | `orders` | orders to watchers, and the history of a package |
 //! | `cancel` | ending jobs on request |
 //! | `tick` | the background: sending hints, lapsing leases, freeing blocked jobs |
 //! | `why` | why a job is where it is |
@@ -26,6 +27,7 @@ mod apply;
 mod base;
 mod cancel;
 mod names;
+mod orders;
 mod outrun;
 mod policy;
 mod report;

@@ -6,7 +6,7 @@ use super::Farm;
 use super::machine::Command;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::model::{JobStatus, Page};
+use crate::model::{Job, JobId, JobStatus, Page};
 use crate::storage::OutboxRow;
 use crate::transport::Hint;
 use crate::trial::{self, Mutation};
@@ -127,7 +127,10 @@ impl Farm {
             crate::model::JobFilter { status: Some(JobStatus::Done), ..Default::default() };
         let newest = match &blocked[..] {
             [] => Vec::new(),
-            _ => self.inner.storage.jobs(&filter, &Page::first(200)).await?,
+            _ => {
+                let done = self.inner.storage.jobs(&filter, &Page::first(200)).await?;
+                self.still_published(done).await?
+            }
         };
         for job in blocked {
             match self.free_forgotten(&job, &newest).await {
@@ -150,6 +153,14 @@ impl Farm {
             each.ended(self.settle(job).await.map(|settled| settled.status == JobStatus::Done));
         }
         each.told()
+    }
+
+    /// Those of these jobs whose packages no removal took away: a blocked job would be woken for nothing.
+    async fn still_published(&self, mut done: Vec<Job>) -> Result<Vec<Job>> {
+        let ids: Vec<JobId> = done.iter().map(|job| job.id).collect();
+        let withdrawn = self.inner.storage.withdrawn(&ids).await?;
+        done.retain(|job| !withdrawn.contains(&job.id));
+        Ok(done)
     }
 }
 

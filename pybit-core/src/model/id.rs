@@ -51,3 +51,4 @@ id!(UploadId, "Names an upload that a submission can build from.");
 id!(StreamId, "Names a growing run of stored bytes: a log, or a file on its way in.");
 id!(TokenId, "Names an access token; not the secret itself.");
 id!(RuleId, "Names a block rule.");
+id!(OrderId, "Names an order to a repository's watcher; counted from 1 in a farm.");

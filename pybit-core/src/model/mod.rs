@@ -10,6 +10,7 @@ mod id;
 mod job;
 mod name;
 mod name_grant;
+mod order;
 mod query;
 mod source;
 mod source_url;
@@ -25,7 +26,7 @@ pub use catalogue::{BlockRule, BlockSubject, Catalogue, HookRule, PushRule, Repo
 pub use catalogue_change::CatalogueChange;
 pub use client::{BuildClient, Offer};
 pub use health::Health;
-pub use id::{JobId, RuleId, StreamId, SubmissionId, TokenId, UploadId};
+pub use id::{JobId, OrderId, RuleId, StreamId, SubmissionId, TokenId, UploadId};
 pub use job::{
     Attempt, Avoid, CLOCK_STEP, Event, Failure, FailureClass, Job, JobKind, Outcome, Produced,
 };
@@ -34,6 +35,7 @@ pub use name::{
     RepositoryName, Suite, Version,
 };
 pub use name_grant::{NameGrant, NamePattern};
+pub use order::{OrderKind, OrderReport, OrderState, PackageOrder};
 pub use query::{JobFilter, PackageSummary, Page, StatusCounts};
 pub use source::Source;
 pub use status::JobStatus;

@@ -5,8 +5,10 @@
 
 mod client;
 mod content_digest;
+mod packages;
 mod people;
 
 pub use client::*;
 pub use content_digest::{CONTENT_DIGEST, DAMAGED, content_digest, is_as_sent};
+pub use packages::*;
 pub use people::*;

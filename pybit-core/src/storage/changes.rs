@@ -8,7 +8,7 @@ use crate::model::JobStatus;
 pub struct Changes {
     /// A job became `Waiting`: there may be work.
     pub work: u64,
-    /// A job became `Uploaded`: there may be something to publish.
+    /// A job became `Uploaded`, or an order to a watcher moved: there may be something to publish, to do or to tell.
     pub results: u64,
 }
 
@@ -24,6 +24,11 @@ impl Changes {
         let Advance::Done(job, followed) = advance else { return false };
         let work = job.status == JobStatus::Waiting || !followed.is_empty();
         self.count(work, job.status == JobStatus::Uploaded)
+    }
+
+    /// Counts an order that was recorded or has moved.
+    pub fn count_order(&mut self) -> bool {
+        self.count(false, true)
     }
 
     fn count(&mut self, work: bool, results: bool) -> bool {

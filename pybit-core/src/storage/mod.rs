@@ -9,6 +9,7 @@ mod catalog;
 mod changes;
 mod clients;
 mod jobs;
+mod orders;
 mod packages;
 mod streams;
 
@@ -20,16 +21,23 @@ pub use jobs::{
     Advance, AttemptEnd, Change, Claim, HealthMark, JobStore, Lease, OutboxRow, PlannedJob,
     Recorded, SubmissionRecord,
 };
+pub use orders::{NewOrder, OrderStore};
 pub use packages::PackageStore;
 pub use streams::StreamStore;
 
 /// All of the farm's state behind one handle. Implemented for whatever implements its parts.
 pub trait Storage:
-    JobStore + PackageStore + StreamStore + CatalogStore + ClientStore + AccountStore
+    JobStore + OrderStore + PackageStore + StreamStore + CatalogStore + ClientStore + AccountStore
 {
 }
 
-impl<T: JobStore + PackageStore + StreamStore + CatalogStore + ClientStore + AccountStore> Storage
-    for T
+impl<T> Storage for T where
+    T: JobStore
+        + OrderStore
+        + PackageStore
+        + StreamStore
+        + CatalogStore
+        + ClientStore
+        + AccountStore
 {
 }

@@ -2,7 +2,7 @@
 
 /// Every point at which a process can be ended, each reached at one place of the sources. They stand beside the durable
 /// steps: what is written before a point is there after a restart, what comes behind it is not.
-pub const POINTS: [&str; 45] = [
+pub const POINTS: [&str; 49] = [
     // The server, where the database changes.
     "migrate_before",
     "migrate_after",
@@ -28,6 +28,8 @@ pub const POINTS: [&str; 45] = [
     "cancel_after_commit_before_order",
     "stopped_after_commit_before_reply",
     "retry_after_commit_before_reply",
+    "order_after_commit_before_reply",
+    "order_reported_after_commit_before_reply",
     "lapse_before_commit",
     "lapse_after_commit",
     // The server, where bytes are stored.
@@ -52,6 +54,8 @@ pub const POINTS: [&str; 45] = [
     "publisher_snapshot_before_swap",
     "publisher_swap_before_prune",
     "publish_done_before_report",
+    "publish_order_started_before_removal",
+    "publish_order_removed_before_report",
 ];
 
 /// A rule that a test build can be told to break, to see that the checks notice.

@@ -30,6 +30,7 @@ pub(crate) struct Readiness {
     warnings: Vec<String>,
     /// The age of the oldest index of a base distribution's names, in seconds; nothing where a suite has none yet, or the farm keeps none.
     /// It does not count for the status.
+    #[serde(skip_serializing_if = "Option::is_none")]
     base_index_age_secs: Option<u64>,
 }
 

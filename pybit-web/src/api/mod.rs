@@ -11,6 +11,7 @@ pub(crate) mod files;
 pub(crate) mod jobs;
 pub(crate) mod logs;
 pub(crate) mod names;
+pub(crate) mod orders;
 pub(crate) mod packages;
 pub(crate) mod reports;
 pub(crate) mod submissions;

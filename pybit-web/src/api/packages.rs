@@ -1,7 +1,7 @@
 //! Packages and their newest versions.
 
 use poem::Response;
-use pybit_core::model::PackageName;
+use pybit_core::model::{PackageName, RepositoryName};
 use serde::Deserialize;
 
 use super::{limit, usual_limit};
@@ -29,4 +29,20 @@ pub(crate) async fn list(call: Call) -> ApiResult<Response> {
     }
     let storage = call.state.farm.storage();
     ok(&storage.packages(search.as_deref(), after.as_ref(), filter.limit).await?)
+}
+
+/// Of which repository, and how much.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Part {
+    repository: Option<RepositoryName>,
+    #[serde(default = "usual_limit", deserialize_with = "limit")]
+    limit: u32,
+}
+
+/// `GET /packages/{name}/history`
+pub(crate) async fn history(call: Call) -> ApiResult<Response> {
+    let Part { repository, limit } = call.query()?;
+    let package: PackageName = call.name("name")?;
+    ok(&call.state.farm.package_history(&package, repository.as_ref(), limit).await?)
 }

@@ -160,6 +160,11 @@ impl Dialect for Postgres {
             ),
             (9, "names", include_str!("../../../migrations/postgres/0009_names.sql")),
             (10, "names", include_str!("../../../migrations/postgres/0010_names.sql")),
+            (
+                11,
+                "package orders",
+                include_str!("../../../migrations/postgres/0011_package_orders.sql"),
+            ),
         ])
     }
 

@@ -140,6 +140,11 @@ impl Dialect for Sqlite {
             ),
             (9, "names", include_str!("../../../migrations/sqlite/0009_names.sql")),
             (10, "names", include_str!("../../../migrations/sqlite/0010_names.sql")),
+            (
+                11,
+                "package orders",
+                include_str!("../../../migrations/sqlite/0011_package_orders.sql"),
+            ),
         ])
     }
 

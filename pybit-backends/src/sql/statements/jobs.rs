@@ -1,5 +1,6 @@
 //! One job at a time: its life, its history, its hints.
 
+use super::orders::not_withdrawn;
 use crate::sql::statement::Statement;
 
 /// The columns of a job in the order of the model's fields.
@@ -140,8 +141,9 @@ pub(in crate::sql) static JOB_NEWER_VERSION: Statement = Statement::shared(
         " FROM job
          WHERE package = $1 AND dist = $2 AND suite = $3 AND format = $4 AND version_key > $5
            AND submission <> $6
-           AND kind = 'binary' AND status NOT IN ('Failed', 'Cancelled', 'Cancelling')
-         ORDER BY version_key DESC, id DESC LIMIT 1"
+           AND kind = 'binary' AND status NOT IN ('Failed', 'Cancelled', 'Cancelling') AND ",
+        not_withdrawn!(),
+        " ORDER BY version_key DESC, id DESC LIMIT 1"
     ),
 );
 
@@ -154,8 +156,9 @@ pub(in crate::sql) static JOB_SAME_VERSION: Statement = Statement::shared(
         " FROM job
          WHERE package = $1 AND dist = $2 AND suite = $3 AND format = $4 AND version_key = $5
            AND submission <> $6 AND arch = $7 AND env = $8
-           AND kind = 'binary' AND status NOT IN ('Failed', 'Cancelled', 'Cancelling')
-         ORDER BY id DESC LIMIT 1"
+           AND kind = 'binary' AND status NOT IN ('Failed', 'Cancelled', 'Cancelling') AND ",
+        not_withdrawn!(),
+        " ORDER BY id DESC LIMIT 1"
     ),
 );
 

@@ -12,6 +12,7 @@ mod clients;
 mod jobs;
 mod lists;
 mod many;
+mod orders;
 mod packages;
 mod published;
 mod streams;
@@ -25,6 +26,7 @@ pub(super) use clients::*;
 pub(super) use jobs::*;
 pub(super) use lists::*;
 pub(super) use many::*;
+pub(super) use orders::*;
 pub(super) use packages::*;
 pub(super) use published::*;
 pub(super) use streams::*;
@@ -165,6 +167,13 @@ pub static ALL: &[&Statement] = &[
     &PACKAGES,
     &PACKAGE_NEWEST,
     &PACKAGE_HEAD,
+    &ORDER_ADD,
+    &ORDER_BY_ID,
+    &ORDERS_OPEN,
+    &REMOVALS,
+    &ORDER_ADVANCE,
+    &WITHDRAW,
+    &WITHDRAWN,
     &UPLOAD_ADD,
     &UPLOAD_BY_ID,
     &UPLOAD_LOCK,

@@ -113,6 +113,15 @@ pub const TABLES: &[Table] = tables! {
         Text "name", "role", "hash", "names";
         Moment "created_at", "password_at", "expires_at", "disabled_at";
     }
+    "package_order" by "id" {
+        Number "id", "row_version";
+        Text "repository", "dist", "suite", "format", "kind", "package", "version", "reason", "principal", "state",
+            "packages", "message";
+        Bytes "version_key";
+        Flag "dry_run";
+        Moment "requested_at", "ended_at";
+    }
+    "withdrawn" by "job" { Number "job", "package_order"; }
 };
 
 /// Rows that name a row of another table: the columns that do, that table, and its columns.
@@ -150,6 +159,8 @@ pub const REFERENCES: &[Reference] = references! {
     "attempt" ("job") to "job" ("id");
     "event" ("job") to "job" ("id");
     "outbox" ("job") to "job" ("id");
+    "withdrawn" ("job") to "job" ("id");
+    "withdrawn" ("package_order") to "package_order" ("id");
     "stream" ("upload") to "upload" ("id");
     "stream" ("job", "attempt") to "attempt" ("job", "number");
     "stream_part" ("stream") to "stream" ("id");

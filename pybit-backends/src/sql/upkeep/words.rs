@@ -8,6 +8,7 @@ use pybit_core::model::{
     NewSubmission, PackageName, PasswordHash, Produced, RepositoryName, Role, Suite, Target,
     Version,
 };
+use pybit_core::publish::Listed;
 use serde::de::DeserializeOwned;
 
 use crate::sql::moves::StoredMove;
@@ -57,6 +58,13 @@ pub(super) const READS: &[(&str, &str, Reads)] = &[
     ("name_move", "format", word::<FormatName>),
     ("name_move", "move", json::<StoredMove>),
     ("published", "repository", word::<RepositoryName>),
+    ("package_order", "repository", word::<RepositoryName>),
+    ("package_order", "dist", word::<Dist>),
+    ("package_order", "suite", word::<Suite>),
+    ("package_order", "format", word::<FormatName>),
+    ("package_order", "package", word::<PackageName>),
+    ("package_order", "version", word::<Version>),
+    ("package_order", "packages", json::<Vec<Listed>>),
     ("token", "role", word::<Role>),
     ("account", "name", word::<AccountName>),
     ("account", "role", word::<Role>),

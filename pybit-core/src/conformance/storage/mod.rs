@@ -8,6 +8,7 @@ mod claim;
 mod clients;
 mod fence;
 mod lists;
+mod orders;
 mod packages;
 mod queue;
 mod streams;
@@ -88,6 +89,15 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         newest_is_the_greatest_version_that_counts,
         a_repositorys_packages_are_replaced_whole,
         published_names_are_found_by_name,
+    }
+    orders {
+        an_order_is_kept_as_it_was_asked_for,
+        open_orders_are_those_that_have_not_ended,
+        removals_of_a_package_come_newest_first,
+        an_order_changes_by_compare_and_set,
+        removed_versions_do_not_count,
+        a_removal_that_is_not_done_takes_nothing_away,
+        withdrawn_jobs_are_those_that_a_removal_took_away,
     }
     fence {
         writes_of_an_older_attempt_are_refused,

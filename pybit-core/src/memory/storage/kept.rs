@@ -37,7 +37,7 @@ macro_rules! tables {
 
 tables! {
     format submissions keys jobs outbox last_outbox uploads streams parts targets repositories rules last_rule hook_rules
-    last_hook_rule moves last_move published clients replaced tokens accounts farm_id
+    last_hook_rule moves last_move published clients replaced tokens accounts farm_id orders withdrawn
 }
 
 impl State {

@@ -10,6 +10,7 @@ mod claim;
 mod clients;
 mod jobs;
 mod kept;
+mod orders;
 mod packages;
 mod streams;
 mod submit;
@@ -27,8 +28,9 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::model::{
     Account, AccountName, Attempt, BlockRule, BuildClient, ClientName, Event, HookRule, Job, JobId,
-    JobStatus, Part, PasswordHash, Repository, RepositoryName, RuleId, Stream, StreamId,
-    Submission, SubmissionId, SuiteMove, Target, Token, TokenId, Upload, UploadId,
+    JobStatus, OrderId, PackageOrder, Part, PasswordHash, Repository, RepositoryName, RuleId,
+    Stream, StreamId, Submission, SubmissionId, SuiteMove, Target, Token, TokenId, Upload,
+    UploadId,
 };
 use crate::publish::Listed;
 use crate::storage::{Changes, OutboxRow};
@@ -175,6 +177,9 @@ struct State {
     tokens: Table<TokenId, TokenRow>,
     accounts: Table<AccountName, AccountRow>,
     farm_id: Single<String>,
+    orders: Table<OrderId, OrderRow>,
+    /// Jobs whose publication a removal took away, and that removal.
+    withdrawn: Table<JobId, OrderId>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -210,6 +215,13 @@ struct TokenRow {
 struct AccountRow {
     account: Account,
     hash: PasswordHash,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct OrderRow {
+    order: PackageOrder,
+    /// Of its version.
+    version_key: Option<Vec<u8>>,
 }
 
 /// Who changes something, why and when.

@@ -97,6 +97,7 @@ impl State {
                     && row.job.package == *package
                     && (&target.dist, &target.suite, &target.format) == (dist, suite, format)
                     && !matches!(status, Failed | Cancelled | Cancelling)
+                    && !self.withdrawn.contains_key(&row.job.id)
             })
             .filter_map(|row| Some((row, row.version_key.as_ref()?)))
     }

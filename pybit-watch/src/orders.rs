@@ -1,0 +1,157 @@
+//! Orders of operators: what is taken out of a repository, and what it lists.
+
+use std::sync::Arc;
+
+use pybit_client::Backoff;
+use pybit_client::api::Api;
+use pybit_core::model::{OrderKind, PackageOrder, RepositoryName};
+use pybit_core::protocol::{OrderFailed, OrderPackages};
+use pybit_core::publish::{Listed, Publisher, Removal};
+use pybit_core::{Error, ErrorKind, Result, trial};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::names::Teller;
+
+/// How long the server may hold a request for orders, in milliseconds.
+const WAIT_MS: u32 = 25_000;
+/// The most packages that an order lists.
+const MAX_LISTED: usize = 20_000;
+
+/// Carries out the orders to one repository.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    api: Api,
+    publisher: Arc<dyn Publisher>,
+    repository: RepositoryName,
+    /// Held from a publication to its report, and from a removal to its report: a job whose packages are taken out is
+    /// on record as published before.
+    turn: Arc<Mutex<()>>,
+    teller: Arc<Teller>,
+}
+
+impl Orders {
+    pub(crate) fn new(
+        api: Api,
+        publisher: Arc<dyn Publisher>,
+        repository: RepositoryName,
+        turn: Arc<Mutex<()>>,
+        teller: Arc<Teller>,
+    ) -> Self {
+        Self { api, publisher, repository, turn, teller }
+    }
+
+    /// Works until `stop`; an order under way is finished first.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        let mut backoff = Backoff::server();
+        while !stop.is_cancelled() {
+            let asked = tokio::select! {
+                orders = self.api.open_orders(&self.repository, WAIT_MS) => orders,
+                () = stop.cancelled() => return,
+            };
+            let failed = match asked {
+                Ok(orders) => self.carry_out_all(orders, &stop).await,
+                Err(error) => {
+                    let error = Error::from(error);
+                    tracing::warn!(repository = %self.repository, error = %error, "the farm gives no orders; trying again");
+                    true
+                }
+            };
+            if !failed {
+                backoff.reset();
+                continue;
+            }
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Whether one of the orders has to be tried again.
+    async fn carry_out_all(&self, orders: Vec<PackageOrder>, stop: &CancellationToken) -> bool {
+        let mut failed = false;
+        for order in orders {
+            if stop.is_cancelled() {
+                break;
+            }
+            match self.carry_out(&order).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    tracing::info!(order = %order.id, error = %error, "another watcher was faster");
+                }
+                Err(error) => {
+                    tracing::warn!(order = %order.id, error = %error, "the order is not carried out; trying again");
+                    failed = true;
+                }
+            }
+        }
+        failed
+    }
+
+    async fn carry_out(&self, order: &PackageOrder) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let done = match order.kind {
+            OrderKind::List => self.list(order).await,
+            OrderKind::Remove => self.remove(order).await,
+        };
+        let packages = match done {
+            Err(error) if is_refused(&error) => {
+                let failed = OrderFailed { message: error.message().to_owned() };
+                self.api.order_failed(&self.repository, order.id, &failed).await?;
+                return Ok(());
+            }
+            done => done?,
+        };
+        trial::crash_point("publish_order_removed_before_report");
+        self.api.order_done(&self.repository, order.id, &OrderPackages { packages }).await?;
+        Ok(())
+    }
+
+    /// The packages that an order names, as readers see them.
+    async fn list(&self, order: &PackageOrder) -> Result<Vec<Listed>> {
+        let mut all = self.publisher.list().await?;
+        if let Some(source) = &order.package {
+            all.retain(|listed| listed.source == source.as_str());
+        }
+        if all.len() > MAX_LISTED {
+            let message = format!(
+                "the repository has {} packages, and a list holds at most {MAX_LISTED}: name a source package",
+                all.len()
+            );
+            return Err(Error::invalid(message).with_code("list_too_long"));
+        }
+        Ok(all)
+    }
+
+    /// Takes the packages out. The list of them is on record before the first one is gone: a watcher that is killed
+    /// between the removal and its report finds nothing when it tries again.
+    async fn remove(&self, order: &PackageOrder) -> Result<Vec<Listed>> {
+        let Some(package) = order.package.clone() else {
+            return Err(Error::invalid("the order names no source package to take out"));
+        };
+        let mut wanted = Removal { package, version: order.version.clone(), dry_run: true };
+        let packages = self.publisher.remove(&wanted).await?;
+        if order.dry_run {
+            return Ok(packages);
+        }
+        self.api.order_started(&self.repository, order.id, &OrderPackages { packages }).await?;
+        trial::crash_point("publish_order_started_before_removal");
+        wanted.dry_run = false;
+        let removed = self.publisher.remove(&wanted).await?;
+        tracing::info!(
+            order = %order.id, package = %wanted.package, removed = removed.len(), by = %order.principal,
+            reason = %order.reason, "taken out of the repository"
+        );
+        if let Err(error) = self.teller.tell().await {
+            tracing::warn!(repository = %self.repository, error = %error, "the farm does not know yet that the packages are gone; the next publication tells it");
+        }
+        Ok(removed)
+    }
+}
+
+/// Whether another try would end in the same way.
+fn is_refused(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Unsupported)
+        && !error.is_retryable()
+}
