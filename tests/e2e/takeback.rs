@@ -86,7 +86,8 @@ fn a_watcher_killed_between_a_removal_and_its_report_loses_no_record() {
         assert_eq!(order["state"], "pending");
         let config = farm.watch_config();
         let args = ["--config", config.to_str().unwrap(), "watch"];
-        let crash = [("PYBIT_TRIAL_CRASH", &*format!("{point}:1"))];
+        let first = format!("{point}:1");
+        let crash = [("PYBIT_TRIAL_CRASH", first.as_str())];
         let mut dying = Role::start_with("watcher", farm.path(), &args, &crash);
         wait_for("the watcher's end", DEADLINE, || dying.child.try_wait().unwrap());
         let path = format!("/api/v1/repositories/bookworm/orders/{}", order["id"]);

@@ -15,6 +15,8 @@ pub(crate) enum Course {
     Wait,
     /// A build client stands still with its result in hand until its lease is over, and reports then.
     Late,
+    /// A package is published and taken out again.
+    Remove,
 }
 
 impl Course {
@@ -25,6 +27,10 @@ impl Course {
             | "stopped_after_commit_before_reply"
             | "retry_after_commit_before_reply" => Self::Cancel,
             "resume_before_report" => Self::Late,
+            "order_after_commit_before_reply"
+            | "order_reported_after_commit_before_reply"
+            | "publish_order_started_before_removal"
+            | "publish_order_removed_before_report" => Self::Remove,
             "lapse_before_commit" | "lapse_after_commit" => Self::Lapse,
             "refuse_after_commit_before_reply" => Self::Leave,
             "fail_after_commit_before_reply"

@@ -142,6 +142,7 @@ impl Stage {
             Course::Leave => self.leave(),
             Course::Wait => self.wait_for_another(),
             Course::Late => self.late(),
+            Course::Remove => self.remove(),
         };
         if point == "log_after_archive_before_seal" || point == "file_after_seal_before_discard" {
             self.wait_archived(&submissions);
@@ -295,6 +296,28 @@ impl Stage {
         }
         self.restart_client(&[]);
         submissions
+    }
+
+    /// The package is checked while it is published; afterwards nothing of it is left but the record.
+    fn remove(&mut self) -> Vec<String> {
+        let submission = self.submit(&self.package());
+        self.done(&submission);
+        check::submission(self, &submission);
+        let name = format!("sweep-{}", self.round);
+        let body = json!({"kind": "remove", "package": name, "reason": "the sweep"});
+        let orders = "/api/v1/repositories/bookworm/orders";
+        let order = self.post(orders, None, &body);
+        let path = format!("{orders}/{}", order["id"]);
+        self.wait("the removal", |farm| {
+            Self::ask(farm, &path).filter(|order| order["state"] == "done")
+        });
+        let told = self.wait("the history", |farm| {
+            Self::ask(farm, &format!("/api/v1/packages/{name}/history"))
+        });
+        let gone = |entry: &Value| entry["removal"]["packages"][0]["name"] == name.as_str();
+        assert!(told.as_array().unwrap().iter().any(gone), "{told}");
+        assert!(self.farm.published(&name).is_empty(), "{name}");
+        Vec::new()
     }
 
     fn wait_for_another(&mut self) -> Vec<String> {
