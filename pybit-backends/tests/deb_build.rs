@@ -276,7 +276,7 @@ fn sbuild_gets_the_architecture_the_repositories_and_no_option_from_outside() {
     assert!(
         farm.argv.ends_with(&[
             "/job/key.asc".to_owned(),
-            "http://farm.example.org/repositories/main bookworm main".to_owned()
+            "http://farm.example.org/repositories/main bookworm main contrib non-free non-free-firmware".to_owned()
         ]),
         "{farm:?}"
     );
@@ -306,7 +306,9 @@ fn sbuild_gets_the_architecture_the_repositories_and_no_option_from_outside() {
     let steps = format.binary_steps(&context).unwrap();
     let has = |argument: &str| steps[1].argv.iter().any(|a| a == argument);
     assert!(steps[0].argv.last().unwrap().starts_with("pybit: overlay: "), "{steps:?}");
-    assert!(has("--extra-repository=deb http://farm.example.org/repositories/main bookworm main"));
+    assert!(has(
+        "--extra-repository=deb http://farm.example.org/repositories/main bookworm main contrib non-free non-free-firmware"
+    ));
     assert!(has("--extra-repository-key=/job/key.asc"));
     context.repositories.clear();
     context.source = "--chroot-setup-commands=id".into();

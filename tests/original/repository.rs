@@ -119,7 +119,7 @@ const TAMPERINGS: [Tampering; 4] = [
         }
     }),
     ("the package was changed", |root| {
-        let files = tree(&root.join("pool"));
+        let files = tree(&root.join("pool/main/p/pybit-signed"));
         let deb = files.iter().find(|f| is_deb(f)).unwrap();
         let mut bytes = std::fs::read(deb).unwrap();
         *bytes.last_mut().unwrap() ^= 1;

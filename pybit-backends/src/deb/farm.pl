@@ -45,7 +45,10 @@ sub lines_of {
     return close $from ? \@lines : undef;
 }
 
-sub run { system {$_[0]} @_; return $? == 0 }
+sub run {
+    system {$_[0]} @_;
+    return $? == 0;
+}
 
 # A process's output. The index of a distribution has a million lines: they are not all kept.
 sub output_of {

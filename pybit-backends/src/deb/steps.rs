@@ -11,6 +11,8 @@ use crate::build_repository::{FARM_DIR, checked_url};
 /// Makes the upstream tarball that `dpkg-source` needs and a version control tree does not have.
 const MAKE_ORIG: &str = include_str!("make-orig.pl");
 
+/// The components of a farm's repository, as `sources.list(5)` names them.
+const COMPONENTS: &str = "main contrib non-free non-free-firmware";
 /// Chooses, in a build's root, what apt may install from the farm's repositories.
 const FARM: &str = include_str!("farm.pl");
 /// Puts that script, the keys and the list of the repositories where the root sees them.
@@ -128,11 +130,7 @@ fn farm(context: &BuildContext, scratch: &Path) -> Result<Vec<Step>> {
             ));
         } else {
             put.push(text(&repository.key)?.to_owned());
-            put.push(format!(
-                "{} {} main contrib non-free non-free-firmware",
-                checked_url(repository)?,
-                repository.suite
-            ));
+            put.push(format!("{} {} {COMPONENTS}", checked_url(repository)?, repository.suite));
         }
     }
     let mut steps = Vec::new();
@@ -187,7 +185,7 @@ fn variables() -> BTreeMap<String, String> {
 /// A line of `sources.list(5)`, which a URL could add words or options to.
 fn sources_line(repository: &BuildRepository) -> Result<String> {
     let url = checked_url(repository)?;
-    Ok(format!("deb {url} {} main contrib non-free non-free-firmware", repository.suite))
+    Ok(format!("deb {url} {} {COMPONENTS}", repository.suite))
 }
 
 fn owned(argv: &[&str]) -> Vec<String> {
