@@ -83,13 +83,12 @@ impl SuiteApt<'_> {
 
     /// Each archive with its index of packages and its index of sources.
     fn lines(&self) -> Result<Vec<String>> {
-        let lines: Vec<String> = match self.mirror {
-            Some(lines) => lines.to_vec(),
-            None => {
-                let archives = AptSources::read(Path::new("/etc"))
-                    .for_suite(&self.suite.dist, &self.suite.suite)?;
-                archives.iter().map(|a| a.line("deb")).collect()
-            }
+        let lines: Vec<String> = if let Some(lines) = self.mirror {
+            lines.to_vec()
+        } else {
+            let archives = AptSources::read(Path::new("/etc"))
+                .for_suite(&self.suite.dist, &self.suite.suite)?;
+            archives.iter().map(|a| a.line("deb")).collect()
         };
         let mut both = Vec::new();
         for line in &lines {

@@ -135,7 +135,7 @@ fn digest_of_description(checksums: &str) -> Option<[u8; 32]> {
     lines.find_map(|mut words| {
         let (digest, _size, name) = (words.next()?, words.next()?, words.next()?);
         let mut sha256 = [0; 32];
-        (name.ends_with(".dsc") && hex::decode_to_slice(digest, &mut sha256).is_ok())
+        (name.strip_suffix(".dsc").is_some() && hex::decode_to_slice(digest, &mut sha256).is_ok())
             .then_some(sha256)
     })
 }

@@ -342,7 +342,9 @@ fn show(report: &Report) {
             ));
         }
     }
-    report.names.iter().for_each(|index| output::line(index_line(index)));
+    for index in &report.names {
+        output::line(index_line(index));
+    }
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     if let Some(storage) = &report.storage {
         output::line(storage.line());
