@@ -302,7 +302,7 @@ impl Stage {
     fn remove(&mut self) -> Vec<String> {
         let submission = self.submit(&self.package());
         self.done(&submission);
-        check::submission(self, &submission);
+        check::submissions(self, std::slice::from_ref(&submission));
         let name = format!("sweep-{}", self.round);
         let body = json!({"kind": "remove", "package": name, "reason": "the sweep"});
         let orders = "/api/v1/repositories/bookworm/orders";

@@ -22,6 +22,7 @@ fn repository(text: &str, suite: &str) -> Repository {
         format: name("deb"),
         url: None,
         public_key: None,
+        health: None,
     }
 }
 
