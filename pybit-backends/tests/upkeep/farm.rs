@@ -169,6 +169,7 @@ async fn orders(store: &Store) {
         format: done.format,
         url: None,
         public_key: None,
+        health: None,
     };
     let new = NewOrder {
         repository,
