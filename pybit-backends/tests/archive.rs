@@ -2,11 +2,15 @@
 #![expect(clippy::disallowed_methods, reason = "tests sign archives with gpg")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "archive/made.rs"]
+mod made;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use made::{Archive, dsc, exec, sha256, suite};
 use pybit_backends::archive::{ArchiveNames, NamesConfig, Unavailable};
 use pybit_backends::deb::DebFormat;
 use pybit_backends::exec::{Exec, Supervisor};
@@ -21,111 +25,6 @@ use pybit_core::model::{
 use pybit_core::protocol::{FinishRequest, LogDigest, SourceReport};
 use pybit_core::storage::{CatalogStore, ClientReport, Storage};
 use pybit_core::{ErrorKind, Farm, Policy, Result};
-use sha2::{Digest, Sha256};
-
-fn exec() -> Exec {
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_pybit-supervise"));
-    Exec::new(Supervisor { program, args: Vec::new() }, None)
-}
-
-fn suite() -> BaseSuite {
-    BaseSuite {
-        dist: "Debian".parse().unwrap(),
-        suite: "bookworm".parse().unwrap(),
-        format: "deb".parse().unwrap(),
-        arch: "amd64".parse().unwrap(),
-    }
-}
-
-fn run(argv: &[&str], cwd: &Path) -> Vec<u8> {
-    let output = Command::new(argv[0]).args(&argv[1..]).current_dir(cwd).output().unwrap();
-    assert!(output.status.success(), "{argv:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
-}
-
-fn sha256(text: &str) -> String {
-    hex::encode(Sha256::digest(text))
-}
-
-/// A source description without a file besides it.
-fn dsc(package: &str, version: &str) -> String {
-    let tarball = format!("{package}_{version}.tar.xz");
-    format!(
-        "Format: 3.0 (native)\nSource: {package}\nBinary: {package}\nArchitecture: any\nVersion: {version}\n\
-         Maintainer: T <t@example.org>\nChecksums-Sha256:\n {} 1 {tarball}\nFiles:\n {:032x} 1 {tarball}\n",
-        sha256("x"),
-        1
-    )
-}
-
-/// A small archive with its key.
-struct Archive {
-    dir: tempfile::TempDir,
-    clock: Arc<ManualClock>,
-}
-
-impl Archive {
-    fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("pybit-names-").tempdir().unwrap();
-        for made in ["gpg", "archive"] {
-            std::fs::create_dir(dir.path().join(made)).unwrap();
-        }
-        run(&["chmod", "755", "."], dir.path());
-        run(&["chmod", "700", "gpg"], dir.path());
-        let archive = Self {
-            dir,
-            clock: Arc::new(ManualClock::at(Timestamp::from_micros(1_790_000_000_000_000))),
-        };
-        archive.make_key("archive@example.org");
-        archive.gpg(&["--output", "key.gpg", "--export", "archive@example.org"]);
-        archive.write("1.0", "archive@example.org");
-        archive
-    }
-
-    fn gpg(&self, args: &[&str]) {
-        let fixed = ["gpg", "--homedir", "gpg", "--batch", "--yes", "--passphrase", ""];
-        run(&[&fixed[..], args].concat(), self.dir.path());
-    }
-
-    fn make_key(&self, of: &str) {
-        self.gpg(&["--quick-generate-key", of, "ed25519", "sign"]);
-    }
-
-    /// Writes the archive with `make-dfsg` in this version, signed by a key.
-    fn write(&self, version: &str, key: &str) {
-        let at = self.dir.path().join("archive");
-        let packages = format!(
-            "Package: make\nSource: make-dfsg\nVersion: {version}\nArchitecture: amd64\nProvides: make-virtual\nFilename: ./make.deb\nSize: 1\nSHA256: {}\n",
-            sha256("deb")
-        );
-        let sources = format!(
-            "Package: make-dfsg\nBinary: make, make-guile\nVersion: {version}\nFormat: 3.0 (native)\nDirectory: .\nChecksums-Sha256:\n {} 1 make-dfsg_{version}.dsc\n",
-            sha256(&dsc("make-dfsg", version))
-        );
-        std::fs::write(at.join("Packages"), packages).unwrap();
-        std::fs::write(at.join("Sources"), sources).unwrap();
-        let _ = std::fs::remove_file(at.join("InRelease"));
-        let release = run(&["apt-ftparchive", "release", "."], &at);
-        std::fs::write(self.dir.path().join("Release"), release).unwrap();
-        let out = ["--local-user", key, "--output", "archive/InRelease", "--clear-sign", "Release"];
-        self.gpg(&out);
-    }
-
-    fn names(&self, config: NamesConfig) -> ArchiveNames {
-        let at = self.dir.path().display();
-        let line = format!("deb [signed-by={at}/key.gpg] file://{at}/archive ./");
-        let config =
-            NamesConfig { mirror: [("bookworm".parse().unwrap(), vec![line])].into(), ..config };
-        let names = ArchiveNames::new(config, self.dir.path().join("names"), None, exec());
-        names.with_clock(Arc::clone(&self.clock) as _)
-    }
-}
-
-impl Drop for Archive {
-    fn drop(&mut self) {
-        run(&["gpgconf", "--homedir", "gpg", "--kill", "all"], self.dir.path());
-    }
-}
 
 async fn owner(names: &dyn BaseIndex, binary: &str) -> Result<Option<String>> {
     let s = suite();

@@ -9,6 +9,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::base::BaseSource;
 use crate::error::Result;
 use crate::model::PackageName;
 use crate::publish::Listed;
@@ -54,6 +55,9 @@ pub struct NameFacts {
     /// The allowed moves.
     #[serde(default)]
     pub moves: Vec<NameMove>,
+    /// The base distribution's source packages that bear the set's source name.
+    #[serde(default)]
+    pub sources: Vec<BaseSource>,
     /// Whether a source may mark packages as essential though the base distribution does not have them from it. Default: no. It is for
     /// repositories that stand on no base distribution.
     #[serde(default)]

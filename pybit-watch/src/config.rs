@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use pybit_client::Secret;
 use pybit_client::config::optional_address;
-use pybit_core::model::{Arch, Dist, FormatName, RepositoryName, Suite};
+use pybit_core::model::{Arch, Dist, FormatName, NamePattern, PackageName, RepositoryName, Suite};
+use pybit_core::upload::Signer;
 use pybit_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
@@ -90,6 +91,25 @@ pub struct RepositoryConfig {
     pub key: Option<String>,
 }
 
+/// Names of the base distribution's sources that uploads of ready binaries may bear.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DropNames {
+    /// The fingerprint of the OpenPGP key that may. Default: every uploader.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The names of the sources; `*` stands for any text.
+    pub sources: NamePattern,
+}
+
+impl DropNames {
+    /// Whether the signer of an upload may bring binaries of this source.
+    pub(crate) fn cover(&self, source: &PackageName, signer: Option<&Signer>) -> bool {
+        let is_signer = |key: &String| signer.is_some_and(|s| s.0.eq_ignore_ascii_case(key));
+        self.key.as_ref().is_none_or(is_signer) && self.sources.matches(source.as_str())
+    }
+}
+
 /// A drop directory and the repository that its uploads go to.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,6 +122,9 @@ pub struct DropConfig {
     /// of them, for the repository's suite. Without it, whoever can write into the directory may upload.
     #[serde(default)]
     pub keyring: Option<PathBuf>,
+    /// The names of the base distribution's sources that ready binaries may come from. Default: none.
+    #[serde(default)]
+    pub names: Vec<DropNames>,
     /// Whether an upload of source alone is submitted to the farm, which builds it, rather than published as it is. Left out:
     /// where there is a keyring, so that uploaders are known, and the watcher has a token to submit with.
     #[serde(default)]

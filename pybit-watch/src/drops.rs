@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use pybit_core::model::{FileName, FileSpec};
 use pybit_core::owners::NamePolicy;
 use pybit_core::publish::{Publication, PublishSet, Publisher};
+use pybit_core::upload::Signer;
 use pybit_core::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -245,19 +246,47 @@ impl Drops {
 
     /// Publishes a complete upload, or lets the farm build it, if it is signed where that is asked for.
     async fn take(&self, path: &Path, drop: &Drop, staged: &Path, described: &[u8]) -> Result<()> {
-        if let Some(signatures) = &self.signatures
-            && let Some(why) = signatures.refusal(described, drop, staged).await?
-        {
-            return self.reject(path, &why);
-        }
+        let signer = match &self.signatures {
+            None => None,
+            Some(signatures) => match signatures.signer(described, drop, staged).await? {
+                Ok(signer) => Some(signer),
+                Err(why) => return self.reject(path, &why),
+            },
+        };
         let source = self.reader.source_alone(drop);
         let Some((submits, main)) = self.submits.as_ref().zip(source) else {
+            if let Some(why) = self.refusal_of_source(drop, signer.as_ref()).await? {
+                return self.reject(path, &why);
+            }
             return self.publish(path, drop, staged).await;
         };
         match submits.submit(drop, main, staged, described).await? {
             None => self.remove(path, drop),
             Some(why) => self.reject(path, &why),
         }
+    }
+
+    /// Why ready binaries are refused whose source bears a name of the base distribution. The digest of the `.dsc` beside
+    /// them proves nothing of the binaries, so the names are for those whom the configuration trusts with them.
+    async fn refusal_of_source(
+        &self,
+        drop: &Drop,
+        signer: Option<&Signer>,
+    ) -> Result<Option<String>> {
+        if self.config.names.iter().any(|names| names.cover(&drop.package, signer)) {
+            return Ok(None);
+        }
+        let known = self.names.facts(&drop.package, &[]).await?.sources;
+        let versions: Vec<&str> = known.iter().map(|source| source.version.as_str()).collect();
+        Ok((!known.is_empty()).then(|| {
+            format!(
+                "{} is a source package of the base distribution (there in version {}), and ready binaries of that name are \
+                 taken only from those whom `names` in [[watch.drops]] allows it; let the farm build the source, or give the \
+                 package another name",
+                drop.package,
+                versions.join(", ")
+            )
+        }))
     }
 
     async fn publish(&self, path: &Path, drop: &Drop, staged: &Path) -> Result<()> {

@@ -52,7 +52,7 @@ use signed::Signatures;
 use submitted::Submits;
 use tending::Tending;
 
-pub use config::{DropConfig, RepositoryConfig, WatchConfig};
+pub use config::{DropConfig, DropNames, RepositoryConfig, WatchConfig};
 pub use dropped::{DebDrops, Drop, DropReader};
 
 /// The repositories that this watcher publishes into.

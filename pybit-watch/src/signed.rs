@@ -29,22 +29,22 @@ impl Signatures {
         Ok(Self { reader, keyring, suite })
     }
 
-    /// Why a complete upload is refused; nothing where its description and its source are signed, for this suite.
+    /// The key that has signed a complete upload and its source for this suite, or why the upload is refused.
     ///
     /// `staged` holds the listed files as they were compared with the description.
-    pub(crate) async fn refusal(
+    pub(crate) async fn signer(
         &self,
         description: &[u8],
         drop: &Drop,
         staged: &Path,
-    ) -> Result<Option<String>> {
+    ) -> Result<std::result::Result<Signer, String>> {
         match self.check(description, drop, staged).await {
             Ok(signer) => {
                 tracing::info!(package = %drop.package, version = %drop.version, %signer, "signed");
-                Ok(None)
+                Ok(Ok(signer))
             }
             Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Invalid) => {
-                Ok(Some(error.message().to_owned()))
+                Ok(Err(error.message().to_owned()))
             }
             Err(error) => Err(error),
         }

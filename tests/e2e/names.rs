@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::support::package::Package;
 use crate::support::upload::{built, drop_files, files_of, source_alone};
-use crate::support::{DEADLINE, Farm, wait_for};
+use crate::support::{DEADLINE, Farm, Role, wait_for};
 
 fn hijack(version: &str) -> Package {
     Package::new("sec-hijack", version).builds("sec-base")
@@ -83,4 +83,68 @@ fn a_name_of_another_source_is_refused_before_it_is_built_until_the_move_is_allo
     );
     farm.json(&["submit", dsc.to_str().unwrap(), "--suite", "bookworm", "--wait", "--json"]);
     assert_eq!(farm.published("sec-base"), ["99.1"]);
+}
+
+/// A farm whose base distribution is what `base` has published.
+fn over(base: &Farm) -> (Farm, Role) {
+    let key = base.path().join("data/repositories/bookworm/current/pybit.asc");
+    let line = format!(
+        "deb [signed-by={}] {}/repositories/bookworm bookworm main",
+        key.display(),
+        base.url()
+    );
+    let farm = Farm::new(&format!("[names.mirror]\nbookworm = [\"{line}\"]\n"));
+    let web = Role::start_with("web", farm.path(), &["web"], &[("PYBIT_NAMES__ENABLED", "true")]);
+    farm.wait_ready();
+    wait_for("the index of the base distribution", DEADLINE, || {
+        let indices = farm.api("/api/v1/names");
+        indices[0]["fetched_at"].is_string().then_some(())
+    });
+    (farm, web)
+}
+
+#[test]
+#[ignore = "needs apt, dpkg-dev, reprepro and the user pybit-build"]
+fn names_of_the_base_distribution_are_refused_by_every_way_in() {
+    let base = Farm::new("");
+    let _base = (base.web(), base.watcher());
+    let incoming = base.path().join("incoming");
+    wait_for("the drop directory", DEADLINE, || incoming.join("rejected").is_dir().then_some(()));
+    let original = built(base.path(), &Package::new("pybit-make", "1.0").builds("make"));
+    drop_files(&files_of(&original), &incoming);
+    wait_for("the base", DEADLINE, || (base.published("make") == ["1.0"]).then_some(()));
+
+    let (farm, _web) = over(&base);
+    let (_client, _watcher) = (farm.client("one"), farm.watcher());
+    let secret = std::fs::read_to_string(farm.token("ann", &["--role", "submit"])).unwrap();
+    let submit = |package: &Package| {
+        let tree = package.write(farm.path());
+        let words = ["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--json"];
+        let sent = farm.command(&words).env("PYBIT_TOKEN", secret.trim()).output().unwrap();
+        let reply: serde_json::Value = serde_json::from_slice(&sent.stdout).unwrap();
+        farm.wait_status(reply["jobs"][0]["id"].as_i64().unwrap(), "Failed").to_string()
+    };
+    // A binary package of the distribution's, from a source of the submitter's own.
+    let said = submit(&Package::new("sec-make", "1.0").builds("make"));
+    assert!(said.contains("make belongs to the source pybit-make"), "{said}");
+    assert!(said.contains("sec-make may not publish it"), "{said}");
+    // The distribution's source, with other bytes.
+    let said = submit(&Package::new("pybit-make", "99").builds("other-name"));
+    assert!(said.contains("pybit-make is a source package of Debian bookworm"), "{said}");
+    // Ready binaries that say they are of the distribution's source.
+    let forged =
+        built(&farm.path().join("forged"), &Package::new("pybit-make", "99").builds("make"));
+    let incoming = farm.path().join("incoming");
+    drop_files(&files_of(&forged), &incoming);
+    let reason = wait_for("the refusal of the drop", DEADLINE, || {
+        let folders = std::fs::read_dir(incoming.join("rejected")).ok()?;
+        let mut reasons = folders.flatten().map(|f| f.path().join("reason.txt"));
+        reasons.find_map(|file| std::fs::read_to_string(file).ok())
+    });
+    assert!(reason.contains("pybit-make is a source package of the base distribution"), "{reason}");
+    assert_eq!(farm.published("make"), [""; 0]);
+    // An administrator may: this is how a package of the distribution's is rebuilt with a suffix of one's own.
+    let tree = Package::new("pybit-make", "1.0+own1").builds("make").write(farm.path());
+    farm.json(&["submit", tree.to_str().unwrap(), "--suite", "bookworm", "--wait", "--json"]);
+    assert_eq!(farm.published("make"), ["1.0+own1"]);
 }

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use pybit::client::{Api, Destination, Retry, Secret};
-use pybit::core::model::{Failure, FailureClass, FileSpec, JobId};
-use pybit::core::protocol::{Assignment, ClaimRequest, FailRequest, LogDigest, Manifest};
+use pybit::core::model::{Failure, FailureClass, FileSpec, JobId, OrderKind};
+use pybit::core::protocol::{
+    Assignment, ClaimRequest, FailRequest, LogDigest, Manifest, NewPackageOrder,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -65,6 +67,14 @@ impl Still {
         let upload = admin.declare_upload(&manifest).await.unwrap();
         let to = Destination::Upload(upload.id);
         admin.send_files(to, &[file], &Retry::patient()).await.unwrap();
+        let order = NewPackageOrder {
+            kind: OrderKind::List,
+            package: None,
+            version: None,
+            reason: None,
+            dry_run: false,
+        };
+        admin.order_packages(&"bookworm".parse().unwrap(), &order).await.unwrap();
         let repository = farm.path().join("data/repositories/bookworm/current");
         std::fs::create_dir_all(&repository).unwrap();
         std::fs::write(repository.join(FILE.0), FILE.1).unwrap();

@@ -259,7 +259,7 @@ impl NamePolicy for Bookworm {
         Ok(NameFacts {
             base: known.map(|name| (name.clone(), owner.clone())).collect(),
             moves: self.0.iter().map(moved).collect(),
-            essential: false,
+            ..NameFacts::default()
         })
     }
 }

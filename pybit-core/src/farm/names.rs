@@ -34,12 +34,16 @@ impl Farm {
         let Repository { dist, suite, format, .. } = repository;
         let to_it = catalogue.all_moves().iter().filter(|m| m.is_for(dist, suite, format));
         let moves = to_it.filter(|m| m.to == *source).map(Into::into).collect();
-        let base = match self.inner.base.get() {
-            Some(base) => base.owners(dist, suite, format, binaries).await?,
-            None => std::collections::BTreeMap::new(),
-        };
         // Without an index nobody can say which packages are the base distribution's.
-        Ok(NameFacts { base, moves, essential: self.inner.base.get().is_none() })
+        let Some(index) = self.inner.base.get() else {
+            return Ok(NameFacts { moves, essential: true, ..NameFacts::default() });
+        };
+        let base = index.owners(dist, suite, format, binaries).await?;
+        let sources = match self.inner.policy.check_sources {
+            true => index.source(dist, suite, format, source).await?,
+            false => Vec::new(),
+        };
+        Ok(NameFacts { base, moves, sources, essential: false })
     }
 
     /// Refuses, `Invalid`, code `name_owned`, a source that says it builds a package whose name another source owns in the repository of

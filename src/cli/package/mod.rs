@@ -60,6 +60,7 @@ enum What {
 /// Take a source package, and all that was built from it, out of a repository
 #[derive(Debug, clap::Args)]
 #[command(
+    disable_version_flag = true,
     after_help = "The repository's watcher carries the order out. Readers no longer see the packages; the record stays in \
                   `pybit package history`. A lower version, or the same bytes, may be built and published afterwards; other \
                   bytes under a version that was there are refused.\n\nExamples:\n  \
