@@ -5,16 +5,13 @@
 #[path = "archive/made.rs"]
 mod made;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use made::{Archive, dsc, exec, sha256, suite};
+use made::{Archive, dsc, exec, run, sha256, suite};
 use pybit_backends::archive::{ArchiveNames, NamesConfig, Unavailable};
 use pybit_backends::deb::DebFormat;
-use pybit_backends::exec::{Exec, Supervisor};
-use pybit_core::base::{BaseIndex, BaseStatus, BaseSuite};
+use pybit_core::base::{BaseIndex, BaseStatus};
 use pybit_core::clock::{ManualClock, Timestamp};
 use pybit_core::format::PackageFormat;
 use pybit_core::memory::{MemoryStorage, MemoryTransport};

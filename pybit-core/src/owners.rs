@@ -237,7 +237,7 @@ mod tests {
         NameFacts {
             base: [("make".to_owned(), owner)].into(),
             moves: moves.iter().map(allowed).collect(),
-            essential: false,
+            ..NameFacts::default()
         }
     }
 

@@ -47,8 +47,8 @@ pub(crate) fn dsc(package: &str, version: &str) -> String {
 
 /// A small archive with its key.
 pub(crate) struct Archive {
-    dir: tempfile::TempDir,
-    clock: Arc<ManualClock>,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl Archive {

@@ -174,8 +174,9 @@ async fn apt_refuses_an_expired_index_and_takes_it_once_it_was_tended() {
     let clock = clock_before(20);
     let repository = prepared_at(&fixture, &clock).await;
     let apt = Apt::new(&fixture.site(), "bookworm", &repository.public_key().await.unwrap());
-    // Machines for tests may have it switched off.
-    let update = ["-o", "Acquire::Check-Valid-Until=true", "update"];
+    // Machines for tests may have both switched off, and the first counts only with the second.
+    let check = ["-o", "Acquire::Check-Valid-Until=true", "-o", "Acquire::Check-Date=true"];
+    let update = [&check[..], &["update"]].concat();
     let said = apt.fail(&update);
     assert!(said.contains("expired"), "{said}");
     clock.advance(20 * DAY);
