@@ -43,7 +43,7 @@ fn status(names: &dyn BaseIndex) -> BaseStatus {
 #[tokio::test]
 async fn a_signed_index_is_read_and_one_with_a_foreign_signature_leaves_it_as_it_was() {
     let archive = Archive::new();
-    let names = archive.names(NamesConfig::default());
+    let names = archive.names(&NamesConfig::default());
     assert_eq!(names.refresh(&[suite()]).await.unwrap(), 1, "{:?}", names.status());
     assert_eq!(owner(&names, "make").await.unwrap().unwrap(), "Debian bookworm make-dfsg");
     assert!(owner(&names, "make-guile").await.unwrap().is_some(), "built on another architecture");
@@ -65,7 +65,7 @@ async fn a_signed_index_is_read_and_one_with_a_foreign_signature_leaves_it_as_it
     assert_eq!(second.fetched_at, first.fetched_at);
     assert!(second.error.as_ref().is_some_and(|e| e.contains("Debian bookworm")), "{second:?}");
     // A server that is started anew has the old index, too.
-    let anew = archive.names(NamesConfig::default());
+    let anew = archive.names(&NamesConfig::default());
     assert_eq!(anew.refresh(&[suite()]).await.unwrap(), 0);
     assert_eq!(versions(&anew, "make-dfsg").await, ["1.0"]);
 
@@ -83,7 +83,7 @@ async fn an_archive_without_a_signature_is_refused_even_where_its_line_trusts_it
     let archive = Archive::new();
     let at = archive.dir.path().join("archive");
     std::fs::remove_file(at.join("InRelease")).unwrap();
-    let names = archive.names(NamesConfig::default());
+    let names = archive.names(&NamesConfig::default());
     assert_eq!(names.refresh(&[suite()]).await.unwrap(), 0);
     assert!(status(&names).error.is_some() && status(&names).fetched_at.is_none());
     let line = format!("deb [trusted=yes] file://{} ./", at.display());
@@ -170,7 +170,7 @@ async fn fetched(farm: &Farm, who: Grant, source: &str, package: &str, text: &st
 #[tokio::test]
 async fn a_source_that_a_job_fetched_is_judged_by_its_bytes_and_not_by_its_address() {
     let archive = Archive::new();
-    let (farm, _) = farm(archive.names(NamesConfig::default()), Policy::default()).await;
+    let (farm, _) = farm(archive.names(&NamesConfig::default()), Policy::default()).await;
     farm.refresh_base().await.unwrap();
     let (own, other) = (dsc("make-dfsg", "1.0"), dsc("make-dfsg", "99"));
     let git = "git+https://example.org/innocent.git";
@@ -214,7 +214,7 @@ fn granted(names: &[&str]) -> Grant {
 #[tokio::test]
 async fn a_name_of_the_distribution_is_for_its_own_bytes_and_for_principals_with_a_grant() {
     let archive = Archive::new();
-    let (farm, _) = farm(archive.names(NamesConfig::default()), Policy::default()).await;
+    let (farm, _) = farm(archive.names(&NamesConfig::default()), Policy::default()).await;
     assert_eq!(farm.refresh_base().await.unwrap(), 1, "{:?}", farm.base().unwrap().status());
     let (own, other) = (dsc("make-dfsg", "1.0"), dsc("make-dfsg", "99"));
     let anybody = || granted(&[]);
@@ -240,7 +240,7 @@ async fn a_name_of_the_distribution_is_for_its_own_bytes_and_for_principals_with
 async fn one_line_of_the_policy_lets_everybody_submit_under_every_name() {
     let archive = Archive::new();
     let policy = Policy { check_sources: false, ..Policy::default() };
-    let (farm, _) = farm(archive.names(NamesConfig::default()), policy).await;
+    let (farm, _) = farm(archive.names(&NamesConfig::default()), policy).await;
     farm.refresh_base().await.unwrap();
     let other = dsc("make-dfsg", "99");
     assert_eq!(submit(&farm, granted(&[]), "make-dfsg", &other).await.unwrap().len(), 1);
@@ -253,7 +253,7 @@ async fn without_an_index_names_are_free_or_submissions_wait_as_configured() {
     let other = dsc("make-dfsg", "99");
     for unavailable in [Unavailable::Allow, Unavailable::Refuse] {
         let config = NamesConfig { unavailable, ..NamesConfig::default() };
-        let (farm, _) = farm(archive.names(config), Policy::default()).await;
+        let (farm, _) = farm(archive.names(&config), Policy::default()).await;
         assert_eq!(farm.refresh_base().await.unwrap(), 0);
         let taken = submit(&farm, granted(&[]), "make-dfsg", &other).await;
         let asked = owner(&**farm.base().unwrap(), "make").await;

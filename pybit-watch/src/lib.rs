@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pybit_client::api::Api;
-use pybit_core::model::RepositoryName;
+use pybit_core::model::{Health, RepositoryName};
 use pybit_core::owners::NoPolicy;
 use pybit_core::publish::Publisher;
 use pybit_core::upload::UploadReader;
@@ -48,9 +48,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use names::Teller;
+use orders::Orders;
 use signed::Signatures;
 use submitted::Submits;
 use tending::Tending;
+use uploads::Uploads;
 
 pub use config::{DropConfig, DropNames, RepositoryConfig, WatchConfig};
 pub use dropped::{DebDrops, Drop, DropReader};
@@ -90,24 +92,13 @@ pub async fn run(
         let api = Api::new(url, Some(&config.secret()?))?;
         for repository in &config.repositories {
             let publisher = Arc::clone(&publishers[&repository.name]);
-            let (api, stop) = (api.clone(), shutdown.clone());
-            let health = health[&repository.name].clone();
-            let (names, repository) = (names::policy(&config, repository)?, repository.clone());
-            let dir = config.work_dir.clone();
             let teller = Teller::new(api.clone(), repository.name.clone(), Arc::clone(&publisher));
             let teller = Arc::new(teller);
             tellers.insert(repository.name.clone(), Arc::clone(&teller));
-            let turn = Arc::new(Mutex::new(()));
-            let orders = orders::Orders::new(
-                api.clone(),
-                Arc::clone(&publisher),
-                repository.name.clone(),
-                Arc::clone(&turn),
-                Arc::clone(&teller),
-            );
-            let results =
-                uploads::Uploads::new(api, publisher, names, teller, repository, dir, health, turn);
-            let also_stop = stop.clone();
+            let health = health[&repository.name].clone();
+            let (orders, results) =
+                of_the_farm(&config, repository, &api, publisher, teller, health)?;
+            let (stop, also_stop) = (shutdown.clone(), shutdown.clone());
             tasks.spawn(async move { orders.run(also_stop).await });
             tasks.spawn(async move { results.run(stop).await });
         }
@@ -134,6 +125,29 @@ pub async fn run(
         ended.map_err(|e| Error::internal("a part of the watcher panicked").with_source(e))?;
     }
     Ok(())
+}
+
+/// The tasks that carry out a farm's orders to one repository, and that publish its results.
+fn of_the_farm(
+    config: &WatchConfig,
+    repository: &RepositoryConfig,
+    api: &Api,
+    publisher: Arc<dyn Publisher>,
+    teller: Arc<Teller>,
+    health: watch::Receiver<Health>,
+) -> Result<(Orders, Uploads)> {
+    let turn = Arc::new(Mutex::new(()));
+    let orders = Orders::new(
+        api.clone(),
+        Arc::clone(&publisher),
+        repository.name.clone(),
+        Arc::clone(&turn),
+        Arc::clone(&teller),
+    );
+    let names = (names::policy(config, repository)?, teller);
+    let (repository, dir) = (repository.clone(), config.work_dir.clone());
+    let results = Uploads::new(api.clone(), publisher, names, repository, dir, health, turn);
+    Ok((orders, results))
 }
 
 fn tending(config: &WatchConfig, name: &RepositoryName, publisher: &Arc<dyn Publisher>) -> Tending {

@@ -43,14 +43,13 @@ impl Uploads {
     pub(crate) fn new(
         api: Api,
         publisher: Arc<dyn Publisher>,
-        names: Arc<dyn NamePolicy>,
-        teller: Arc<Teller>,
+        names: (Arc<dyn NamePolicy>, Arc<Teller>),
         repository: RepositoryConfig,
         work_dir: PathBuf,
         health: watch::Receiver<Health>,
         turn: Arc<Mutex<()>>,
     ) -> Self {
-        let trouble = None;
+        let (trouble, (names, teller)) = (None, names);
         Self { api, publisher, names, teller, repository, work_dir, health, trouble, turn }
     }
 

@@ -98,11 +98,13 @@ impl Archive {
         self.gpg(&out);
     }
 
-    pub(crate) fn names(&self, config: NamesConfig) -> ArchiveNames {
+    pub(crate) fn names(&self, config: &NamesConfig) -> ArchiveNames {
         let at = self.dir.path().display();
         let line = format!("deb [signed-by={at}/key.gpg] file://{at}/archive ./");
-        let config =
-            NamesConfig { mirror: [("bookworm".parse().unwrap(), vec![line])].into(), ..config };
+        let config = NamesConfig {
+            mirror: [("bookworm".parse().unwrap(), vec![line])].into(),
+            ..config.clone()
+        };
         let names = ArchiveNames::new(config, self.dir.path().join("names"), None, exec());
         names.with_clock(Arc::clone(&self.clock) as _)
     }

@@ -74,9 +74,9 @@ impl Apt {
     }
 
     fn run(&self, program: &str, args: &[&str]) -> String {
-        let mut argv = self.argv(args);
-        argv[0] = program;
-        must(&argv, self.root.path())
+        let mut command = self.argv(args);
+        command[0] = program;
+        must(&command, self.root.path())
     }
 
     fn argv<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {

@@ -39,9 +39,10 @@ impl Farm {
             return Ok(NameFacts { moves, essential: true, ..NameFacts::default() });
         };
         let base = index.owners(dist, suite, format, binaries).await?;
-        let sources = match self.inner.policy.check_sources {
-            true => index.source(dist, suite, format, source).await?,
-            false => Vec::new(),
+        let sources = if self.inner.policy.check_sources {
+            index.source(dist, suite, format, source).await?
+        } else {
+            Vec::new()
         };
         Ok(NameFacts { base, moves, sources, essential: false })
     }

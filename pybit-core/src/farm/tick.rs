@@ -125,12 +125,11 @@ impl Farm {
         let blocked = self.all_blocked().await?;
         let filter =
             crate::model::JobFilter { status: Some(JobStatus::Done), ..Default::default() };
-        let newest = match &blocked[..] {
-            [] => Vec::new(),
-            _ => {
-                let done = self.inner.storage.jobs(&filter, &Page::first(200)).await?;
-                self.still_published(done).await?
-            }
+        let newest = if blocked.is_empty() {
+            Vec::new()
+        } else {
+            let done = self.inner.storage.jobs(&filter, &Page::first(200)).await?;
+            self.still_published(done).await?
         };
         for job in blocked {
             match self.free_forgotten(&job, &newest).await {

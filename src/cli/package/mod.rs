@@ -67,6 +67,7 @@ enum What {
                   pybit package remove hello --repository bookworm --dry-run\n  \
                   pybit package remove hello --version 2.10-3 --suite bookworm --reason \"broken on arm64\" --yes --wait"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct Remove {
     /// The source package
     package: PackageName,
@@ -216,13 +217,13 @@ async fn resolve(
     match (found.next(), found.next()) {
         (Some(only), None) => Ok(only.name.clone()),
         (None, _) => {
-            let names = names(&repositories);
-            Err(Error::not_found(format!("no such suite has a repository; there are: {names}")))
+            let known = names(&repositories);
+            Err(Error::not_found(format!("no such suite has a repository; there are: {known}")))
         }
         (Some(_), Some(_)) => {
-            let names = names(&repositories);
+            let known = names(&repositories);
             Err(Error::invalid(format!(
-                "several repositories fit; name one with --repository or --suite, --dist and --format: {names}"
+                "several repositories fit; name one with --repository or --suite, --dist and --format: {known}"
             )))
         }
     }

@@ -39,11 +39,8 @@ impl Farm {
     pub(super) fn add(&self, fields: &str) {
         let tree = self.dir.path().join("package");
         let name = fields.lines().find_map(|l| l.strip_prefix("Package: ")).unwrap();
-        let mut control: String = fields
-            .lines()
-            .filter(|l| !l.starts_with("Files: "))
-            .map(|l| format!("{l}\n"))
-            .collect();
+        let kept: Vec<&str> = fields.lines().filter(|l| !l.starts_with("Files: ")).collect();
+        let mut control = kept.join("\n") + "\n";
         if !control.contains("Architecture: ") {
             control.push_str("Architecture: amd64\n");
         }
@@ -67,15 +64,15 @@ impl Farm {
             .current_dir(&site)
             .output()
             .unwrap();
-        let suite = site.join("dists/bookworm");
+        let dists = site.join("dists/bookworm");
         put(
-            &suite.join("main/binary-amd64/Packages"),
+            &dists.join("main/binary-amd64/Packages"),
             std::str::from_utf8(&scan.stdout).unwrap(),
             0o644,
         );
         let sum = Command::new("sha256sum")
             .arg("main/binary-amd64/Packages")
-            .current_dir(&suite)
+            .current_dir(&dists)
             .output()
             .unwrap();
         let sum = String::from_utf8(sum.stdout).unwrap();
@@ -86,7 +83,7 @@ impl Farm {
              Date: Mon, 30 Nov 2026 00:00:00 UTC\nSHA256:\n {digest} {} main/binary-amd64/Packages\n",
             scan.stdout.len()
         );
-        put(&suite.join("Release"), &release, 0o644);
+        put(&dists.join("Release"), &release, 0o644);
         let home = tempfile::Builder::new().prefix("pybit-gpg-").tempdir_in("/tmp").unwrap();
         let gpg = |args: &[&str]| {
             let fixed = ["--batch", "--quiet", "--yes", "--passphrase", "", "--armor"];
@@ -95,7 +92,7 @@ impl Farm {
         };
         gpg(&["--quick-generate-key", "farm@example.org", "rsa2048", "sign", "never"]);
         gpg(&["--output", self.key().to_str().unwrap(), "--export"]);
-        let (signed, release) = (suite.join("InRelease"), suite.join("Release"));
+        let (signed, release) = (dists.join("InRelease"), dists.join("Release"));
         gpg(&["--output", signed.to_str().unwrap(), "--clearsign", release.to_str().unwrap()]);
         run(Command::new("gpgconf")
             .arg("--homedir")

@@ -16,8 +16,9 @@ use crate::support::{self, MemoryLog, limits, open_dir, users_dir};
 
 /// Builds a package of that name; `more` goes into the preamble, and each of `files` is a program in it.
 fn package(dir: &Path, name: &str, more: &str, files: &[&str]) {
-    let install: String =
+    let install: Vec<_> =
         files.iter().map(|f| format!("install -D -m 755 /dev/null %{{buildroot}}{f}\n")).collect();
+    let install = install.concat();
     let spec = format!(
         "Name: {name}\nVersion: 99\nRelease: 1\nSummary: x\nLicense: MIT\nBuildArch: noarch\n{more}%description\nx\n\
          %install\n{install}%files\n{}\n",

@@ -39,8 +39,8 @@ fn removal() -> NewOrder {
     }
 }
 
-fn version(text: &str) -> Option<(Version, Vec<u8>)> {
-    Some((name(text), text.as_bytes().to_vec()))
+fn version(text: &str) -> (Version, Vec<u8>) {
+    (name(text), text.as_bytes().to_vec())
 }
 
 async fn add(s: &Store, new: &NewOrder) -> PackageOrder {
@@ -101,7 +101,7 @@ pub(super) async fn an_order_is_kept_as_it_was_asked_for(s: Store) {
     assert_eq!(first, expected);
     let list = NewOrder { kind: OrderKind::List, package: None, dry_run: true, ..removal() };
     let second = add(&s, &list).await;
-    let third = add(&s, &NewOrder { version: version("1:2-3"), ..removal() }).await;
+    let third = add(&s, &NewOrder { version: Some(version("1:2-3")), ..removal() }).await;
     assert!(first.id < second.id && second.id < third.id);
     assert_eq!(third.version, Some(name("1:2-3")));
     for order in [first, second, third] {
@@ -194,7 +194,7 @@ pub(super) async fn a_removal_that_is_not_done_takes_nothing_away(s: Store) {
     let waiting = bring(&s, planned_in("moon", "5", target("armhf")), Waiting).await;
     done(&s, &NewOrder { dry_run: true, ..removal() }).await;
     done(&s, &NewOrder { kind: OrderKind::List, ..removal() }).await;
-    done(&s, &NewOrder { version: version("4"), ..removal() }).await;
+    done(&s, &NewOrder { version: Some(version("4")), ..removal() }).await;
     done(&s, &NewOrder { package: Some(name("hello-x")), ..removal() }).await;
     done(&s, &NewOrder { repository: repository("sid", "sid"), ..removal() }).await;
     for package in ["world", "moon"] {
@@ -207,9 +207,9 @@ pub(super) async fn a_removal_that_is_not_done_takes_nothing_away(s: Store) {
     let all = [job.id, uploaded.id, waiting.id];
     assert_eq!(s.withdrawn(&all).await.expect("an answer"), []);
     for package in ["hello", "world", "moon"] {
-        let mut older = planned_in(package, "4", target("s390x"));
-        older.master = false;
-        let result = s.record_submission(&record(vec![older]), at(4)).await;
+        let mut lower = planned_in(package, "4", target("s390x"));
+        lower.master = false;
+        let result = s.record_submission(&record(vec![lower]), at(4)).await;
         refusal(result, ErrorKind::Conflict, "older_version");
     }
 }
@@ -219,7 +219,7 @@ pub(super) async fn withdrawn_jobs_are_those_that_a_removal_took_away(s: Store) 
     let new = bring(&s, planned("hello", "2"), Done).await;
     let other = bring(&s, planned("world", "2"), Done).await;
     let sid = bring(&s, planned_in("hello", "2", target_in("sid", "amd64")), Done).await;
-    done(&s, &NewOrder { version: version("2"), ..removal() }).await;
+    done(&s, &NewOrder { version: Some(version("2")), ..removal() }).await;
     let all = [other.id, new.id, old.id, sid.id, JobId(900)];
     assert_eq!(s.withdrawn(&all).await.expect("an answer"), [new.id]);
     // A second removal finds the first one's jobs taken away already.
