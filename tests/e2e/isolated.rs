@@ -27,8 +27,11 @@ impl Up {
         std::fs::create_dir_all(&client).unwrap();
         let roots = shared_roots();
         std::os::unix::fs::symlink(&roots, client.join("roots")).unwrap();
-        // The root is made here, whatever earlier runs have left; the other tests of this run use it.
-        let _ = std::fs::remove_file(root(&roots));
+        // The root is made here, whatever earlier runs have left; the other tests of this run use it. It is aged and not
+        // removed: a build may be about to unpack it.
+        if let Ok(file) = std::fs::File::options().write(true).open(root(&roots)) {
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        }
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let child = Command::new(PYBIT)
             .args(["up", "--listen", "127.0.0.1:0"])

@@ -13,13 +13,8 @@ use pybit_core::format::{Exit, Place, Surroundings};
 
 use crate::support::{self, MemoryLog, limits, marked, open_dir, step, target, users_dir};
 
-/// The tarball is kept between test runs: making it takes a minute.
-fn sbuild() -> SbuildEnvironment {
-    SbuildEnvironment::new(SbuildConfig::new("/var/tmp/pybit-test-roots"), support::exec())
-}
-
 async fn prepared(work: &Path, log: &MemoryLog) -> Box<dyn Prepared> {
-    sbuild().prepare(&target("source", "sbuild"), work, log).await.unwrap()
+    support::sbuild().prepare(&target("source", "sbuild"), work, log).await.unwrap()
 }
 
 fn marker(test: &str) -> String {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pybit_backends::env::BuildUser;
+use pybit_backends::env::{BuildUser, SbuildConfig, SbuildEnvironment};
 use pybit_backends::exec::{Exec, Supervisor};
 use pybit_core::Result;
 use pybit_core::build::{LogSink, StepLimits};
@@ -62,6 +62,13 @@ pub(crate) fn supervisor() -> Supervisor {
 pub(crate) fn exec() -> Exec {
     let user = nix::unistd::geteuid().is_root().then(|| BuildUser::find("pybit-build").unwrap());
     Exec::new(supervisor(), user)
+}
+
+/// The directory of root tarballs that the tests share and keep between runs: making one takes a minute.
+pub(crate) const ROOTS: &str = "/var/tmp/pybit-test-roots";
+
+pub(crate) fn sbuild() -> SbuildEnvironment {
+    SbuildEnvironment::new(SbuildConfig::new(ROOTS), exec())
 }
 
 /// The processes that carry `marker` in their environment or command line, but are not this one.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pybit_backends::deb::DebFormat;
-use pybit_backends::env::{SbuildConfig, SbuildEnvironment};
 use pybit_core::build::BuildEnvironment;
 use pybit_core::format::{BuildContext, BuildRepository, Exit, PackageFormat, Verdict};
+use pybit_core::model::FailureClass;
 
 use crate::support::{self, MemoryLog, limits, open_dir, target, users_dir};
 
@@ -104,14 +104,25 @@ impl Farm {
         self.dir.path().join("key.asc")
     }
 
-    /// Builds a package with these fields in its control file.
+    /// Builds a package with these fields in its control file. A failure of the machine is tried again, as a farm does:
+    /// on a busy machine sbuild's own way into a namespace can fail (`copy() failed: Broken pipe`).
     pub(super) async fn build(&self, fields: &str, overlay: bool) -> (String, Ended) {
+        for _ in 0..3 {
+            let built = self.build_once(fields, overlay).await;
+            let infra = |verdict: &Verdict| verdict.failure.class == FailureClass::Infra;
+            if !matches!(&built.1, Ended::Badly(verdict) if infra(verdict)) {
+                return built;
+            }
+        }
+        self.build_once(fields, overlay).await
+    }
+
+    async fn build_once(&self, fields: &str, overlay: bool) -> (String, Ended) {
         let (dir, log) = (open_dir(), MemoryLog::default());
         let (input, output) = (dir.path().join("input"), dir.path().join("output"));
         source(&input, fields);
         users_dir(&output, &support::exec());
-        let cache = std::env::temp_dir().join("pybit-test-roots");
-        let environment = SbuildEnvironment::new(SbuildConfig::new(cache), support::exec());
+        let environment = support::sbuild();
         let target = target("amd64", "sbuild");
         let prepared = environment.prepare(&target, dir.path(), &log).await.unwrap();
         let suite = target.suite.clone();

@@ -84,7 +84,7 @@ async fn build(dir: &Path, requires: &str) -> (String, Ended) {
     let format = RpmFormat::new();
     let name = format.name().clone();
     let packages = BTreeMap::from([(name.clone(), ROOT_PACKAGES.map(str::to_owned).to_vec())]);
-    let cache = std::env::temp_dir().join("pybit-test-roots");
+    let cache = support::ROOTS;
     let config = SbuildConfig { packages, ..SbuildConfig::new(cache) };
     let environment = SbuildEnvironment::new(config, support::exec());
     let target = Target { format: name, ..support::target("x86_64", "sbuild") };
