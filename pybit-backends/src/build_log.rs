@@ -82,7 +82,7 @@ pub(crate) fn unmet(log: &str) -> Vec<String> {
     unmet
 }
 
-/// How a script of ours says that a package of the farm is kept out of a build root.
+/// The start of the line by which a script of ours keeps a package of the farm out of a build root.
 const REFUSED: &str = "pybit: refused: ";
 /// The longest such sentence that is repeated, in characters.
 const LONGEST_REFUSAL: usize = 500;

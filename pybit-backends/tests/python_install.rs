@@ -1,4 +1,4 @@
-//! What of the farm's own index comes into a Python build: the real step, run by the real Python and pip.
+//! The packages of the farm's own index in a Python build: the real step, run by the real Python and pip.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "the test runs the step that a build runs")]

@@ -47,9 +47,9 @@ pub struct BaseStatus {
     /// When the index was last fetched and found signed; nothing before the first time.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub fetched_at: Option<Timestamp>,
-    /// How many names of binary packages it has.
+    /// The number of names of binary packages.
     pub names: u64,
-    /// How many names of source packages it has.
+    /// The number of names of source packages.
     pub sources: u64,
     /// Why the last fetch failed; nothing after one that worked.
     pub error: Option<String>,

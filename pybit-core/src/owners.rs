@@ -1,4 +1,4 @@
-//! Who owns the name of a binary package; pure.
+//! Owners of the names of binary packages; pure.
 //!
 //! A name belongs to the source whose package bears it in the repository, or in the base distribution. Another source may neither publish
 //! under the name nor take its place, unless an operator allows the [move](NameMove). Debian's archive has the same rule in its overrides.
@@ -44,7 +44,7 @@ pub struct BaseOwner {
     pub source: String,
 }
 
-/// What is known outside of the repository about the names of a set.
+/// Facts outside of the repository about the names of a set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -73,7 +73,7 @@ impl NameFacts {
     }
 }
 
-/// What is known about names outside of one repository.
+/// The source of facts about names outside of one repository.
 #[async_trait]
 pub trait NamePolicy: Send + Sync + fmt::Debug {
     /// The base distribution's owners of these binary names, and the moves that are allowed to the source.
@@ -96,7 +96,7 @@ impl NamePolicy for NoPolicy {
     }
 }
 
-/// What a package of a set does with a name.
+/// The claim of a package of a set to a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim<'a> {
     /// It bears the name.
@@ -120,7 +120,7 @@ pub enum Claim<'a> {
 pub struct Owners<'a> {
     /// On any architecture.
     pub all: BTreeSet<&'a str>,
-    /// Where the set's package would stand in the place of theirs.
+    /// On an architecture on which the set's package would stand in the place of theirs.
     pub replaced: BTreeSet<&'a str>,
 }
 
@@ -163,7 +163,7 @@ pub fn refusal(
     Some(format!("{why} {ALLOW}"))
 }
 
-/// What is to be done about a refusal.
+/// The advice after a refusal.
 const ALLOW: &str = "An operator can allow the move in the catalogue ([[suites]] moves)";
 
 fn essential(name: &str, field: &str, source: &str, facts: &NameFacts) -> Option<String> {

@@ -47,7 +47,7 @@ pub struct Listed {
     pub source: String,
 }
 
-/// What is to be taken out of a repository.
+/// A removal from a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
     /// The source package; all that was built from it goes with it.

@@ -31,7 +31,7 @@ pub struct WatchConfig {
     pub work_dir: PathBuf,
     /// The farm's name: `Origin` of its apt repositories, and the first word of their `Label`. Default: `pybit`.
     pub farm: Option<String>,
-    /// How often the repositories are looked at for what ends by itself, keys and validity, in seconds. Default: an hour.
+    /// The interval, in seconds, at which keys and validity of the repositories are renewed if they are due. Default: an hour.
     pub tend_secs: Option<u64>,
     /// The repositories.
     pub repositories: Vec<RepositoryConfig>,

@@ -1,4 +1,4 @@
-//! How the repositories of a farm name themselves, and for how long they are believed.
+//! The names and validity of the repositories of a farm.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl RepositoryConfig {
         days(self.valid_days)
     }
 
-    /// How long a key is valid.
+    /// The validity of a key.
     pub fn key_life(&self) -> Option<Duration> {
         let usual = if self.format.as_str() == "rpm" { 0 } else { KEY_DAYS };
         days(self.key_days.unwrap_or(usual))

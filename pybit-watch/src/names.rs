@@ -1,4 +1,4 @@
-//! What this watcher knows about names outside of its repositories, and what it tells the farm about those inside.
+//! Names of packages: the facts that this watcher asks the farm for, and the list that it sends to the farm.
 
 use std::sync::Arc;
 

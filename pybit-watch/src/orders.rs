@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::names::Teller;
 
-/// How long the server may hold a request for orders, in milliseconds.
+/// The longest time that the server may hold a request for orders, in milliseconds.
 const WAIT_MS: u32 = 25_000;
 /// The most packages that an order lists.
 const MAX_LISTED: usize = 20_000;

@@ -1,4 +1,4 @@
-//! What ends by itself is renewed in time: keys, and the validity of indices.
+//! Renewal of keys and of the validity of indices, in time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use pybit_core::publish::Publisher;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How often, unless it is configured.
+/// The interval, unless it is configured.
 pub(crate) const INTERVAL: Duration = Duration::from_hours(1);
-/// How often while something could not be renewed.
+/// The interval after a renewal that failed.
 const AFTER_TROUBLE: Duration = Duration::from_mins(5);
 
 /// Tends one repository.
@@ -20,7 +20,7 @@ pub(crate) struct Tending {
     pub(crate) name: RepositoryName,
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) interval: Duration,
-    /// What was found last.
+    /// The health that was found last.
     pub(crate) health: watch::Sender<Health>,
 }
 

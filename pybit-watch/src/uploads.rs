@@ -31,7 +31,7 @@ pub(crate) struct Uploads {
     teller: Arc<Teller>,
     repository: RepositoryConfig,
     work_dir: PathBuf,
-    /// What tending the repository has found.
+    /// The health of the repository, as its renewal has found it.
     health: watch::Receiver<Health>,
     /// Why the last publication failed.
     trouble: Option<String>,
@@ -120,7 +120,7 @@ impl Uploads {
         self.teller.tell_again().await
     }
 
-    /// What is to be published; none where there is news to be told first.
+    /// The sets to publish; none if there is news to report first.
     async fn next_sets(
         &mut self,
         after: Option<JobId>,

@@ -144,7 +144,7 @@ impl Metrics {
         self.reports.get_or_create(&EndLabel { end }).inc();
     }
 
-    /// How the repositories are, as their watchers have told.
+    /// The health of the repositories, as their watchers have reported it.
     pub(crate) fn tell_repositories(&self, repositories: &[Repository], now: Timestamp) {
         for gauges in [&self.key_expires, &self.valid_until, &self.trouble] {
             gauges.clear();

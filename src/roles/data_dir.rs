@@ -66,7 +66,7 @@ impl DataDir {
         self.0.join(role)
     }
 
-    /// Where the indices of the base distributions' names are kept.
+    /// The directory of the indices of the base distributions' names.
     pub fn names(&self) -> PathBuf {
         self.0.join("names")
     }

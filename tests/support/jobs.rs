@@ -87,7 +87,7 @@ impl Farm {
     }
 }
 
-/// How the attempts of a job ended, oldest first.
+/// The outcomes of a job's attempts, oldest first.
 pub(crate) fn outcomes(detail: &Value) -> Vec<&str> {
     let attempts = detail["attempts"].as_array().unwrap();
     attempts.iter().map(|a| a["outcome"].as_str().unwrap_or("none")).collect()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pybit_core::model::Suite;
 use serde::Deserialize;
 
-/// How the farm knows the names of its base distributions.
+/// The table `[names]`: the index of the base distributions' names.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NamesConfig {

@@ -51,12 +51,12 @@ impl NameIndex {
         versions.iter().map(source).collect()
     }
 
-    /// How many binary packages have names.
+    /// The number of names of binary packages.
     pub(crate) fn names(&self) -> usize {
         self.by_binary.len()
     }
 
-    /// How many sources have versions.
+    /// The number of source packages.
     pub(crate) fn sources(&self) -> usize {
         self.sources.iter().filter(|entry| !entry.versions.is_empty()).count()
     }
@@ -223,7 +223,7 @@ fn append(value: &mut String, line: &[u8]) -> Result<()> {
 ///
 /// # Panics
 ///
-/// Where what it took breaks a promise: that is what it is for.
+/// Reads an index, for the fuzzer. Panics if the result breaks a promise of the parser.
 #[cfg(feature = "fuzz")]
 pub fn fuzz_names(bytes: &[u8]) {
     let mut index = NameIndex::default();

@@ -42,7 +42,7 @@ const FORMAT: &str = "deb";
 #[derive(Debug)]
 pub struct ArchiveNames {
     config: NamesConfig,
-    /// Where the indices are kept, a directory for each suite.
+    /// The directory of the indices, with a directory for each suite.
     dir: PathBuf,
     /// The archives for suites that `config` names none for, as lines of `sources.list(5)`; the machine's own where there are none.
     mirror: Option<Vec<String>>,
@@ -55,7 +55,7 @@ pub struct ArchiveNames {
 
 type Key = (Dist, Suite);
 
-/// What is known of one suite.
+/// The index of one suite and its age.
 #[derive(Debug, Clone, Default)]
 struct State {
     index: Option<Arc<NameIndex>>,

@@ -17,7 +17,7 @@ const COMPONENTS: &str = "main contrib non-free non-free-firmware";
 const FARM: &str = include_str!("farm.pl");
 /// Puts that script, the keys and the list of the repositories where the root sees them.
 const PUT_FARM: &str = include_str!("put-farm.pl");
-/// Where the root has the repository of the packages that were chosen.
+/// The place, in the root, of the repository of the packages that were chosen.
 const CHOSEN: &str = "deb [trusted=yes] file:/var/lib/pybit/farm ./";
 
 /// Writes down what the built packages say of themselves, for [`produced`](super::produced).
@@ -111,7 +111,7 @@ fn sbuild(context: &BuildContext, tarball: &Path) -> Result<Step> {
     })
 }
 
-/// What comes before sbuild where the farm has repositories: those that do not overlay the archive are put where the root sees them.
+/// The steps before sbuild if the farm has repositories: those that do not overlay the archive are put where the root sees them.
 fn farm(context: &BuildContext, scratch: &Path) -> Result<Vec<Step>> {
     let step = |argv| Step {
         phase: "farm",

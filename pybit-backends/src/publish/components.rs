@@ -19,7 +19,7 @@ pub(super) type Leaving = BTreeMap<(String, String), Vec<String>>;
 /// The packages that one reprepro takes out; the length of an argument vector is limited.
 const AT_ONCE: usize = 500;
 
-/// What lies in another component than its section asks for.
+/// The packages that lie in another component than their section asks for.
 pub(super) fn misplaced(index: &Index, config: &RepreproConfig) -> Leaving {
     let mut leaving = Leaving::new();
     for (slot, entry) in index.iter().filter(|(_, e)| !is_in_place(e, config)) {
@@ -28,7 +28,7 @@ pub(super) fn misplaced(index: &Index, config: &RepreproConfig) -> Leaving {
     leaving
 }
 
-/// What lies in another component than the one that an item comes to.
+/// The packages that lie in another component than the one that an item comes to.
 pub(super) fn left_by(items: &[Item], index: &Index, config: &RepreproConfig) -> Leaving {
     let mut leaving = Leaving::new();
     for item in items {

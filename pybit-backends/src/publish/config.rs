@@ -59,7 +59,7 @@ pub struct RepreproConfig {
     /// After which time readers shall distrust the state (`Valid-Until`); never, where absent. The state is renewed when a
     /// third of it is over ([`tend`](pybit_core::publish::Publisher::tend)).
     pub valid_until: Option<Duration>,
-    /// How long a key that is made, or renewed, is valid; without end, where absent.
+    /// The validity of a key that is made or renewed. `None`: without end.
     pub key_life: Option<Duration>,
     /// The name of the package that brings the keys to readers; none is made where absent.
     pub keyring: Option<String>,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pybit_core::clock::Timestamp;
+use pybit_core::model::Health;
 use pybit_core::{Error, Result};
 use tempfile::TempDir;
 
@@ -126,8 +127,24 @@ pub(super) fn is_signed_by(layout: &Layout, n: u64, keys: &Keys) -> Result<bool>
 }
 
 /// When a state was made.
-pub(super) fn dated(layout: &Layout, n: u64) -> Result<Timestamp> {
+fn dated(layout: &Layout, n: u64) -> Result<Timestamp> {
     Ok(Timestamp::from_micros(Memory::read(&layout.state(n))?.date * 1_000_000))
+}
+
+/// The health of a repository whose index has no end of its own: a reader's option says how long it believes an index (dnf:
+/// `metadata_expire`).
+pub(super) fn health(
+    layout: &Layout,
+    n: u64,
+    key_expires_at: Option<Timestamp>,
+    trouble: Option<&Error>,
+) -> Result<Health> {
+    Ok(Health {
+        key_expires_at,
+        dated_at: Some(dated(layout, n)?),
+        valid_until: None,
+        trouble: trouble.map(|e| e.message().to_owned()),
+    })
 }
 
 /// The key that a state was given to readers with.

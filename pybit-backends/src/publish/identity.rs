@@ -1,4 +1,4 @@
-//! How an apt repository names itself in its `Release` (Debian wiki, `DebianRepository/Format`), and its components.
+//! The names that an apt repository gives itself in its `Release` (Debian wiki, `DebianRepository/Format`), and its components.
 
 use std::fmt::Write;
 

@@ -71,7 +71,7 @@ pub(super) fn read(site: &Path, codename: &str) -> Result<Index> {
     Ok(index)
 }
 
-/// Which index a file is.
+/// The index that a file is.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     component: &'a str,

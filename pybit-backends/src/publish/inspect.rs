@@ -1,4 +1,4 @@
-//! How a repository of this machine is, for somebody who only looks.
+//! The health of a repository of this machine, read without its lock.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::signing::public_ends;
 use super::tool::Tool;
 use super::{error, files, release};
 
-/// How the repository at `root` is, from what its readers are given; changes nothing and waits for nobody. `None` where it was
+/// The health of the repository at `root`, from the files that its readers are given; changes nothing and waits for nobody. `None` where it was
 /// not prepared yet.
 pub async fn inspect(root: &Path, codename: &Suite, tool: &dyn Tool) -> Result<Option<Health>> {
     let key = root.join("current/pybit.asc");

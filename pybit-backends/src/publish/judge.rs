@@ -64,7 +64,7 @@ pub(super) fn brought<'a>(index: &Index, items: &'a [Item], arches: &[Arch]) -> 
     new.map(|i| Brought { name: &i.name, arch: &i.content.arch, claims: &i.claims }).collect()
 }
 
-/// What the repository has no longer once its index says `expected`.
+/// The packages that the repository has no longer once its index says `expected`.
 pub(super) fn left(index: &Index, expected: &Expected) -> Vec<Left> {
     let old = index.iter().map(|(slot, e)| (package(slot, &e.content), body(&e.content)));
     let new = expected.iter().map(|(slot, content)| package(slot, content)).collect();

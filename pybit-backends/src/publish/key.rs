@@ -33,12 +33,12 @@ pub(super) struct RepositoryKey<'a> {
     pub(super) owner: String,
     /// The algorithm of a key that is made, as gpg names it.
     pub(super) algorithm: &'static str,
-    /// How long a key that is made or renewed is valid; without end, where absent.
+    /// The validity of a key that is made or renewed. `None`: without end.
     pub(super) life: Option<Duration>,
     pub(super) now: Timestamp,
 }
 
-/// What signs: gpg, to be closed, and its keys.
+/// A running gpg, to be closed, and its keys.
 #[derive(Debug)]
 pub(super) struct Signer<'a> {
     pub(super) gpg: Gpg<'a>,
@@ -54,7 +54,7 @@ pub(super) struct Keys {
     pub(super) all: Vec<String>,
 }
 
-/// How far a roll-over is: `gnupg/roll.json`.
+/// The state of a roll-over: `gnupg/roll.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Roll {
     /// The fingerprint of the newest key.

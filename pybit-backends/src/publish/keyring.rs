@@ -25,7 +25,7 @@ use super::tool::Tool;
 use super::turn::Turn;
 use super::{error, files, judge};
 
-/// Which keys the newest keyring package holds: `keyring.json` in the repository's root.
+/// The keys that the newest keyring package holds: `keyring.json` in the repository's root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Published {
     /// SHA-256 of the armoured keys.

@@ -1,4 +1,4 @@
-//! Which names the packages of a set claim, and whether their source may.
+//! The names that the packages of a set claim, and whether their source may.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub(super) struct Held<'a> {
     pub(super) arch: &'a str,
 }
 
-/// What a package claims besides its own name.
+/// The claims of a package besides its own name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Claims {
     /// Names whose place it takes, and the field that says so. Virtual packages are among them.

@@ -35,16 +35,16 @@ struct Past {
     taken_out: bool,
 }
 
-/// What left a repository.
+/// A package that left a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Left {
     pub(super) package: Package,
-    /// What was in it, as one word.
+    /// Its content, as one word.
     pub(super) body: String,
     taken_out: bool,
 }
 
-/// What of `old` is not in `new`; the value of each is what was in it.
+/// The packages of `old` that are not in `new`; the value of each is its content.
 pub(super) fn left(old: BTreeMap<Package, String>, new: &BTreeSet<Package>) -> Vec<Left> {
     let stays = |package: &Package| new.iter().any(|n| n.key == package.key);
     let gone = old.into_iter().filter(|(package, _)| !new.contains(package));

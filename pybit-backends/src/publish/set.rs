@@ -42,7 +42,7 @@ pub(super) struct Item {
     pub(super) file: PathBuf,
     /// Options for what reprepro insists on and the package does not say: `-S SECTION`, `-P PRIORITY`.
     pub(super) options: Vec<String>,
-    /// What a binary package claims besides its name.
+    /// The claims of a binary package besides its name.
     pub(super) claims: Claims,
 }
 
@@ -135,9 +135,9 @@ const FIELDS: [&str; 13] = [
     ESSENTIAL[1],
     ESSENTIAL[2],
 ];
-/// What makes of a package that provides another's name one that stands in its place (Debian Policy 7.6.2).
+/// The fields by which a package that provides another's name stands in its place (Debian Policy 7.6.2).
 const REPLACING: [&str; 3] = ["Conflicts", "Replaces", "Breaks"];
-/// What makes apt install or keep a package without being asked (apt's `pkgcachegen.cc`).
+/// The fields that make apt install or keep a package without being asked (apt's `pkgcachegen.cc`).
 const ESSENTIAL: [&str; 3] = ["Essential", "Protected", "Important"];
 
 async fn read_binary(

@@ -115,7 +115,7 @@ impl<'a> Gpg<'a> {
         files::rename(&draft, &self.keys.join(RING))
     }
 
-    /// Where the keys are, for messages.
+    /// The directory of the keys, for messages.
     pub(super) fn place(&self) -> &Path {
         &self.keys
     }

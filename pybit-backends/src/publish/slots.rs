@@ -35,7 +35,7 @@ pub(super) trait Candidate {
     fn version(&self) -> &str;
     /// What is in it, as one word; the same for a file whose signature alone differs.
     fn body(&self) -> &str;
-    /// What it claims besides its name.
+    /// Its claims besides its name.
     fn claims(&self) -> &Claims;
 }
 
@@ -83,7 +83,7 @@ pub(super) fn brought<'a, I: Candidate, E: Present>(
     items: &'a [I],
     source: Option<&str>,
 ) -> Vec<Brought<'a>> {
-    // Where the version is there with other bytes, the set is refused for them.
+    // If the version is there with other bytes, the set is refused for them.
     let there = |item: &&I| index.get(item.slot()).is_some_and(|e| e.version() == item.version());
     let new = items.iter().filter(|item| Some(item.slot().arch.as_str()) != source && !there(item));
     let brought = |item: &'a I| {
@@ -93,7 +93,7 @@ pub(super) fn brought<'a, I: Candidate, E: Present>(
     new.map(brought).collect()
 }
 
-/// What the repository has no longer once it holds `keep` and `add`; `body` tells what is in a package that it has.
+/// The packages that the repository has no longer once it holds `keep` and `add`; `body` tells what is in a package that it has.
 pub(super) fn left<I: Candidate, E: Present>(
     index: &BTreeMap<Slot, E>,
     plan: (&BTreeMap<Slot, E>, &[I]),

@@ -27,7 +27,7 @@ pub struct SnapshotConfig {
     /// How long a file that the current state no longer names stays fetchable at least, for readers that have read an
     /// older index; besides, it stays for `keep_snapshots` states.
     pub keep_files: Duration,
-    /// How long a key that is made, or renewed, is valid; without end, where absent. rpm takes no renewed key over by itself: for a
+    /// The validity of a key that is made or renewed. `None`: without end. rpm takes no renewed key over by itself: for a
     /// reader that imported a key with an end, that end stays.
     pub key_life: Option<Duration>,
 }

@@ -25,7 +25,7 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
                 commit(transaction).await
             })
             .await;
-        // Whatever became of it: it may have taken effect.
+        // A write that failed may have taken effect all the same.
         self.catalogue.forget();
         done
     }
@@ -38,7 +38,7 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
                 commit(transaction).await
             })
             .await;
-        // Whatever became of it: it may have taken effect.
+        // A write that failed may have taken effect all the same.
         self.catalogue.forget();
         done
     }
@@ -53,7 +53,7 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
                 Ok(added)
             })
             .await;
-        // Whatever became of it: it may have taken effect.
+        // A write that failed may have taken effect all the same.
         self.catalogue.forget();
         done
     }
@@ -68,7 +68,7 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
                 Ok(removed > 0)
             })
             .await;
-        // Whatever became of it: it may have taken effect.
+        // A write that failed may have taken effect all the same.
         self.catalogue.forget();
         done
     }
@@ -83,7 +83,7 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
                 commit(transaction).await
             })
             .await;
-        // Whatever became of it: it may have taken effect.
+        // A write that failed may have taken effect all the same.
         self.catalogue.forget();
         done
     }
@@ -95,7 +95,7 @@ impl<D: Dialect> CatalogStore for SqlStore<D> {
     ) -> Result<Vec<CatalogueChange>> {
         wanted.check()?;
         let done = self.again(|| replace(self, wanted, dry_run)).await;
-        // Whatever became of it: it may have taken effect.
+        // A write that failed may have taken effect all the same.
         self.catalogue.forget();
         done
     }

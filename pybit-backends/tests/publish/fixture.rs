@@ -238,7 +238,7 @@ pub(crate) async fn listed(repository: &Reprepro) -> Vec<String> {
     list.into_iter().map(|l| format!("{} {} {}", l.name, l.version, l.arch)).collect()
 }
 
-/// What is known outside of the repository: a base distribution that has `make` from `make-dfsg`,
+/// The knowledge outside of the repository: a base distribution that has `make` from `make-dfsg`,
 /// and the moves `(binary, from, to)`.
 #[derive(Debug, Default)]
 pub(crate) struct Bookworm(pub(crate) Vec<(&'static str, &'static str, &'static str)>);

@@ -1,4 +1,4 @@
-//! How an apt repository names itself, its components, and for how long readers believe it.
+//! The names, components, validity and keys of an apt repository.
 
 use std::fs;
 use std::path::PathBuf;

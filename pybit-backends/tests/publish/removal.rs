@@ -1,4 +1,4 @@
-//! What is taken out of a repository, and what may come after it.
+//! Removals from a repository, and the publications after them.
 
 use pybit_core::owners::NoPolicy;
 use pybit_core::publish::{PublishSet, Publisher};

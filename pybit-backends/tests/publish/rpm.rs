@@ -77,7 +77,7 @@ impl Fixture {
         self.build_spec(name, version, &spec)
     }
 
-    /// What `rpmbuild` makes of this spec, whose release is 1.
+    /// The packages that `rpmbuild` makes of this spec, whose release is 1.
     pub(crate) fn build_spec(&self, name: &str, version: &str, spec: &str) -> PublishSet {
         let bench = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
         fs::write(bench.join("x.spec"), spec).unwrap();

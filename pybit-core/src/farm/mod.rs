@@ -66,7 +66,7 @@ struct Inner {
     formats: BTreeMap<FormatName, Arc<dyn PackageFormat>>,
     clock: Arc<dyn Clock>,
     policy: Policy,
-    /// What is known of the base distributions.
+    /// The index of the base distributions.
     base: OnceLock<Arc<dyn BaseIndex>>,
     leases: Mutex<lease::LeaseWatch>,
     /// Moves when a job may have become claimable.

@@ -1,4 +1,4 @@
-//! Who owns the names that a source says it builds: refused before its binary jobs are built.
+//! Owners of the names that a source says it builds: a source is refused before its binary jobs are built.
 //!
 //! The farm knows of a repository what its watcher has told, so this is early and not final: the publisher decides.
 
@@ -12,7 +12,7 @@ use crate::model::{Catalogue, PackageName, Repository};
 use crate::owners::{self, Claim, NameFacts, Owners};
 
 impl Farm {
-    /// What is known outside of the repository about the names of a set of `source`: the base distribution's owners, and the moves that
+    /// The facts outside of the repository about the names of a set of `source`: the base distribution's owners, and the moves that
     /// are allowed to `source`.
     pub async fn name_facts(
         &self,
@@ -66,7 +66,7 @@ impl Farm {
         let strict = NameFacts { moves: Vec::new(), ..facts.clone() };
         let mut allowed = BTreeSet::new();
         for name in &names {
-            // Which of the source's architectures stand in another's place is known at the publication.
+            // Only the publication shows which of the source's architectures stand in another's place.
             let all = there.iter().filter(|p| p.name == *name).map(|p| p.source.as_str()).collect();
             let here = Owners { all, replaced: BTreeSet::new() };
             let ask = |facts: &NameFacts| {

@@ -136,7 +136,7 @@ fn reason(
     answer(true, format!("{} of {} slots free", client.slots - client.holds, client.slots))
 }
 
-/// What keeps a built job from its repository, where the watcher has told of something.
+/// The reason that keeps a built job from its repository, if the watcher has reported one.
 fn uploaded(job: &Job, catalogue: &Catalogue) -> Option<String> {
     let target = &job.target;
     let repository = catalogue

@@ -66,7 +66,7 @@ pub struct Repository {
     /// The armoured public key of its index; absent until its watcher has told.
     #[serde(default)]
     pub public_key: Option<String>,
-    /// How its key and index are; absent until its watcher has told.
+    /// The health of its key and index; absent until its watcher has reported it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
 }

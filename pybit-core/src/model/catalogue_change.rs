@@ -16,7 +16,7 @@ use super::target::{Target, WeightedTarget};
 pub enum CatalogueChange {
     /// Builds can be made for it from now on.
     AddTarget {
-        /// What is added.
+        /// The added entry.
         target: WeightedTarget,
     },
     /// It is preferred more, or less.
@@ -30,12 +30,12 @@ pub enum CatalogueChange {
     },
     /// Nothing is built for it any more.
     RemoveTarget {
-        /// What is removed.
+        /// The removed entry.
         target: WeightedTarget,
     },
     /// Results are published there from now on.
     AddRepository {
-        /// What is added.
+        /// The added entry.
         repository: Repository,
     },
     /// It serves another suite or format.
@@ -47,37 +47,37 @@ pub enum CatalogueChange {
     },
     /// Nothing is published there any more; its files stay.
     RemoveRepository {
-        /// What is removed.
+        /// The removed entry.
         repository: Repository,
     },
     /// It refuses submissions from now on; its number is 0 until it is stored.
     AddRule {
-        /// What is added.
+        /// The added entry.
         rule: BlockRule,
     },
     /// It refuses nothing any more.
     RemoveRule {
-        /// What is removed.
+        /// The removed entry.
         rule: BlockRule,
     },
     /// Its pushes are built from now on.
     AddHookRule {
-        /// What is added.
+        /// The added entry.
         rule: HookRule,
     },
     /// Its pushes are built no more.
     RemoveHookRule {
-        /// What is removed.
+        /// The removed entry.
         rule: HookRule,
     },
     /// A source may publish under another's name from now on.
     AddMove {
-        /// What is added.
+        /// The added entry.
         moved: SuiteMove,
     },
     /// A source may no more; what it published stays.
     RemoveMove {
-        /// What is removed.
+        /// The removed entry.
         moved: SuiteMove,
     },
 }

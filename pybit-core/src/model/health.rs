@@ -1,4 +1,4 @@
-//! How long readers believe a repository, and what keeps it from being renewed.
+//! The validity of a repository for its readers, and the failure that keeps it from being renewed.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-/// What the watcher of a repository tells about its key and its index.
+/// The report of a watcher about the key and the index of its repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -34,7 +34,7 @@ impl Health {
     /// The longest `trouble` that is kept, in bytes.
     pub const MAX_TROUBLE: usize = 2000;
 
-    /// What an operator has to look at, as sentences about the repository `name`.
+    /// Warnings for an operator, as sentences about the repository `name`.
     pub fn warnings(&self, name: &str, now: Timestamp) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Some(at) = self.key_expires_at {

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::publish::Listed;
 
-/// What a watcher is to do.
+/// The task of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -35,7 +35,7 @@ impl OrderKind {
     }
 }
 
-/// How far an order is.
+/// The state of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -100,7 +100,7 @@ pub struct PackageOrder {
     pub suite: Suite,
     /// The repository's package format when it was asked for.
     pub format: FormatName,
-    /// What is to be done.
+    /// The task.
     pub kind: OrderKind,
     /// The source package; a list without one is of the whole repository.
     #[serde(default)]
@@ -112,12 +112,12 @@ pub struct PackageOrder {
     pub reason: String,
     /// Whether it only says what would be taken out.
     pub dry_run: bool,
-    /// Who asked for it.
+    /// The principal who asked for it.
     pub principal: String,
     /// When it was asked for.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub requested_at: Timestamp,
-    /// How far it is.
+    /// Its state.
     pub state: OrderState,
     /// The packages that were taken out, that are about to be while it is `started`, that would be in a dry run, or
     /// that are listed.
@@ -137,7 +137,7 @@ impl PackageOrder {
         self.kind == OrderKind::Remove && !self.dry_run
     }
 
-    /// What a report makes of the order; `None` where the report only repeats what is on record.
+    /// The order after a report; `None` where the report only repeats what is on record.
     ///
     /// A watcher may be killed between its removal and its report. It lists before it removes, and the list that it
     /// reported first stays on record: the second try, which finds nothing, adds nothing and takes nothing away.
@@ -188,7 +188,7 @@ impl PackageOrder {
     }
 }
 
-/// What a watcher says of an order.
+/// A report of a watcher about an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderReport {
     /// It is about to take these packages out.

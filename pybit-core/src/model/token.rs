@@ -58,7 +58,7 @@ impl FromStr for Role {
     }
 }
 
-/// What a token grants: a role, for [`Role::Client`] the client's name, and names of the base distribution.
+/// The permissions of a token: a role, for [`Role::Client`] the client's name, and names of the base distribution.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

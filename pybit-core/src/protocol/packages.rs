@@ -13,7 +13,7 @@ use crate::publish::Listed;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewPackageOrder {
-    /// What is to be done.
+    /// The task.
     pub kind: OrderKind,
     /// The source package; a removal must name one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub struct PublishedPackage {
     pub version: Version,
     /// The architecture that it was built for.
     pub arch: Arch,
-    /// Who published it: the watcher's name.
+    /// The publisher: the watcher's name.
     pub principal: String,
     /// When.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]

@@ -219,7 +219,7 @@ pub struct RepositoryKey {
     pub public_key: String,
     /// The address that builds install from, `http://…` or `https://…`.
     pub url: String,
-    /// How key and index are; a watcher before 0.2 does not tell.
+    /// The health of key and index; absent from an older watcher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
 }

@@ -13,7 +13,7 @@ use crate::model::{
 pub struct NewOrder {
     /// The repository; its distribution, suite and format are kept with the order.
     pub repository: Repository,
-    /// What is to be done.
+    /// The task.
     pub kind: OrderKind,
     /// The source package.
     pub package: Option<PackageName>,
@@ -23,7 +23,7 @@ pub struct NewOrder {
     pub reason: String,
     /// Whether it only says what would be taken out.
     pub dry_run: bool,
-    /// Who asks for it.
+    /// The principal who asks for it.
     pub principal: String,
 }
 
@@ -69,7 +69,7 @@ pub trait OrderStore: Send + Sync + std::fmt::Debug {
     /// - `a_removal_that_is_not_done_takes_nothing_away`: nor does a dry run, or one of another version or suite.
     async fn advance_order(&self, after: &PackageOrder) -> Result<bool>;
 
-    /// Which of these jobs a removal took away again, by number.
+    /// Those of these jobs that a removal took away again, by number.
     ///
     /// - `withdrawn_jobs_are_those_that_a_removal_took_away`: of those that are asked about alone.
     async fn withdrawn(&self, ids: &[JobId]) -> Result<Vec<JobId>>;

@@ -25,7 +25,7 @@ pub(crate) struct Readiness {
     transport: &'static str,
     /// `ok` or `unavailable`: whether a small object can be written, read and removed.
     blobs: &'static str,
-    /// What works and needs an operator: keys and indices of repositories that end soon, or were not renewed.
+    /// Warnings for an operator: keys and indices of repositories that end soon, or were not renewed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     /// The age of the oldest index of a base distribution's names, in seconds; nothing where a suite has none yet, or the farm keeps none.
@@ -76,7 +76,7 @@ pub(crate) async fn names(call: Call) -> ApiResult<Response> {
     ok(&call.state.farm.base().map(|index| index.status()).unwrap_or_default())
 }
 
-/// What the watchers tell of their repositories.
+/// The warnings of the repositories' watchers.
 async fn warnings(call: &Call) -> Vec<String> {
     let farm = &call.state.farm;
     let catalogue = tokio::time::timeout(ANSWER, farm.storage().catalogue()).await;

@@ -17,7 +17,7 @@ use crate::error::ApiResult;
 /// A held request asks again this often, for what came through another server.
 const POLL: Duration = Duration::from_secs(3);
 
-/// How long the answer may be held.
+/// The longest time that the answer may be held.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wait {

@@ -54,7 +54,7 @@ pub struct KeyNames {
 }
 
 impl DputSuite {
-    /// What the key that has signed an upload may do.
+    /// The permissions of the key that has signed an upload.
     pub(super) fn grant(&self, signer: &Signer) -> Grant {
         let is_signer = |names: &&KeyNames| names.key.eq_ignore_ascii_case(&signer.0);
         let grant = |names: &KeyNames| NameGrant {

@@ -269,7 +269,7 @@ impl SuiteConfig {
     }
 }
 
-/// Who allows the moves that a server's own configuration names.
+/// The principal on record for moves that a server's own configuration names.
 const CONFIGURATION: &str = "configuration";
 
 /// Puts the configured suites into the catalogue: adds what is missing and changes weights; removes nothing. `now` goes on record for the

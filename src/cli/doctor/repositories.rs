@@ -16,7 +16,7 @@ pub(super) struct State {
     name: RepositoryName,
     #[serde(flatten)]
     health: Health,
-    /// What needs an operator.
+    /// The warnings for an operator.
     warnings: Vec<String>,
 }
 

@@ -110,7 +110,7 @@ struct OfSuite {
     format: Option<FormatName>,
 }
 
-/// How long the server may hold a request for an order, in milliseconds.
+/// The longest time that the server may hold a request for an order, in milliseconds.
 const WAIT_MS: u32 = 25_000;
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {

@@ -170,13 +170,7 @@ impl Publisher for SimpleIndex {
         let current = self.layout.current()?.ok_or_else(layout::unprepared)?;
         let trouble = self.renew_if_due(&turn, Some(current)).await.err();
         let n = self.layout.current()?.unwrap_or(current);
-        Ok(Health {
-            key_expires_at: self.key().end().await?,
-            dated_at: Some(draft::dated(&self.layout, n)?),
-            // A reader's own option says how long it believes an index (dnf: metadata_expire).
-            valid_until: None,
-            trouble: trouble.map(|e| e.message().to_owned()),
-        })
+        draft::health(&self.layout, n, self.key().end().await?, trouble.as_ref())
     }
 
     async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {
@@ -247,7 +241,7 @@ fn body(entry: &index::Entry) -> Result<Option<String>> {
     Ok(Some(entry.sha256.clone()))
 }
 
-/// What a state of these distributions has no longer; blocking.
+/// The distributions that a state of these has no longer; blocking.
 fn left(layout: &Layout, keep: &Index, add: &[Item]) -> Result<Vec<Left>> {
     let Some(n) = layout.current()? else { return Ok(Vec::new()) };
     slots::left(&index::read(&layout.state(n))?, (keep, add), WORDS, &body)

@@ -179,13 +179,7 @@ impl Publisher for Createrepo {
         let current = self.layout.current()?.ok_or_else(layout::unprepared)?;
         let trouble = self.renew_if_due(&turn, Some(current)).await.err();
         let n = self.layout.current()?.unwrap_or(current);
-        Ok(Health {
-            key_expires_at: self.key().end().await?,
-            dated_at: Some(draft::dated(&self.layout, n)?),
-            // A reader's own option says how long it believes an index (dnf: metadata_expire).
-            valid_until: None,
-            trouble: trouble.map(|e| e.message().to_owned()),
-        })
+        draft::health(&self.layout, n, self.key().end().await?, trouble.as_ref())
     }
 
     async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {
@@ -260,7 +254,7 @@ pub fn fuzz_primary(bytes: &[u8]) {
     }
 }
 
-/// What a state of these packages has no longer; blocking.
+/// The packages that a state of these has no longer; blocking.
 fn left(layout: &Layout, keep: &Index, add: &[Item]) -> Result<Vec<Left>> {
     let Some(n) = layout.current()? else { return Ok(Vec::new()) };
     let snapshot = layout.snapshot(n);

@@ -54,7 +54,7 @@ impl Item {
     }
 }
 
-/// What rpm is asked for, a line each; then the names that it obsoletes, after an `O`, and provides, after a `P`.
+/// The query of rpm, a line for each value; then the names that it obsoletes, after an `O`, and provides, after a `P`.
 const ASKED: &str = "%{NAME}\\n%{EPOCHNUM}\\n%{VERSION}\\n%{RELEASE}\\n%{ARCH}\\n%{SOURCERPM}\\n%{SOURCEPACKAGE}\\n\
     [O%{OBSOLETENAME}\\n][P%{PROVIDENAME}\\n]";
 /// What rpm says where a package has no such field.
@@ -157,7 +157,7 @@ fn places(own: &str, related: &[&str]) -> Option<Vec<(String, &'static str)>> {
             ("P", name) => ("Provides", without_isa(name)),
             _ => return None,
         };
-        // What is no package's name is a capability: `pkgconfig(zlib)`, `/bin/sh`, `rpmlib(Caps)`.
+        // A capability is no package's name: `pkgconfig(zlib)`, `/bin/sh`, `rpmlib(Caps)`.
         if name != own && name.parse::<PackageName>().is_ok() {
             places.entry(name.to_owned()).or_insert(field);
         }

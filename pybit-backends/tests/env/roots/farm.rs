@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pybit_backends::deb::DebFormat;
-use pybit_core::build::BuildEnvironment;
+use pybit_core::build::{BuildEnvironment, Prepared};
 use pybit_core::format::{BuildContext, BuildRepository, Exit, PackageFormat, Verdict};
 use pybit_core::model::FailureClass;
 
 use crate::support::{self, MemoryLog, limits, open_dir, target, users_dir};
 
-/// How a build ended.
+/// The end of a build.
 #[derive(Debug)]
 pub(super) enum Ended {
     Well,
@@ -138,17 +138,26 @@ impl Farm {
             repositories: vec![BuildRepository { url, suite, key, overlay }],
         };
         let format = DebFormat::new();
-        let mut ended = Ended::Well;
-        for step in format.binary_steps(&context).unwrap() {
-            let exit = prepared.run(&step, &limits(), &log).await.unwrap();
-            if exit != Exit::Code(0) {
-                ended = Ended::Badly(format.classify(step.phase, exit, &log.text()));
-                break;
-            }
-        }
+        let ended = run_steps(&format, &context, &*prepared, &log).await;
         prepared.destroy().await.unwrap();
         (log.text(), ended)
     }
+}
+
+/// Runs the steps of a binary job until one fails.
+pub(super) async fn run_steps(
+    format: &dyn PackageFormat,
+    context: &BuildContext,
+    prepared: &dyn Prepared,
+    log: &MemoryLog,
+) -> Ended {
+    for step in format.binary_steps(context).unwrap() {
+        let exit = prepared.run(&step, &limits(), log).await.unwrap();
+        if exit != Exit::Code(0) {
+            return Ended::Badly(format.classify(step.phase, exit, &log.text()));
+        }
+    }
+    Ended::Well
 }
 
 /// A native source package.

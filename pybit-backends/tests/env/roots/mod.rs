@@ -1,4 +1,4 @@
-//! What of the farm's own repository comes into a Debian root, with the real mmdebstrap, sbuild, apt and gpg.
+//! The packages of the farm's own repository in a Debian build root, with the real mmdebstrap, sbuild, apt and gpg.
 
 mod farm;
 mod rpm;

@@ -1,4 +1,4 @@
-//! What of the farm's own repository comes into a Debian root that RPM packages are built in, with the real rpm and dnf.
+//! The packages of the farm's own repository in a Debian root that RPM packages are built in, with the real rpm and dnf.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,11 +8,11 @@ use std::process::Command;
 use pybit_backends::env::{SbuildConfig, SbuildEnvironment};
 use pybit_backends::rpm::{ROOT_PACKAGES, RpmFormat};
 use pybit_core::build::BuildEnvironment;
-use pybit_core::format::{BuildContext, BuildRepository, Exit, PackageFormat};
+use pybit_core::format::{BuildContext, BuildRepository, PackageFormat};
 use pybit_core::model::{FailureClass, Target};
 
-use super::farm::{Ended, put, run, serve_dir};
-use crate::support::{self, MemoryLog, limits, open_dir, users_dir};
+use super::farm::{Ended, put, run, run_steps, serve_dir};
+use crate::support::{self, MemoryLog, open_dir, users_dir};
 
 /// Builds a package of that name; `more` goes into the preamble, and each of `files` is a program in it.
 fn package(dir: &Path, name: &str, more: &str, files: &[&str]) {
@@ -107,14 +107,7 @@ async fn build(dir: &Path, requires: &str) -> (String, Ended) {
         }],
     };
     fs::copy(key, job.path().join("key.asc")).unwrap();
-    let mut ended = Ended::Well;
-    for step in format.binary_steps(&context).unwrap() {
-        let exit = prepared.run(&step, &limits(), &log).await.unwrap();
-        if exit != Exit::Code(0) {
-            ended = Ended::Badly(format.classify(step.phase, exit, &log.text()));
-            break;
-        }
-    }
+    let ended = run_steps(&format, &context, &*prepared, &log).await;
     prepared.destroy().await.unwrap();
     (log.text(), ended)
 }
