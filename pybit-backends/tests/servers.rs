@@ -11,8 +11,10 @@ use std::time::Duration;
 use pybit_backends::sql::{PostgresFactory, SqliteFactory};
 use pybit_core::clock::{Clock, ManualClock};
 use pybit_core::conformance::support::{
-    Store, at, bring, now, planned, planned_in, report, submit, submit_and_take, submit_one, target,
+    Store, apply, at, bring, ending, now, planned, planned_in, report, submit, submit_and_take,
+    submit_one, take, target,
 };
+use pybit_core::farm::JobHistory;
 use pybit_core::memory::MemoryTransport;
 use pybit_core::model::{Event, Job, JobStatus, Outcome};
 use pybit_core::protocol::{Held, Verdict};
@@ -118,6 +120,7 @@ on_both_engines! {
     a_server_that_was_stopped_takes_no_lease, a_server_that_was_stopped_takes_no_lease_postgres;
     a_blocked_job_is_freed_once, a_blocked_job_is_freed_once_postgres;
     hints_that_a_dead_server_left_are_sent_by_another, hints_that_a_dead_server_left_are_sent_by_another_postgres;
+    a_job_is_shown_with_its_past_as_of_one_moment, a_job_is_shown_with_its_past_as_of_one_moment_postgres;
     one_unreadable_job_keeps_no_other_waiting, one_unreadable_job_keeps_no_other_waiting_postgres;
 }
 
@@ -245,6 +248,30 @@ mod promises {
         assert_eq!(told.unwrap_err().kind(), pybit_core::ErrorKind::Corrupt, "it is told of");
         assert_eq!(now(server.store(), &good).await.status, JobStatus::Waiting);
         submit_one(server.store(), planned("other", "1")).await;
+    }
+
+    /// One server begins and ends one attempt after the other while the other server reads.
+    pub(super) async fn a_job_is_shown_with_its_past_as_of_one_moment(database: Database) {
+        const ROUNDS: i64 = 40;
+        let [one, two] = database.servers().await;
+        let new = submit_one(one.store(), planned("hello", "1")).await;
+        let id = new.id;
+        let writer = tokio::spawn(async move {
+            for _ in 0..ROUNDS {
+                let claimed = take(one.store(), "box", target("amd64")).await;
+                apply(one.store(), ending(&claimed, JobStatus::Waiting, Outcome::Lost)).await;
+            }
+        });
+        let mut row_version = 0;
+        while row_version < new.row_version + 2 * ROUNDS {
+            let JobHistory { job, attempts, events } = two.farm.history(id).await.unwrap();
+            let building = attempts.last().is_some_and(|a| a.outcome.is_none());
+            assert_eq!(building, job.status == JobStatus::Building, "{job:?} {attempts:?}");
+            assert_eq!(events.last().unwrap().to, job.status, "{events:?}");
+            assert_eq!(attempts.len(), job.attempt as usize);
+            row_version = job.row_version;
+        }
+        writer.await.unwrap();
     }
 }
 

@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{Stream, StreamExt, stream};
 use poem::web::sse::{Event, SSE};
 use poem::{IntoResponse, Response};
-use pybit_core::model::{Job, JobId, JobStatus, Outcome, StreamId, StreamOwner};
+use pybit_core::farm::JobHistory;
+use pybit_core::model::{Attempt, Job, JobId, JobStatus, Outcome, StreamId, StreamOwner};
 use pybit_core::{Error, ErrorKind, Result};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -83,8 +84,8 @@ impl Follower {
         loop {
             self.changes.borrow_and_update();
             // What has ended before the bytes are read gets no more bytes after them.
-            let job = self.state.farm.job(self.job).await?;
-            let ended = self.has_ended(&job).await?;
+            let JobHistory { job, attempts, .. } = self.state.farm.history(self.job).await?;
+            let ended = self.has_ended(&job, &attempts);
             if let Some(event) = self.more().await? {
                 return Ok(event);
             }
@@ -119,18 +120,17 @@ impl Follower {
     }
 
     /// Whether the attempt has ended for good. A lost one may go on while nobody else has claimed its job.
-    async fn has_ended(&mut self, job: &Job) -> Result<bool> {
-        let attempts = self.state.farm.storage().attempts(job.id).await?;
+    fn has_ended(&mut self, job: &Job, attempts: &[Attempt]) -> bool {
         if self.attempt.is_none() {
             self.attempt = attempts.last().map(|a| a.number);
         }
         let mine = attempts.iter().find(|a| Some(a.number) == self.attempt);
         let may_go_on = job.status == JobStatus::Waiting && self.attempt == Some(job.attempt);
-        Ok(match mine.map(|a| a.outcome) {
+        match mine.map(|a| a.outcome) {
             None => job.status.is_terminal(),
             Some(None) => false,
             Some(Some(Outcome::Lost)) => !may_go_on,
             Some(Some(_)) => true,
-        })
+        }
     }
 }

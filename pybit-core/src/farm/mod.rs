@@ -26,6 +26,7 @@ pub mod plan;
 mod apply;
 mod base;
 mod cancel;
+mod history;
 mod names;
 mod orders;
 mod outrun;
@@ -50,6 +51,7 @@ use crate::model::{FormatName, Job, JobId, Offer};
 use crate::storage::Storage;
 use crate::transport::Transport;
 
+pub use history::JobHistory;
 pub use lines::Place;
 pub use policy::Policy;
 

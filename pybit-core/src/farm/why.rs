@@ -9,20 +9,24 @@ use crate::protocol::{ClientReason, Explanation};
 impl Farm {
     /// Says in words why the job is where it is, and for a waiting one what stands between it and each client.
     pub async fn why(&self, id: JobId) -> Result<Explanation> {
-        let job = self.job(id).await?;
+        self.explain(&self.job(id).await?).await
+    }
+
+    /// As [`why`](Self::why), for a job that was read already.
+    pub async fn explain(&self, job: &Job) -> Result<Explanation> {
         if job.status != JobStatus::Waiting {
             let catalogue = self.inner.storage.catalogue().await?;
-            let order = order(&job, &catalogue);
-            let summary = uploaded(&job, &catalogue).unwrap_or_else(|| summary(&job));
+            let order = order(job, &catalogue);
+            let summary = uploaded(job, &catalogue).unwrap_or_else(|| summary(job));
             return Ok(Explanation { summary, ahead: None, order, clients: Vec::new() });
         }
         let now = self.inner.clock.now();
-        let ahead = self.inner.storage.ahead_of(&job).await?;
+        let ahead = self.inner.storage.ahead_of(job).await?;
         let ttl = std::time::Duration::from_millis(self.inner.policy.lease_ttl_ms);
         let clients = self.inner.storage.clients().await?;
-        let reasons: Vec<_> = clients.iter().map(|c| reason(&job, c, now, ttl)).collect();
-        let summary = waiting(&job, ahead, &reasons, now);
-        let order = order(&job, &self.inner.storage.catalogue().await?);
+        let reasons: Vec<_> = clients.iter().map(|c| reason(job, c, now, ttl)).collect();
+        let summary = waiting(job, ahead, &reasons, now);
+        let order = order(job, &self.inner.storage.catalogue().await?);
         Ok(Explanation { summary, ahead: Some(ahead), order, clients: reasons })
     }
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use poem::Response;
+use pybit_core::farm::JobHistory;
 use pybit_core::model::{Job, JobFilter, JobId, Page, StreamOwner};
 use pybit_core::protocol::{CancelMany, CancelRequest, FileState, JobDetail};
 use pybit_core::{Error, Result};
@@ -58,10 +59,7 @@ pub(crate) async fn list(call: Call) -> ApiResult<Response> {
 /// `GET /jobs/{id}`
 pub(crate) async fn show(call: Call) -> ApiResult<Response> {
     let id: JobId = call.id("id")?;
-    let storage = call.state.farm.storage();
-    let job = call.state.farm.job(id).await?;
-    let attempts = storage.attempts(id).await?;
-    let events = storage.events(id).await?;
+    let JobHistory { job, attempts, events } = call.state.farm.history(id).await?;
     let files = file_states(&call.state, &job).await?;
     ok(&JobDetail { job, attempts, events, files })
 }

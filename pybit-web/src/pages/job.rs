@@ -3,6 +3,7 @@
 use askama::Template;
 use poem::web::{Data, Path, Query};
 use poem::{Response, handler};
+use pybit_core::farm::JobHistory;
 use pybit_core::model::{Attempt, Job, JobId, JobStatus, StreamOwner, StreamRole};
 use pybit_core::protocol::ClientReason;
 use pybit_core::{Error, Result};
@@ -70,12 +71,10 @@ async fn read(state: &AppState, id: &str, attempt: Option<u32>) -> Result<JobPag
     let id: JobId = id.parse().map_err(|_| Error::not_found("there is no such job"))?;
     let (farm, storage) = (&state.farm, state.farm.storage());
     let now = farm.clock().now();
-    let job = farm.job(id).await?;
-    let explanation = farm.why(id).await?;
+    let JobHistory { job, attempts, events } = farm.history(id).await?;
+    let explanation = farm.explain(&job).await?;
     let submission = storage.submission(job.submission).await?;
     let submission = submission.ok_or_else(|| Error::internal("a job has a submission"))?;
-    let attempts = storage.attempts(id).await?;
-    let events = storage.events(id).await?;
     let files = crate::api::jobs::file_states(state, &job).await?;
     let number = attempt.or_else(|| attempts.last().map(|a| a.number));
     let log = match attempts.iter().find(|a| Some(a.number) == number) {
