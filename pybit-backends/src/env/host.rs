@@ -8,8 +8,10 @@ use pybit_core::build::{BuildEnvironment, LogSink, Prepared, StepLimits};
 use pybit_core::format::{Exit, Step, Surroundings};
 use pybit_core::model::Target;
 use pybit_core::{Error, ErrorKind, Result};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::home::Home;
 use crate::exec::{Cmd, Exec};
 
 /// Builds on the machine itself, as the build user: nothing keeps a package from the machine's network, from what that
@@ -38,7 +40,12 @@ impl BuildEnvironment for HostEnvironment {
         "host"
     }
 
-    async fn prepare(&self, _: &Target, _: &Path, log: &dyn LogSink) -> Result<Box<dyn Prepared>> {
+    async fn prepare(
+        &self,
+        _: &Target,
+        work: &Path,
+        log: &dyn LogSink,
+    ) -> Result<Box<dyn Prepared>> {
         if !self.allowed {
             let message = "this build client does not build on the machine itself; its configuration must allow that";
             return Err(Error::new(ErrorKind::Denied, message).with_code("host_not_allowed"));
@@ -46,14 +53,23 @@ impl BuildEnvironment for HostEnvironment {
         if self.exec.user().is_none() && nix::unistd::geteuid().is_root() {
             log.write(b"warning: no build user is configured, this job builds as root\n").await?;
         }
-        Ok(Box::new(Host { exec: self.exec.clone(), stop: CancellationToken::new() }))
+        let home = Home::make(work, self.exec.user())?;
+        Ok(Box::new(Host {
+            exec: self.exec.clone(),
+            home,
+            stop: CancellationToken::new(),
+            running: Mutex::default(),
+        }))
     }
 }
 
 #[derive(Debug)]
 struct Host {
     exec: Exec,
+    home: Home,
     stop: CancellationToken,
+    /// Held while a step runs, so that the home is removed after its end.
+    running: Mutex<()>,
 }
 
 #[async_trait]
@@ -63,7 +79,9 @@ impl Prepared for Host {
     }
 
     async fn run(&self, step: &Step, limits: &StepLimits, log: &dyn LogSink) -> Result<Exit> {
-        self.exec.run_until(&on_machine(step, limits), log, &self.stop).await
+        let _running = self.running.lock().await;
+        let cmd = on_machine(step, limits, &self.home);
+        self.exec.run_until(&cmd, log, &self.stop).await
     }
 
     async fn stop(&self) -> Result<()> {
@@ -73,16 +91,21 @@ impl Prepared for Host {
 
     async fn destroy(&self) -> Result<()> {
         self.stop.cancel();
-        Ok(())
+        let _ended = self.running.lock().await;
+        self.home.remove().await
     }
 }
 
-/// A step as a command on the machine.
-pub(super) fn on_machine(step: &Step, limits: &StepLimits) -> Cmd {
+/// A step as a command on the machine, with the attempt's own home unless the step names another one.
+pub(super) fn on_machine(step: &Step, limits: &StepLimits, home: &Home) -> Cmd {
+    let mut vars = step.vars.clone();
+    for (name, value) in home.vars() {
+        vars.entry(name.to_owned()).or_insert(value);
+    }
     Cmd {
         argv: step.argv.clone(),
         cwd: step.cwd.clone(),
-        vars: step.vars.clone(),
+        vars,
         input: String::new(),
         limits: *limits,
         grace: Duration::ZERO,

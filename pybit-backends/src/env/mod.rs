@@ -1,6 +1,7 @@
 //! Build environments: the machine itself, fresh roots of a suite made for each job, and those that `mock` makes.
 
 pub(crate) mod apt_sources;
+mod home;
 mod host;
 mod mock;
 mod sbuild;

@@ -13,7 +13,7 @@ use super::Exec;
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A command: an argument vector with its surroundings. Its standard input is empty unless it is given some; its environment holds nothing but
-/// `PATH`, `HOME`, `USER`, `LOGNAME`, `LANG`, `TMPDIR` and [`vars`](Self::vars).
+/// `PATH`, `HOME`, `USER`, `LOGNAME`, `LANG`, `TZ`, `TMPDIR` and [`vars`](Self::vars).
 #[derive(Clone)]
 pub struct Cmd {
     /// Program and arguments.
@@ -95,6 +95,7 @@ impl Cmd {
             ("USER", name.clone()),
             ("LOGNAME", name),
             ("LANG", "C.UTF-8".to_owned()),
+            ("TZ", "UTC".to_owned()),
             ("TMPDIR", "/tmp".to_owned()),
         ];
         let mut all: BTreeMap<_, _> = fixed.map(|(k, v)| (k.to_owned(), v)).into();

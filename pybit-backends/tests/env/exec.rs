@@ -63,7 +63,7 @@ async fn the_environment_holds_nothing_of_ours() {
     let text = log.text();
     let mut names: Vec<_> = text.lines().filter_map(|l| l.split('=').next()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["EXTRA", "HOME", "LANG", "LOGNAME", "PATH", "TMPDIR", "USER"]);
+    assert_eq!(names, ["EXTRA", "HOME", "LANG", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"]);
 }
 
 #[tokio::test]
@@ -192,6 +192,20 @@ async fn the_loss_of_a_supervisor_is_seen() {
     let (exit, orphan) = tokio::join!(exec.run(&cmd, &log), killing);
     assert_eq!(exit.unwrap_err().code(), "supervisor_died");
     kill(orphan, Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn a_command_inherits_no_descriptor_and_no_mask() {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    let started = format!(
+        "umask 077; exec 7<{0} 9<{0} 8>&1; exec {1} run sh -c 'ls /proc/self/fd; umask'",
+        secret.path().display(),
+        supervisor().program.display()
+    );
+    let output = Command::new("sh").args(["-c", &started]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    // The fourth is the directory that `ls` reads.
+    assert_eq!(said, "0\n1\n2\n3\n0022\n");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use pybit_core::model::{Arch, Dist, Suite, Target};
 use pybit_core::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 
+use super::home::Home;
 use crate::exec::{Exec, PATH};
 use leftovers::Leftovers;
 pub use name::MockName;
@@ -134,7 +135,9 @@ impl BuildEnvironment for MockEnvironment {
         self.make_store()?;
         let unique = unique(work);
         let entry = self.leftovers.entry(&unique);
-        Ok(Box::new(MockRoot::new(self.mock.clone(), config, unique, entry, self.store.clone())))
+        let home = Home::make(work, Some(self.mock.user()))?;
+        let (mock, store) = (self.mock.clone(), self.store.clone());
+        Ok(Box::new(MockRoot::new(mock, config, unique, entry, store, home)))
     }
 }
 

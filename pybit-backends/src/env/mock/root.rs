@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::MockName;
 use super::leftovers::Entry;
 use crate::env::BuildUser;
+use crate::env::home::Home;
 use crate::env::host::on_machine;
 use crate::exec::{Cmd, Exec, one_line};
 
@@ -50,7 +51,8 @@ impl Mock {
     }
 
     /// mock with these arguments, as the build user in mock's group: other groups are not kept.
-    fn command(&self, cmd: Cmd, words: &[String]) -> Cmd {
+    /// `home` is no place that a build writes to: mock runs the settings that it finds there.
+    fn command(&self, cmd: Cmd, words: &[String], home: &str) -> Cmd {
         let mut argv = vec![
             "setpriv".to_owned(),
             format!("--reuid={}", self.user.uid),
@@ -61,11 +63,9 @@ impl Mock {
         ];
         argv.extend_from_slice(words);
         let mut cmd = Cmd { argv, grace: GRACE, ..cmd };
-        let home = self.user.home.display().to_string();
-        for (name, value) in
-            [("HOME", home.as_str()), ("USER", &self.user.name), ("LOGNAME", &self.user.name)]
-        {
-            cmd.vars.insert(name.to_owned(), value.to_owned());
+        let name = self.user.name.as_str();
+        for (variable, value) in [("HOME", home), ("USER", name), ("LOGNAME", name)] {
+            cmd.vars.insert(variable.to_owned(), value.to_owned());
         }
         cmd
     }
@@ -74,9 +74,13 @@ impl Mock {
     /// is none. Nobody stops it.
     pub(super) async fn scrub(&self, config: &MockName, unique: &str) -> Result<()> {
         let unique_word = format!("--uniqueext={unique}");
+        let home = self.user.home.display().to_string();
         let words = ["-r", config.as_str(), &unique_word, "--scrub=chroot", "--scrub=bootstrap"];
-        let cmd = self
-            .command(Cmd::new([MOCK], Path::new("/")).within(SCRUBBING), &words.map(str::to_owned));
+        let cmd = self.command(
+            Cmd::new([MOCK], Path::new("/")).within(SCRUBBING),
+            &words.map(str::to_owned),
+            &home,
+        );
         let output = self.root.output(&cmd, SCRUB_SAYS).await?;
         if output.exit == Exit::Code(0) {
             return Ok(());
@@ -95,6 +99,7 @@ pub(super) struct MockRoot {
     unique: String,
     entry: Entry,
     store: PathBuf,
+    home: Home,
     stop: CancellationToken,
     /// Whether mock may have made something. Held while a step runs, so that destroying waits for its end.
     made: Mutex<bool>,
@@ -107,6 +112,7 @@ impl MockRoot {
         unique: String,
         entry: Entry,
         store: PathBuf,
+        home: Home,
     ) -> Self {
         Self {
             mock,
@@ -114,6 +120,7 @@ impl MockRoot {
             unique,
             entry,
             store,
+            home,
             stop: CancellationToken::new(),
             made: Mutex::new(false),
         }
@@ -136,7 +143,7 @@ impl Prepared for MockRoot {
             let message = "a step inside was asked of mock, which takes only commands of its own";
             return Err(Error::internal(message));
         }
-        let cmd = on_machine(step, limits);
+        let cmd = on_machine(step, limits, &self.home);
         let Some(words) = step.argv.strip_prefix(&[MOCK.to_owned()]) else {
             return self.mock.exec.run_until(&cmd, log, &self.stop).await;
         };
@@ -144,7 +151,10 @@ impl Prepared for MockRoot {
             self.entry.note(&self.config)?;
             *made = true;
         }
-        self.mock.root.run_until(&self.mock.command(cmd, words), log, &self.stop).await
+        self.mock
+            .root
+            .run_until(&self.mock.command(cmd, words, &self.home.path()), log, &self.stop)
+            .await
     }
 
     async fn stop(&self) -> Result<()> {
@@ -161,6 +171,6 @@ impl Prepared for MockRoot {
             self.entry.forget()?;
             *made = false;
         }
-        Ok(())
+        self.home.remove().await
     }
 }

@@ -15,6 +15,7 @@ use super::namespace::{INSIDE, Namespace};
 use super::trash::Trash;
 use super::{disk, give, make_dir};
 use crate::build_repository::FARM_DIR;
+use crate::env::home::Home;
 use crate::env::host::on_machine;
 use crate::exec::enter::{Entry, FAILED};
 use crate::exec::{Cmd, Exec, one_line};
@@ -72,6 +73,7 @@ impl SbuildRoot {
         );
         std::fs::write(&config, text).map_err(|e| disk("write", &config, e))?;
         self.helper(vec![])?;
+        Home::make(&self.scratch, self.exec.user())?;
         make_dir(&self.root())?;
         give(&self.root(), self.exec.user())?;
         give(&self.scratch, self.exec.user())
@@ -91,17 +93,24 @@ impl SbuildRoot {
 
     /// The command of a step, on the machine or inside.
     fn command(&self, step: &Step, limits: &StepLimits) -> Result<Cmd> {
-        let mut cmd = on_machine(step, limits);
+        let mut cmd = on_machine(step, limits, &Home::at(&self.scratch));
         if step.place == Place::Machine {
             let text = |path: &Path| path.display().to_string();
-            cmd.vars.entry("TMPDIR".to_owned()).or_insert_with(|| text(&self.scratch));
+            if !step.vars.contains_key("TMPDIR") {
+                // The users of the namespace have no way into the build user's own.
+                cmd.vars.insert("TMPDIR".to_owned(), text(&self.scratch));
+            }
             cmd.vars
                 .entry("SBUILD_CONFIG".to_owned())
                 .or_insert_with(|| text(&self.sbuild_config()));
             return Ok(cmd);
         }
-        for (name, value) in [("HOME", "/nonexistent"), ("USER", "pybit"), ("LOGNAME", "pybit")] {
-            cmd.vars.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        for (name, value) in
+            [("HOME", "/nonexistent"), ("TMPDIR", "/tmp"), ("USER", "pybit"), ("LOGNAME", "pybit")]
+        {
+            if !step.vars.contains_key(name) {
+                cmd.vars.insert(name.to_owned(), value.to_owned());
+            }
         }
         let entry = Entry {
             root: self.root(),

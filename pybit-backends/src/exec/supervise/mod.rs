@@ -19,12 +19,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, setsid};
 use pybit_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::cmd::LONGEST_INPUT;
+
+/// The mask of every command: group and others may read what it writes, as Debian's policy and rpm's macros expect.
+const UMASK: u32 = 0o022;
 
 /// What to start.
 #[derive(Serialize, Deserialize)]
@@ -69,12 +73,20 @@ impl Report {
 /// the way into an unpacked root, and with `unpack …` it unpacks an uploaded tree as the build user.
 pub fn main(args: impl IntoIterator<Item = String>) -> ExitCode {
     let args: Vec<String> = args.into_iter().collect();
+    keep_to_ourselves();
     match args.split_first() {
         None => supervise(),
         Some((verb, rest)) if verb == "enter" => super::enter::main(rest),
         Some((verb, rest)) if verb == "unpack" => crate::source::unpack::main(rest),
         Some(_) => complain("it is started by pybit itself, with no arguments"),
     }
+}
+
+/// Takes from the commands what this process has from those that started it: every descriptor but the three that are
+/// theirs, and the mask of the modes of new files.
+fn keep_to_ourselves() {
+    close_fds::set_fds_cloexec(3, &[]);
+    umask(Mode::from_bits_truncate(UMASK));
 }
 
 fn supervise() -> ExitCode {
