@@ -13,6 +13,9 @@ use crate::owners::NamePolicy;
 /// A complete set of files to publish together.
 #[derive(Debug, Clone)]
 pub struct PublishSet {
+    /// The name of this set, the same at each try to publish it and of no other set; absent: the repository does not
+    /// remember it.
+    pub id: Option<String>,
     /// The source package.
     pub package: PackageName,
     /// Its version.
@@ -74,8 +77,19 @@ pub trait Publisher: Send + Sync + fmt::Debug {
     ///   themselves say; `names` is asked about them. What the repository has already stays.
     /// - `removed_versions_do_not_come_back_changed`: other bytes for a version that was [removed](Self::remove) are `Rejected`; the
     ///   same bytes are not.
+    /// - `a_set_is_published_once`: a set whose [`id`](PublishSet::id) was published before is `Published`, with the state that
+    ///   first held it, and changes nothing: also where its packages were removed or replaced since. A watcher that dies
+    ///   between a publication and its report tries again, and an operator may have taken the packages out meanwhile.
     /// - `a_reader_never_sees_half`: a reader sees the state before or the state after.
     async fn publish(&self, set: &PublishSet, names: &dyn NamePolicy) -> Result<Publication>;
+
+    /// The state that first held the set of this [`id`](PublishSet::id); `None` where no such set was published.
+    ///
+    /// Default: nothing is remembered.
+    async fn published(&self, id: &str) -> Result<Option<String>> {
+        let _ = id;
+        Ok(None)
+    }
 
     /// What readers see now.
     async fn list(&self) -> Result<Vec<Listed>>;

@@ -258,7 +258,7 @@ impl Drops {
             if let Some(why) = self.refusal_of_source(drop, signer.as_ref()).await? {
                 return self.reject(path, &why);
             }
-            return self.publish(path, drop, staged).await;
+            return self.publish(path, drop, staged, described).await;
         };
         match submits.submit(drop, main, staged, described).await? {
             None => self.remove(path, drop),
@@ -289,7 +289,13 @@ impl Drops {
         }))
     }
 
-    async fn publish(&self, path: &Path, drop: &Drop, staged: &Path) -> Result<()> {
+    async fn publish(
+        &self,
+        path: &Path,
+        drop: &Drop,
+        staged: &Path,
+        described: &[u8],
+    ) -> Result<()> {
         let place = |file: &FileSpec| (file.clone(), staged.join(file.name.as_str()));
         let (source, result): (Vec<_>, Vec<_>) = drop
             .files
@@ -297,6 +303,7 @@ impl Drops {
             .map(place)
             .partition(|(f, _)| self.reader.is_source_file(drop, f.name.as_str()));
         let set = PublishSet {
+            id: Some(set_id(path, described)?),
             package: drop.package.clone(),
             version: drop.version.clone(),
             files: result,
@@ -348,6 +355,14 @@ pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
         ErrorKind::Unavailable
     };
     Error::new(kind, format!("{}: {error}", path.display()))
+}
+
+/// The name of an upload. The same bytes that are dropped again, after a removal, are another file and so another upload.
+fn set_id(path: &Path, described: &[u8]) -> Result<String> {
+    let meta = std::fs::symlink_metadata(path).map_err(|e| unreadable(path, &e))?;
+    let (changed, digest) =
+        ((meta.ctime(), meta.ctime_nsec()), hex::encode(Sha256::digest(described)));
+    Ok(format!("drop {digest} in {}:{} of {}.{:09}", meta.dev(), meta.ino(), changed.0, changed.1))
 }
 
 /// The whole of a file, `None` where it is longer than a description may be.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pybit_client::Backoff;
 use pybit_client::api::Api;
-use pybit_core::model::{OrderKind, PackageOrder, RepositoryName};
+use pybit_core::model::{OrderKind, PackageName, PackageOrder, RepositoryName};
 use pybit_core::protocol::{OrderFailed, OrderPackages};
 use pybit_core::publish::{Listed, Publisher, Removal};
 use pybit_core::{Error, ErrorKind, Result, trial};
@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::names::Teller;
+use crate::uploads::{report_published, set_id};
 
 /// The longest time that the server may hold a request for orders, in milliseconds.
 const WAIT_MS: u32 = 25_000;
@@ -124,6 +125,28 @@ impl Orders {
         Ok(all)
     }
 
+    /// Reports the results of a source package that the repository has held and the farm does not know of: a watcher died between a
+    /// publication and its report, or the farm was away. A removal before the report would leave them to be published again.
+    async fn report_unreported(&self, package: &PackageName) -> Result<()> {
+        let mut after = None;
+        loop {
+            let sets = self.api.uploaded(&self.repository, after, 0).await?;
+            let Some(last) = sets.last() else { return Ok(()) };
+            after = Some(last.job.id);
+            for job in sets.iter().map(|set| &set.job).filter(|job| job.package == *package) {
+                let Some(snapshot) = self.publisher.published(&set_id(job)).await? else {
+                    continue;
+                };
+                match report_published(&self.api, &self.repository, job, &snapshot).await {
+                    Err(error) if error.kind() == ErrorKind::Conflict => {
+                        tracing::info!(job = %job.id, error = %error, "another watcher was faster");
+                    }
+                    reported => reported?,
+                }
+            }
+        }
+    }
+
     /// Takes the packages out. The list of them is on record before the first one is gone: a watcher that is killed
     /// between the removal and its report finds nothing when it tries again.
     async fn remove(&self, order: &PackageOrder) -> Result<Vec<Listed>> {
@@ -135,6 +158,7 @@ impl Orders {
         if order.dry_run {
             return Ok(packages);
         }
+        self.report_unreported(&wanted.package).await?;
         self.api.order_started(&self.repository, order.id, &OrderPackages { packages }).await?;
         trial::crash_point("publish_order_started_before_removal");
         wanted.dry_run = false;

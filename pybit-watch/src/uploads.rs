@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pybit_client::api::Api;
 use pybit_client::{Backoff, Retry};
-use pybit_core::model::{FileSpec, Health, JobId};
+use pybit_core::model::{FileSpec, Health, Job, JobId, RepositoryName};
 use pybit_core::owners::NamePolicy;
 use pybit_core::protocol::{
     PublishedRequest, RejectedRequest, RemoteFile, RepositoryKey, UploadedSet,
@@ -171,6 +171,7 @@ impl Uploads {
             .map_err(|e| cannot_make(&self.work_dir, &e))?;
         let version = job.version.clone();
         let set = PublishSet {
+            id: Some(set_id(job)),
             package: job.package.clone(),
             version: version.ok_or_else(|| Error::internal("a built job has a version"))?,
             files: self.fetch(&uploaded.files, dir.path().join("result")).await?,
@@ -182,9 +183,7 @@ impl Uploads {
             Publication::Published(snapshot) => {
                 trial::crash_point("publish_done_before_report");
                 tracing::info!(job = %job.id, package = %job.package, %snapshot, "published");
-                let snapshot = format!("{} {snapshot}", self.repository.name);
-                let report = PublishedRequest { attempt: job.attempt, snapshot };
-                self.api.published(job.id, &report).await?;
+                report_published(&self.api, &self.repository.name, job, &snapshot).await?;
             }
             Publication::Rejected(reason) => {
                 tracing::warn!(job = %job.id, package = %job.package, %reason, "refused");
@@ -205,4 +204,21 @@ impl Uploads {
         }
         Ok(fetched)
     }
+}
+
+/// The name of an attempt's result. The time tells it from a job of that number in another database.
+pub(crate) fn set_id(job: &Job) -> String {
+    format!("job {} attempt {} of {}", job.id, job.attempt, job.created_at.as_micros())
+}
+
+/// Tells the farm which state of the repository first held a job's result.
+pub(crate) async fn report_published(
+    api: &Api,
+    repository: &RepositoryName,
+    job: &Job,
+    snapshot: &str,
+) -> Result<()> {
+    let snapshot = format!("{repository} {snapshot}");
+    api.published(job.id, &PublishedRequest { attempt: job.attempt, snapshot }).await?;
+    Ok(())
 }

@@ -70,6 +70,44 @@ fn what_was_published_is_taken_back_and_a_lower_version_goes_in() {
     assert_eq!(farm.published("pybit-back"), ["1.1"]);
 }
 
+/// A watcher that is told to do something wrong.
+#[cfg(feature = "trial")]
+fn watcher_told(farm: &Farm, told: (&str, &str)) -> Role {
+    let config = farm.watch_config();
+    let args = ["--config", config.to_str().unwrap(), "watch"];
+    Role::start_with("watcher", farm.path(), &args, &[told])
+}
+
+#[test]
+#[ignore = "needs dpkg-dev, debhelper, reprepro, the user pybit-build and the feature trial"]
+#[cfg(feature = "trial")]
+fn a_watcher_killed_between_a_publication_and_its_report_brings_back_nothing_that_was_removed() {
+    let farm = Farm::new("");
+    let _web = farm.web();
+    let _client = farm.client("one");
+    let mut dying = watcher_told(&farm, ("PYBIT_TRIAL_CRASH", "publish_done_before_report:1"));
+    let (_, bad) = build(&farm, &tree(&farm, "1.0", "bad"));
+    wait_for("the watcher's end", DEADLINE, || dying.child.try_wait().unwrap());
+    assert_eq!(farm.published("pybit-back"), ["1.0"]);
+    let asked = farm.json(&[&REMOVE[..], &["--reason", "bad", "--yes", "--json"]].concat());
+    // The publication that is tried again stands still, so that the removal comes first.
+    let stall = ("PYBIT_TRIAL_STALL", "publish_fetched_before_tools:1500:100");
+    let _watcher = watcher_told(&farm, stall);
+    farm.wait_status(bad, "Done");
+    let path = format!("/api/v1/repositories/bookworm/orders/{}", asked["id"]);
+    wait_for("the removal", DEADLINE, || {
+        let seen: Value = serde_json::from_str(&farm.get(&path).1).unwrap();
+        Some(seen).filter(|order| order["state"] == "done")
+    });
+    // The owner's next build goes in, though its version is lower, and nothing else does.
+    farm.wait_status(build(&farm, &tree(&farm, "0.9", "good")).1, "Done");
+    assert_eq!(farm.published("pybit-back"), ["0.9"]);
+    let told = history(&farm);
+    assert!(told[0]["published"]["version"] == "1.0", "{told:?}");
+    assert!(told[1]["removal"]["state"] == "done", "{told:?}");
+    assert_eq!(told.len(), 3, "{told:?}");
+}
+
 #[test]
 #[ignore = "needs dpkg-dev, debhelper, reprepro, the user pybit-build and the feature trial"]
 #[cfg(feature = "trial")]
@@ -84,11 +122,7 @@ fn a_watcher_killed_between_a_removal_and_its_report_loses_no_record() {
         watcher.kill();
         let order = farm.json(&[&REMOVE[..], &["--reason", "bad", "--yes", "--json"]].concat());
         assert_eq!(order["state"], "pending");
-        let config = farm.watch_config();
-        let args = ["--config", config.to_str().unwrap(), "watch"];
-        let first = format!("{point}:1");
-        let crash = [("PYBIT_TRIAL_CRASH", first.as_str())];
-        let mut dying = Role::start_with("watcher", farm.path(), &args, &crash);
+        let mut dying = watcher_told(&farm, ("PYBIT_TRIAL_CRASH", &format!("{point}:1")));
         wait_for("the watcher's end", DEADLINE, || dying.child.try_wait().unwrap());
         let path = format!("/api/v1/repositories/bookworm/orders/{}", order["id"]);
         let seen = || serde_json::from_str::<Value>(&farm.get(&path).1).unwrap();

@@ -82,9 +82,13 @@ impl Draft {
         files::rename(file, &to)
     }
 
-    /// Writes down which packages the new state has no longer.
-    pub(super) fn record(&mut self, left: &[Left]) {
+    /// Writes down which packages the new state has no longer, and which set it is the first to hold.
+    pub(super) fn record(&mut self, left: &[Left], set: Option<&str>) -> Result<()> {
         self.before.past.record(left);
+        if let Some(id) = set {
+            self.before.publish(id, self.layout.next()?);
+        }
+        Ok(())
     }
 
     /// Writes the key and what is kept of older states; blocking. `own` are the files that the new index names.

@@ -55,7 +55,7 @@ impl Reprepro {
         let past = Memory::read(&self.layout.state(state))?.past;
         let plan = judge::judge((&index, &past), vec![item], arches, &*self.order)?;
         let plan = plan.map_err(|r| error::corrupt(r.0))?;
-        self.add(turn, &index, &plan).await?.map_err(|r| error::corrupt(r.0))?;
+        self.add(turn, &index, &plan, None).await?.map_err(|r| error::corrupt(r.0))?;
         let published = Published { keys: wanted, version };
         let text = serde_json::to_vec(&published)
             .map_err(|e| Error::internal("keyring.json cannot be written").with_source(e))?;
@@ -144,6 +144,7 @@ async fn read(name: &str, version: &str, file: &Path, tool: &dyn Tool) -> Result
     let name_of_file = file.file_name().unwrap_or_default().to_string_lossy();
     let spec = FileSpec { name: name_of_file.parse()?, size, sha256 };
     let set = PublishSet {
+        id: None,
         package: name.parse()?,
         version: version.parse()?,
         files: Vec::new(),

@@ -20,6 +20,17 @@ pub(super) struct Retired {
     at: Timestamp,
 }
 
+/// The most published sets that are remembered. A set is asked about until its publication is reported, and few are under way at once.
+const MAX_SETS: usize = 1000;
+
+/// A set that was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Published {
+    id: String,
+    /// The first state that held it.
+    state: u64,
+}
+
 /// Which files a state holds, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Memory {
@@ -32,6 +43,9 @@ pub(super) struct Memory {
     /// Versions of packages that it had. A state from before this was written down has none.
     #[serde(default)]
     pub(super) past: Pasts,
+    /// The sets that were published last, the oldest first.
+    #[serde(default)]
+    sets: Vec<Published>,
 }
 
 /// How long retired files are kept.
@@ -61,7 +75,20 @@ impl Memory {
         });
         // apt takes an index whose Date is older than the one it has for a replayed one.
         let date = (now.as_micros() / 1_000_000).max(self.date + 1);
-        Self { date, own, retired, past: self.past.clone() }
+        Self { date, own, retired, past: self.past.clone(), sets: self.sets.clone() }
+    }
+
+    /// Writes down that `state` is the first one that holds the set.
+    pub(super) fn publish(&mut self, id: &str, state: u64) {
+        self.sets.retain(|set| set.id != id);
+        self.sets.push(Published { id: id.to_owned(), state });
+        let excess = self.sets.len().saturating_sub(MAX_SETS);
+        self.sets.drain(..excess);
+    }
+
+    /// The first state that held the set, if it was published.
+    pub(super) fn first_with(&self, id: &str) -> Option<u64> {
+        self.sets.iter().find(|set| set.id == id).map(|set| set.state)
     }
 
     /// Files of older states that this one still holds.
@@ -108,6 +135,21 @@ mod tests {
         let young = second.next(own(&["b"]), 30, at(119), keep);
         assert!(young.retired.contains_key("a"), "many states later, though within its time");
         assert!(third.next(own(&["b"]), 4, at(501), keep).retired.is_empty());
+    }
+
+    #[test]
+    fn the_sets_that_were_published_last_are_remembered() {
+        let mut memory = Memory::default();
+        for n in 0..=MAX_SETS as u64 {
+            memory.publish(&n.to_string(), n + 1);
+        }
+        let keep = Keep { states: 1, time: Duration::ZERO };
+        let next = memory.next(own(&[]), 2000, at(1), keep);
+        assert_eq!(next.first_with("0"), None);
+        assert_eq!(next.first_with("1"), Some(2));
+        assert_eq!(next.first_with("1000"), Some(1001));
+        let older: Memory = serde_json::from_str(r#"{"date":1,"own":[],"retired":{}}"#).unwrap();
+        assert_eq!(older.first_with("1"), None);
     }
 
     #[test]

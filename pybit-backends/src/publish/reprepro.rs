@@ -215,7 +215,7 @@ impl Reprepro {
         transaction.leave(&*self.tool, &misplaced).await?;
         let included = transaction.include(&*self.tool, &moved).await?;
         included.map_err(|r| error::corrupt(r.0))?;
-        transaction.record(&judge::left(&before, &expected));
+        transaction.record(&judge::left(&before, &expected), None)?;
         self.finish(turn, transaction, expected, moved).await?.map_err(|r| error::corrupt(r.0))?;
         Ok(())
     }
@@ -225,9 +225,10 @@ impl Reprepro {
         turn: &Turn,
         index: &Index,
         plan: &Plan,
+        set: Option<&str>,
     ) -> Result<OrRefused<String>> {
         let mut transaction = self.begin(turn).await?;
-        transaction.record(&judge::left(index, &plan.expected));
+        transaction.record(&judge::left(index, &plan.expected), set)?;
         let left = components::left_by(&plan.add, index, &self.config);
         transaction.leave(&*self.tool, &left).await?;
         if let Err(refusal) = transaction.include(&*self.tool, &plan.add).await? {
@@ -268,7 +269,11 @@ impl Publisher for Reprepro {
     async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {
         let turn = self.turn().await?;
         let (name, index) = self.current().await?;
-        let past = Memory::read(&self.layout.state(name))?.past;
+        let (memory, id) = (Memory::read(&self.layout.state(name))?, set.id.as_deref());
+        if let Some(first) = id.and_then(|id| memory.first_with(id)) {
+            return Ok(Publication::Published(layout::name(first)));
+        }
+        let past = memory.past;
         let place = self.layout.workplace()?;
         let refused = |r: Refusal| Ok(Publication::Rejected(r.0));
         let (copy, dir) = (set.clone(), place.path().to_owned());
@@ -297,12 +302,18 @@ impl Publisher for Reprepro {
             return Ok(Publication::Published(layout::name(name)));
         }
         // A refusal ends a job for good, so a slip of the tool must not make one: it is believed when it comes twice.
-        let mut published = self.add(&turn, &index, &plan).await?;
+        let mut published = self.add(&turn, &index, &plan, id).await?;
         if let Err(Refusal(reason)) = &published {
             tracing::warn!(package = %set.package, %reason, "refused; tried once more");
-            published = self.add(&turn, &index, &plan).await?;
+            published = self.add(&turn, &index, &plan, id).await?;
         }
         published.map_or_else(refused, |name| Ok(Publication::Published(name)))
+    }
+
+    async fn published(&self, id: &str) -> Result<Option<String>> {
+        let (state, _) = self.current().await?;
+        let memory = Memory::read(&self.layout.state(state))?;
+        Ok(memory.first_with(id).map(layout::name))
     }
 
     async fn list(&self) -> Result<Vec<Listed>> {
@@ -323,7 +334,7 @@ impl Publisher for Reprepro {
         let mut transaction = self.begin(turn).await?;
         transaction.exclude(&*self.tool, wanted).await?;
         let expected = judge::as_is(&staying);
-        transaction.record(&judge::left(&before, &expected));
+        transaction.record(&judge::left(&before, &expected), None)?;
         let done = self.finish(turn, transaction, expected, Vec::new()).await?;
         done.map_err(|r| error::corrupt(r.0)).map(|_| index::listed(&going))
     }

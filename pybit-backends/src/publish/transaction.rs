@@ -132,9 +132,13 @@ impl Transaction {
         Ok(Ok(()))
     }
 
-    /// Writes down which packages the new state has no longer.
-    pub(super) fn record(&mut self, left: &[Left]) {
+    /// Writes down which packages the new state has no longer, and which set it is the first to hold.
+    pub(super) fn record(&mut self, left: &[Left], set: Option<&str>) -> Result<()> {
         self.before.past.record(left);
+        if let Some(id) = set {
+            self.before.publish(id, self.layout.next()?);
+        }
+        Ok(())
     }
 
     /// Takes out a source package and all that was built from it.

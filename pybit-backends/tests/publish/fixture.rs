@@ -190,6 +190,7 @@ pub(crate) fn set(
 ) -> PublishSet {
     let specs = |paths: &[PathBuf]| paths.iter().map(|p| (spec(p), p.clone())).collect();
     PublishSet {
+        id: None,
         package: name.parse().unwrap(),
         version: version.parse().unwrap(),
         files: specs(files),

@@ -40,6 +40,19 @@ async fn check(repository: &dyn Publisher, build: &dyn Fn(&str, &str) -> Publish
     assert!(why.contains("before, with other bytes"), "{why}");
     outcome(repository, &second, &NoPolicy).await.unwrap();
     assert_eq!(versions().await, [full("2.0")].into());
+
+    let named = |set: PublishSet, id: &str| PublishSet { id: Some(id.to_owned()), ..set };
+    let third = named(build("3.0", "one"), "job 3");
+    assert_eq!(repository.published("job 3").await.unwrap(), None);
+    let state = outcome(repository, &third, &NoPolicy).await.unwrap();
+    wanted.version = None;
+    repository.remove(&wanted).await.unwrap();
+    repository.prepare().await.unwrap();
+    assert_eq!(repository.published("job 3").await.unwrap(), Some(state.clone()));
+    assert_eq!(outcome(repository, &third, &NoPolicy).await.unwrap(), state, "its first state");
+    assert!(repository.list().await.unwrap().is_empty(), "a set is published once");
+    outcome(repository, &named(third.clone(), "job 4"), &NoPolicy).await.unwrap();
+    assert_eq!(versions().await, [full("3.0")].into(), "the same bytes of another set");
 }
 
 #[tokio::test]

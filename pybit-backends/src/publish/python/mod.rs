@@ -94,12 +94,18 @@ impl SimpleIndex {
     }
 
     /// Makes, signs, verifies and commits a state of what stays and what comes; its name.
-    async fn change(&self, turn: &Turn, keep: Index, add: Vec<Item>) -> Result<String> {
+    async fn change(
+        &self,
+        turn: &Turn,
+        (keep, add): (Index, Vec<Item>),
+        set: Option<&PublishSet>,
+    ) -> Result<String> {
         let (layout, config) = (self.layout.clone(), self.config.clone());
+        let set = set.and_then(|set| set.id.clone());
         let begin = move || {
             let left = left(&layout, &keep, &add)?;
             let mut transaction = Transaction::begin(&layout, &config, keep, add)?;
-            transaction.record(&left);
+            transaction.record(&left, set.as_deref())?;
             Ok(transaction)
         };
         let transaction = turn.blocking(begin).await?;
@@ -147,7 +153,7 @@ impl SimpleIndex {
                 add = turn.blocking(copy).await?;
             }
         }
-        self.change(turn, keep, add).await.map(drop)
+        self.change(turn, (keep, add), None).await.map(drop)
     }
 }
 
@@ -176,7 +182,11 @@ impl Publisher for SimpleIndex {
     async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {
         let turn = self.turns.take(&self.layout).await?;
         let (state, index) = self.current().await?;
-        let past = Memory::read(&self.layout.state(state))?.past;
+        let memory = Memory::read(&self.layout.state(state))?;
+        if let Some(first) = set.id.as_deref().and_then(|id| memory.first_with(id)) {
+            return Ok(Publication::Published(layout::name(first)));
+        }
+        let past = memory.past;
         let place = self.layout.workplace()?;
         let refused = |r: Refusal| Ok(Publication::Rejected(r.0));
         let (copy, dir) = (set.clone(), place.path().to_owned());
@@ -205,7 +215,13 @@ impl Publisher for SimpleIndex {
         if plan.add.is_empty() {
             return Ok(Publication::Published(layout::name(state)));
         }
-        self.change(&turn, plan.keep, plan.add).await.map(Publication::Published)
+        self.change(&turn, (plan.keep, plan.add), Some(set)).await.map(Publication::Published)
+    }
+
+    async fn published(&self, id: &str) -> Result<Option<String>> {
+        let (state, _) = self.current().await?;
+        let memory = Memory::read(&self.layout.state(state))?;
+        Ok(memory.first_with(id).map(layout::name))
     }
 
     async fn list(&self) -> Result<Vec<Listed>> {
@@ -223,7 +239,7 @@ impl Publisher for SimpleIndex {
         let (going, staying): (Index, Index) =
             index.into_iter().partition(|(slot, entry)| goes(slot, entry));
         if !going.is_empty() && !wanted.dry_run {
-            self.change(&turn, staying, Vec::new()).await?;
+            self.change(&turn, (staying, Vec::new()), None).await?;
         }
         Ok(index::listed(&going))
     }

@@ -189,6 +189,7 @@ mod tests {
         version: &str,
     ) -> std::result::Result<(String, String), String> {
         let set = PublishSet {
+            id: None,
             package: "foo-bar".parse().unwrap(),
             version: "1.0".parse().unwrap(),
             files: vec![],

@@ -58,9 +58,9 @@ impl Transaction {
         Ok(Self { draft, index, came })
     }
 
-    /// Writes down which packages the new state has no longer.
-    pub(super) fn record(&mut self, left: &[Left]) {
-        self.draft.record(left);
+    /// Writes down which packages the new state has no longer, and which set it is the first to hold.
+    pub(super) fn record(&mut self, left: &[Left], set: Option<&str>) -> Result<()> {
+        self.draft.record(left, set)
     }
 
     /// Writes a signature beside everything that has come, and has gpg verify it.

@@ -93,12 +93,18 @@ impl Createrepo {
     }
 
     /// Makes, verifies, signs and commits a state of what stays and what comes; its name.
-    async fn change(&self, turn: &Turn, keep: Index, add: Vec<Item>) -> Result<OrRefused<String>> {
+    async fn change(
+        &self,
+        turn: &Turn,
+        (keep, add): (Index, Vec<Item>),
+        set: Option<&PublishSet>,
+    ) -> Result<OrRefused<String>> {
         let (layout, config) = (self.layout.clone(), self.config.clone());
+        let set = set.and_then(|set| set.id.clone());
         let begin = move || {
             let left = left(&layout, &keep, &add)?;
             let mut transaction = Transaction::begin(&layout, &config, keep, add)?;
-            transaction.record(&left);
+            transaction.record(&left, set.as_deref())?;
             Ok(transaction)
         };
         let transaction = turn.blocking(begin).await?;
@@ -155,7 +161,7 @@ impl Createrepo {
                 add = turn.blocking(copy).await?;
             }
         }
-        self.change(turn, keep, add).await?.map_err(|r| error::corrupt(r.0))?;
+        self.change(turn, (keep, add), None).await?.map_err(|r| error::corrupt(r.0))?;
         Ok(())
     }
 }
@@ -185,7 +191,11 @@ impl Publisher for Createrepo {
     async fn publish(&self, set: &PublishSet, policy: &dyn NamePolicy) -> Result<Publication> {
         let turn = self.turns.take(&self.layout).await?;
         let (state, index) = self.current().await?;
-        let past = Memory::read(&self.layout.state(state))?.past;
+        let memory = Memory::read(&self.layout.state(state))?;
+        if let Some(first) = set.id.as_deref().and_then(|id| memory.first_with(id)) {
+            return Ok(Publication::Published(layout::name(first)));
+        }
+        let past = memory.past;
         let place = self.layout.workplace()?;
         let refused = |r: Refusal| Ok(Publication::Rejected(r.0));
         let (copy, dir) = (set.clone(), place.path().to_owned());
@@ -217,8 +227,14 @@ impl Publisher for Createrepo {
         if plan.add.is_empty() {
             return Ok(Publication::Published(layout::name(state)));
         }
-        let published = self.change(&turn, plan.keep, plan.add).await?;
+        let published = self.change(&turn, (plan.keep, plan.add), Some(set)).await?;
         published.map_or_else(refused, |name| Ok(Publication::Published(name)))
+    }
+
+    async fn published(&self, id: &str) -> Result<Option<String>> {
+        let (state, _) = self.current().await?;
+        let memory = Memory::read(&self.layout.state(state))?;
+        Ok(memory.first_with(id).map(layout::name))
     }
 
     async fn list(&self) -> Result<Vec<Listed>> {
@@ -233,7 +249,7 @@ impl Publisher for Createrepo {
         if going.is_empty() || wanted.dry_run {
             return Ok(index::listed(&going));
         }
-        let done = self.change(&turn, staying, Vec::new()).await?;
+        let done = self.change(&turn, (staying, Vec::new()), None).await?;
         done.map_err(|r| error::corrupt(r.0)).map(|_| index::listed(&going))
     }
 

@@ -51,9 +51,9 @@ impl Transaction {
         Ok(new)
     }
 
-    /// Writes down which packages the new state has no longer.
-    pub(super) fn record(&mut self, left: &[Left]) {
-        self.draft.record(left);
+    /// Writes down which packages the new state has no longer, and which set it is the first to hold.
+    pub(super) fn record(&mut self, left: &[Left], set: Option<&str>) -> Result<()> {
+        self.draft.record(left, set)
     }
 
     fn site(&self) -> PathBuf {
