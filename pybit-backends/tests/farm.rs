@@ -25,6 +25,8 @@ use pybit_core::{Farm, Policy};
 
 #[path = "farm/names.rs"]
 mod names;
+#[path = "farm/withdrawn.rs"]
+mod withdrawn;
 
 struct World {
     _dir: tempfile::TempDir,

@@ -247,13 +247,18 @@ impl Farm {
         self.apply(id, &command).await.map(|(job, _)| job)
     }
 
-    /// Wakes every blocked job that one of these packages satisfies.
+    /// Wakes every blocked job that one of these packages satisfies; none where a removal took the packages away before a publication
+    /// is reported once more.
     pub(super) async fn free_blocked(&self, done: &Job) -> Result<u32> {
         if done.produced.is_empty() || done.status != JobStatus::Done {
             return Ok(0);
         }
+        let blocked = self.all_blocked().await?;
+        if blocked.is_empty() || !self.inner.storage.withdrawn(&[done.id]).await?.is_empty() {
+            return Ok(0);
+        }
         let mut freed = 0;
-        for job in self.all_blocked().await? {
+        for job in blocked {
             if let Some(cause) = self.frees(done, &job)? {
                 self.apply(job.id, &Command::Unblock(cause)).await?;
                 freed += 1;
