@@ -25,6 +25,13 @@ const BASIC: &str = "basic";
 const NUMBERS: [&str; 8] =
     ["id", "offset", "attempt", "limit", "submission", "wait_ms", "before", "job"];
 
+/// Operations that take an `Idempotency-Key`.
+const KEYED: [(&str, &str); 3] = [
+    ("POST", "/api/v1/submissions"),
+    ("POST", "/api/v1/jobs/{id}/retry"),
+    ("POST", "/api/v1/repositories/{name}/orders"),
+];
+
 /// The description of these routes.
 pub(crate) fn document(operations: &[Operation]) -> OpenApi {
     let mut schemas: Schemas = vec![(ErrorBody::name().into_owned(), ErrorBody::schema())];
@@ -122,7 +129,7 @@ fn parameters(operation: &Operation) -> Vec<Parameter> {
         parameter(name.trim_end_matches('!'), ParameterIn::Query, needed)
     });
     let mut all: Vec<_> = in_path.chain(in_query).collect();
-    if ["/api/v1/submissions", "/api/v1/jobs/{id}/retry"].contains(&operation.path) {
+    if KEYED.contains(&(operation.method, operation.path)) {
         all.push(parameter("Idempotency-Key", ParameterIn::Header, false));
     }
     all

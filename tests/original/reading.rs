@@ -74,7 +74,7 @@ impl Still {
             reason: None,
             dry_run: false,
         };
-        admin.order_packages(&"bookworm".parse().unwrap(), &order).await.unwrap();
+        admin.order_packages(&"bookworm".parse().unwrap(), &order, None).await.unwrap();
         let repository = farm.path().join("data/repositories/bookworm/current");
         std::fs::create_dir_all(&repository).unwrap();
         std::fs::write(repository.join(FILE.0), FILE.1).unwrap();

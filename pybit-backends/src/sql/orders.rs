@@ -6,22 +6,15 @@ use pybit_core::clock::Timestamp;
 use pybit_core::model::{
     JobId, OrderId, OrderKind, OrderState, PackageName, PackageOrder, RepositoryName, Version,
 };
-use pybit_core::storage::{Changes, NewOrder, OrderStore};
+use pybit_core::storage::{Changes, NewOrder, OrderStore, RecordedOrder};
 
 use super::call::json;
-use super::{Call, Cells, Dialect, SqlStore, commit, statements as sql};
+use super::{Call, Cells, Dialect, SqlStore, commit, statements as sql, turns};
 
 #[async_trait]
 impl<D: Dialect> OrderStore for SqlStore<D> {
-    async fn add_order(&self, new: &NewOrder, at: Timestamp) -> Result<PackageOrder> {
-        let added = self
-            .again(|| async {
-                let mut transaction = self.begin().await?;
-                let added = add::<D>(new, at).one(&mut transaction, order).await?;
-                commit(transaction).await?;
-                Ok(added)
-            })
-            .await?;
+    async fn add_order(&self, new: &NewOrder, at: Timestamp) -> Result<RecordedOrder> {
+        let added = self.again(|| record(self, new, at)).await?;
         self.news.made(Changes::count_order);
         Ok(added)
     }
@@ -78,6 +71,26 @@ impl<D: Dialect> OrderStore for SqlStore<D> {
     }
 }
 
+/// Requests with one key are decided on one after the other.
+async fn record<D: Dialect>(
+    store: &SqlStore<D>,
+    new: &NewOrder,
+    at: Timestamp,
+) -> Result<RecordedOrder> {
+    let mut transaction = store.begin().await?;
+    if let Some(key) = &new.idempotency_key {
+        let turn = format!("order {} {key}", new.principal);
+        turns::take::<D>(&mut transaction, [turn]).await?;
+        let call = Call::<D>::new(&sql::ORDER_BY_KEY).text(&new.principal).text(key);
+        if let Some(first) = call.first(&mut transaction, order).await? {
+            return new.repeats(first);
+        }
+    }
+    let order = add::<D>(new, at).one(&mut transaction, order).await?;
+    commit(transaction).await?;
+    Ok(RecordedOrder { order, repeated: false })
+}
+
 fn add<D: Dialect>(new: &NewOrder, at: Timestamp) -> Call<D> {
     let (repository, version) = (&new.repository, new.version.as_ref());
     Call::new(&sql::ORDER_ADD)
@@ -93,6 +106,7 @@ fn add<D: Dialect>(new: &NewOrder, at: Timestamp) -> Call<D> {
         .flag(new.dry_run)
         .text(&new.principal)
         .at(at)
+        .maybe_text(new.idempotency_key.as_deref())
 }
 
 /// The change, and with the end of a removal what it took away.

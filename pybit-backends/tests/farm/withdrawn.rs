@@ -29,7 +29,8 @@ impl World {
             reason: Some("broken".to_owned()),
             dry_run: false,
         };
-        let order = self.farm.order_packages(&ann(), &repository, request).await.unwrap();
+        let asked = self.farm.order_packages(&ann(), &repository, request, None).await;
+        let order = asked.unwrap().order;
         let report = OrderReport::Done(Vec::new());
         self.farm.report_order(&repository.name, order.id, &report).await.unwrap();
     }

@@ -179,14 +179,16 @@ async fn orders(store: &Store) {
         reason: "größer 'nein'".to_owned(),
         dry_run: false,
         principal: "änn".to_owned(),
+        idempotency_key: Some("schlüssel".to_owned()),
     };
-    let order = store.add_order(&new, at(7)).await.unwrap();
+    let order = store.add_order(&new, at(7)).await.unwrap().order;
     let text = str::to_owned;
     let (name, version) = (text("in-done"), text("1"));
     let gone = Listed { name, version, arch: text("all"), source: text("in-done") };
     let done = order.after(OrderReport::Done(vec![gone]), at(8)).unwrap().unwrap();
     assert!(store.advance_order(&done).await.unwrap());
-    let list = NewOrder { kind: OrderKind::List, package: None, version: None, ..new };
+    let (package, version, idempotency_key) = (None, None, None);
+    let list = NewOrder { kind: OrderKind::List, package, version, idempotency_key, ..new };
     store.add_order(&list, at(9)).await.unwrap();
 }
 

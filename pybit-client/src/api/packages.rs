@@ -6,18 +6,19 @@ use pybit_core::model::{OrderId, PackageName, PackageOrder, RepositoryName};
 use pybit_core::protocol::{HistoryEntry, NewPackageOrder};
 use reqwest::Method;
 
-use super::people::{given, text};
+use super::people::{given, keyed, text};
 use super::{ANSWER, Api, ApiResult};
 
 impl Api {
-    /// Orders a removal or a list from the watcher of a repository.
+    /// Orders a removal or a list from the watcher of a repository. With a key, asking again is harmless.
     pub async fn order_packages(
         &self,
         repository: &RepositoryName,
         order: &NewPackageOrder,
+        key: Option<&str>,
     ) -> ApiResult<PackageOrder> {
         let request = self.request(Method::POST, &["repositories", repository.as_str(), "orders"]);
-        self.json(request.json(order)).await
+        self.json(keyed(request.json(order), key)).await
     }
 
     /// An order; the server may hold the answer for `wait_ms` until it has ended.

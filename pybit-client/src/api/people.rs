@@ -251,7 +251,7 @@ impl Api {
 }
 
 /// A request that asks again harmlessly, where it has a key.
-fn keyed(request: RequestBuilder, key: Option<&str>) -> RequestBuilder {
+pub(super) fn keyed(request: RequestBuilder, key: Option<&str>) -> RequestBuilder {
     match key {
         Some(key) => request.header("Idempotency-Key", key),
         None => request,

@@ -9,7 +9,7 @@ use crate::model::{
     PackageOrder, Page, Principal, Repository, RepositoryName,
 };
 use crate::protocol::{HistoryEntry, NewPackageOrder, PublishedPackage};
-use crate::storage::NewOrder;
+use crate::storage::{NewOrder, RecordedOrder};
 use crate::trial;
 
 /// Orders that a watcher is given at once.
@@ -27,12 +27,14 @@ impl Farm {
     /// Records an order to the watcher of a repository.
     ///
     /// - `Invalid`: a removal without package or reason; a version that the format does not know.
+    /// - `Conflict`, code `idempotency_key_reused`: the principal has asked for something else with this key.
     pub async fn order_packages(
         &self,
         who: &Principal,
         repository: &Repository,
         request: NewPackageOrder,
-    ) -> Result<PackageOrder> {
+        idempotency_key: Option<&str>,
+    ) -> Result<RecordedOrder> {
         let NewPackageOrder { kind, package, version, reason, dry_run } = request;
         let reason = checked_reason(reason, kind == OrderKind::Remove && !dry_run)?;
         if kind == OrderKind::Remove && package.is_none() {
@@ -49,10 +51,20 @@ impl Farm {
         };
         let repository = repository.clone();
         let principal = who.name.clone();
-        let new = NewOrder { repository, kind, package, version, reason, dry_run, principal };
-        let order = self.inner.storage.add_order(&new, self.inner.clock.now()).await?;
+        let idempotency_key = idempotency_key.map(str::to_owned);
+        let new = NewOrder {
+            repository,
+            kind,
+            package,
+            version,
+            reason,
+            dry_run,
+            principal,
+            idempotency_key,
+        };
+        let recorded = self.inner.storage.add_order(&new, self.inner.clock.now()).await?;
         trial::crash_point("order_after_commit_before_reply");
-        Ok(order)
+        Ok(recorded)
     }
 
     /// The orders that the watcher of a repository has to carry out, oldest first.

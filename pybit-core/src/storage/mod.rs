@@ -21,7 +21,7 @@ pub use jobs::{
     Advance, AttemptEnd, Change, Claim, HealthMark, JobStore, Lease, OutboxRow, PlannedJob,
     Recorded, SubmissionRecord,
 };
-pub use orders::{NewOrder, OrderStore};
+pub use orders::{NewOrder, OrderStore, RecordedOrder};
 pub use packages::PackageStore;
 pub use streams::StreamStore;
 

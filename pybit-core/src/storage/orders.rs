@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{
     JobId, OrderId, OrderKind, PackageName, PackageOrder, Repository, RepositoryName, Version,
 };
@@ -25,6 +25,43 @@ pub struct NewOrder {
     pub dry_run: bool,
     /// The principal who asks for it.
     pub principal: String,
+    /// The request's idempotency key.
+    pub idempotency_key: Option<String>,
+}
+
+impl NewOrder {
+    /// Whether an order on record is what this one asks for.
+    fn asks_for(&self, order: &PackageOrder) -> bool {
+        self.repository.name == order.repository
+            && self.kind == order.kind
+            && self.package == order.package
+            && self.version.as_ref().map(|(version, _)| version) == order.version.as_ref()
+            && self.reason == order.reason
+            && self.dry_run == order.dry_run
+    }
+
+    /// The answer to a request whose idempotency key an order on record has.
+    ///
+    /// - `Conflict`, code `idempotency_key_reused`: that order is another one.
+    pub fn repeats(&self, order: PackageOrder) -> Result<RecordedOrder> {
+        if self.asks_for(&order) {
+            return Ok(RecordedOrder { order, repeated: true });
+        }
+        let message = format!(
+            "the idempotency key belongs to order {}, which asked for something else; use another key",
+            order.id
+        );
+        Err(Error::conflict(message).with_code("idempotency_key_reused"))
+    }
+}
+
+/// The record of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedOrder {
+    /// The order.
+    pub order: PackageOrder,
+    /// Whether an earlier request with the same idempotency key had already recorded it.
+    pub repeated: bool,
 }
 
 /// Orders to watchers.
@@ -34,7 +71,10 @@ pub trait OrderStore: Send + Sync + std::fmt::Debug {
     ///
     /// - `an_order_is_kept_as_it_was_asked_for`: numbers go up; every field is read back; watchers and waiting requests
     ///   are woken.
-    async fn add_order(&self, new: &NewOrder, at: Timestamp) -> Result<PackageOrder>;
+    /// - `an_order_with_the_same_key_is_recorded_once`: the same principal and idempotency key with an equal request changes nothing
+    ///   and returns the first order as it is now, also for requests at the same time; with another request it fails,
+    ///   `Conflict`, code `idempotency_key_reused`.
+    async fn add_order(&self, new: &NewOrder, at: Timestamp) -> Result<RecordedOrder>;
 
     /// An order by number.
     async fn order(&self, id: OrderId) -> Result<Option<PackageOrder>>;

@@ -27,10 +27,12 @@ pub(crate) struct Wait {
 
 /// `POST /repositories/{name}/orders`
 pub(crate) async fn create(mut call: Call) -> ApiResult<Response> {
+    let key = call.idempotency_key()?;
     let request: NewPackageOrder = call.json().await?;
     let repository = repository(&call).await?;
-    let order = call.state.farm.order_packages(call.who()?, &repository, request).await?;
-    created(&order)
+    let (farm, who) = (&call.state.farm, call.who()?);
+    let recorded = farm.order_packages(who, &repository, request, key.as_deref()).await?;
+    if recorded.repeated { ok(&recorded.order) } else { created(&recorded.order) }
 }
 
 /// `GET /repositories/{name}/orders`: held until there is one, as long as the watcher wants.

@@ -43,6 +43,25 @@ async fn a_watcher_tells_key_and_address() {
 }
 
 #[tokio::test]
+async fn an_order_that_is_asked_for_again_with_its_key_is_the_first_one() {
+    let server = Server::start().await;
+    let order = async |body: serde_json::Value, key: &str| {
+        let send = server.request("POST", "/api/v1/repositories/trixie/orders");
+        let send = send.bearer_auth(&server.admin).header("Idempotency-Key", key);
+        server.send(send.json(&body)).await
+    };
+    let remove = json!({"kind": "remove", "package": "hello", "reason": "broken"});
+    let first = order(remove.clone(), "once").await;
+    let again = order(remove.clone(), "once").await;
+    assert_eq!((first.status, again.status), (201, 200));
+    assert_eq!(first.json(), again.json());
+    let other =
+        order(json!({"kind": "remove", "package": "other", "reason": "broken"}), "once").await;
+    assert_eq!((other.status, other.code().as_str()), (422, "idempotency_key_reused"));
+    assert_ne!(order(remove, "twice").await.json()["id"], first.json()["id"]);
+}
+
+#[tokio::test]
 async fn what_ends_soon_is_told_and_makes_no_server_unready() {
     let server = Server::start().await;
     let (now, day) = (SystemClock.now(), Duration::from_hours(24));

@@ -11,7 +11,7 @@ use pybit_core::model::{
 use pybit_core::protocol::NewPackageOrder;
 use pybit_core::{Error, Result};
 
-use super::context::{Context, patiently, soon};
+use super::context::{Context, fresh_key, patiently, soon};
 use super::output;
 
 /// List the packages of a repository, take one out, or show its history
@@ -124,7 +124,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<ExitCode> {
                 reason: None,
                 dry_run: true,
             };
-            let order = context.api.order_packages(&repository, &request).await?;
+            let order = recorded(&repository, &request, context).await?;
             let order = ended(&order, context).await?;
             if json {
                 output::json(&order.packages)?;
@@ -156,7 +156,7 @@ async fn remove(args: Remove, context: &Context) -> Result<ExitCode> {
         reason: args.reason,
         dry_run,
     };
-    let mut order = context.api.order_packages(&repository, &request).await?;
+    let mut order = recorded(&repository, &request, context).await?;
     if dry_run || args.wait {
         order = ended(&order, context).await?;
     }
@@ -169,6 +169,17 @@ async fn remove(args: Remove, context: &Context) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     Err(Error::invalid("nothing was taken out: say --yes to take these out"))
+}
+
+/// The order on record. Its key makes asking again harmless, so a lost answer is asked for again.
+async fn recorded(
+    repository: &RepositoryName,
+    request: &NewPackageOrder,
+    context: &Context,
+) -> Result<PackageOrder> {
+    let key = fresh_key();
+    let ask = async || context.api.order_packages(repository, request, Some(&key)).await;
+    patiently(soon(), ask).await
 }
 
 /// The order when it has ended; a failed one is an error.

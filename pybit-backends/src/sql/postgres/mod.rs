@@ -165,6 +165,7 @@ impl Dialect for Postgres {
                 "package orders",
                 include_str!("../../../migrations/postgres/0011_package_orders.sql"),
             ),
+            (13, "order keys", include_str!("../../../migrations/postgres/0013_order_keys.sql")),
         ])
     }
 

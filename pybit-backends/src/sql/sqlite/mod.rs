@@ -145,6 +145,7 @@ impl Dialect for Sqlite {
                 "package orders",
                 include_str!("../../../migrations/sqlite/0011_package_orders.sql"),
             ),
+            (13, "order keys", include_str!("../../../migrations/sqlite/0013_order_keys.sql")),
         ])
     }
 

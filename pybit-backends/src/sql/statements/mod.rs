@@ -169,6 +169,7 @@ pub static ALL: &[&Statement] = &[
     &PACKAGE_HEAD,
     &ORDER_ADD,
     &ORDER_BY_ID,
+    &ORDER_BY_KEY,
     &ORDERS_OPEN,
     &REMOVALS,
     &ORDER_ADVANCE,

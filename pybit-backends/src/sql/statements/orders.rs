@@ -20,11 +20,11 @@ pub(super) use not_withdrawn;
 
 pub(in crate::sql) static ORDER_ADD: Statement = Statement::shared(
     "order_add",
-    12,
+    13,
     concat!(
         "INSERT INTO package_order (repository, dist, suite, format, kind, package, version, version_key, reason, dry_run,
-                                    principal, requested_at, row_version, state, packages)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, 'pending', '[]') RETURNING ",
+                                    principal, requested_at, idempotency_key, row_version, state, packages)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 'pending', '[]') RETURNING ",
         order_columns!()
     ),
 );
@@ -33,6 +33,16 @@ pub(in crate::sql) static ORDER_BY_ID: Statement = Statement::shared(
     "order_by_id",
     1,
     concat!("SELECT ", order_columns!(), " FROM package_order WHERE id = $1"),
+);
+
+pub(in crate::sql) static ORDER_BY_KEY: Statement = Statement::shared(
+    "order_by_key",
+    2,
+    concat!(
+        "SELECT ",
+        order_columns!(),
+        " FROM package_order WHERE principal = $1 AND idempotency_key = $2"
+    ),
 );
 
 pub(in crate::sql) static ORDERS_OPEN: Statement = Statement::shared(

@@ -92,6 +92,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
     }
     orders {
         an_order_is_kept_as_it_was_asked_for,
+        an_order_with_the_same_key_is_recorded_once,
         open_orders_are_those_that_have_not_ended,
         removals_of_a_package_come_newest_first,
         an_order_changes_by_compare_and_set,

@@ -36,6 +36,7 @@ fn removal() -> NewOrder {
         reason: "it took another's name".to_owned(),
         dry_run: false,
         principal: "ann".to_owned(),
+        idempotency_key: None,
     }
 }
 
@@ -44,7 +45,7 @@ fn version(text: &str) -> (Version, Vec<u8>) {
 }
 
 async fn add(s: &Store, new: &NewOrder) -> PackageOrder {
-    s.add_order(new, at(3)).await.expect("recorded")
+    s.add_order(new, at(3)).await.expect("recorded").order
 }
 
 fn listed() -> Listed {
@@ -108,6 +109,30 @@ pub(super) async fn an_order_is_kept_as_it_was_asked_for(s: Store) {
         assert_eq!(s.order(order.id).await.expect("an answer"), Some(order));
     }
     assert_eq!(s.order(OrderId(900)).await.expect("an answer"), None);
+}
+
+pub(super) async fn an_order_with_the_same_key_is_recorded_once(s: Store) {
+    let keyed = |new: NewOrder| NewOrder { idempotency_key: Some("key".to_owned()), ..new };
+    let (new, versioned) =
+        (keyed(removal()), keyed(NewOrder { version: Some(version("2")), ..removal() }));
+    let (one, two) =
+        futures_util::future::join(s.add_order(&new, at(3)), s.add_order(&new, at(4))).await;
+    let (one, two) = (one.expect("recorded"), two.expect("recorded"));
+    assert!(one.repeated != two.repeated, "{one:?} {two:?}");
+    assert_eq!(one.order, two.order);
+    let started = moved(&one.order, OrderState::Started);
+    assert!(s.advance_order(&started).await.expect("an answer"));
+    let again = s.add_order(&new, at(5)).await.expect("recorded");
+    assert_eq!((again.repeated, again.order), (true, started), "as it is now");
+    let reason = "another".to_owned();
+    for other in [versioned, keyed(NewOrder { reason, ..removal() })] {
+        let refused = s.add_order(&other, at(6)).await;
+        refusal(refused, ErrorKind::Conflict, "idempotency_key_reused");
+    }
+    let bob = NewOrder { principal: "bob".to_owned(), ..new };
+    assert!(!s.add_order(&bob, at(7)).await.expect("recorded").repeated, "keys are a principal's");
+    let unkeyed = [add(&s, &removal()).await.id, add(&s, &removal()).await.id];
+    assert!(unkeyed[0] < unkeyed[1]);
 }
 
 pub(super) async fn open_orders_are_those_that_have_not_ended(s: Store) {

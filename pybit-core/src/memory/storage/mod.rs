@@ -222,6 +222,8 @@ struct OrderRow {
     order: PackageOrder,
     /// Of its version.
     version_key: Option<Vec<u8>>,
+    #[serde(default)]
+    idempotency_key: Option<String>,
 }
 
 /// Who changes something, why and when.

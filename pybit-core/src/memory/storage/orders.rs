@@ -8,12 +8,12 @@ use crate::error::Result;
 use crate::model::{
     JobId, JobKind, JobStatus, OrderId, OrderState, PackageName, PackageOrder, RepositoryName,
 };
-use crate::storage::{Changes, NewOrder, OrderStore};
+use crate::storage::{Changes, NewOrder, OrderStore, RecordedOrder};
 
 #[async_trait]
 impl OrderStore for MemoryStorage {
-    async fn add_order(&self, new: &NewOrder, at: Timestamp) -> Result<PackageOrder> {
-        let added = self.write(|state| Ok(state.add_order(new, at))).await?;
+    async fn add_order(&self, new: &NewOrder, at: Timestamp) -> Result<RecordedOrder> {
+        let added = self.write(|state| state.add_order(new, at)).await?;
         self.changes.send_if_modified(Changes::count_order);
         Ok(added)
     }
@@ -63,9 +63,20 @@ impl OrderStore for MemoryStorage {
 }
 
 impl State {
-    fn add_order(&mut self, new: &NewOrder, at: Timestamp) -> PackageOrder {
-        let NewOrder { repository, kind, package, version, reason, dry_run, principal } =
-            new.clone();
+    fn add_order(&mut self, new: &NewOrder, at: Timestamp) -> Result<RecordedOrder> {
+        if let Some(first) = self.order_with_key(new) {
+            return new.repeats(first);
+        }
+        let NewOrder {
+            repository,
+            kind,
+            package,
+            version,
+            reason,
+            dry_run,
+            principal,
+            idempotency_key,
+        } = new.clone();
         let (version, version_key) = version.unzip();
         let order = PackageOrder {
             id: OrderId(next_number(self.orders.len())),
@@ -86,8 +97,17 @@ impl State {
             message: None,
             ended_at: None,
         };
-        self.orders.insert(order.id, OrderRow { order: order.clone(), version_key });
-        order
+        let row = OrderRow { order: order.clone(), version_key, idempotency_key };
+        self.orders.insert(order.id, row);
+        Ok(RecordedOrder { order, repeated: false })
+    }
+
+    fn order_with_key(&self, new: &NewOrder) -> Option<PackageOrder> {
+        let key = new.idempotency_key.as_ref()?;
+        let same = |row: &&OrderRow| {
+            row.order.principal == new.principal && row.idempotency_key.as_ref() == Some(key)
+        };
+        self.orders.values().find(same).map(|row| row.order.clone())
     }
 
     fn advance_order(&mut self, after: &PackageOrder) -> bool {
@@ -109,7 +129,7 @@ impl State {
     }
 
     /// Marks the published jobs that the removal took away.
-    fn withdraw(&mut self, OrderRow { order, version_key }: &OrderRow) {
+    fn withdraw(&mut self, OrderRow { order, version_key, .. }: &OrderRow) {
         let taken = |row: &&JobRow| {
             let job = &row.job;
             job.kind == JobKind::Binary
