@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::model::{FileSpec, Health, PackageName, Version};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{FileSpec, Health, PackageName, SigningKey, Version};
 use crate::owners::NamePolicy;
 
 /// A complete set of files to publish together.
@@ -61,6 +61,15 @@ pub struct Removal {
     pub dry_run: bool,
 }
 
+/// A roll-over of a repository's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRoll {
+    /// The name of this request, the same at each try.
+    pub id: String,
+    /// Say only whether it could begin.
+    pub dry_run: bool,
+}
+
 /// One repository.
 #[async_trait]
 pub trait Publisher: Send + Sync + fmt::Debug {
@@ -99,6 +108,25 @@ pub trait Publisher: Send + Sync + fmt::Debug {
 
     /// The armoured public key that the repository is signed with.
     async fn public_key(&self) -> Result<String>;
+
+    /// The keys that sign the repository, oldest first.
+    ///
+    /// Default: it tells none.
+    async fn keys(&self) -> Result<Vec<SigningKey>> {
+        Ok(Vec::new())
+    }
+
+    /// Makes a new key and signs with it, beside the old one for a while; the keys that sign then.
+    ///
+    /// - `a_roll_over_begins_once`: the same request again, after a kill or later, makes no other key. During a roll-over that another
+    ///   request began it is `Invalid`, code `roll_over_under_way`; `Invalid`, code `key_imported`, where the key is not made here.
+    /// - `old_and_new_readers_are_served`: the index bears both signatures until the old key stops signing.
+    ///
+    /// Default: `Unsupported`.
+    async fn roll_key(&self, wanted: &KeyRoll) -> Result<Vec<SigningKey>> {
+        let _ = wanted;
+        Err(Error::new(ErrorKind::Unsupported, "this repository's key cannot be rolled over"))
+    }
 
     /// Renews what ends by itself, although nothing is published: the key's expiry, the end of the index's validity. Called
     /// now and then; the repository decides by its own clock whether anything is due.

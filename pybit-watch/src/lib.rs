@@ -12,7 +12,7 @@
 //! |---|---|
 //! | how it is configured | [`WatchConfig`] |
 //! | how a result of the farm is published and reported | `uploads` |
-//! | how a removal that an operator ordered is carried out | `orders` |
+//! | how a removal, or a roll-over of the key, that an operator ordered is carried out | `orders` |
 //! | when a drop is complete, and what is refused | `drops` |
 //! | whose drops are taken | `signed` |
 //! | what is known about the names of packages | `names` |
@@ -43,7 +43,7 @@ use pybit_core::owners::NoPolicy;
 use pybit_core::publish::Publisher;
 use pybit_core::upload::UploadReader;
 use pybit_core::{Error, Result};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +83,7 @@ pub async fn run(
     let mut health = BTreeMap::new();
     for (name, publisher) in &publishers {
         let tending = tending(&config, name, publisher);
-        health.insert(name.clone(), tending.health.subscribe());
+        health.insert(name.clone(), (tending.health.subscribe(), Arc::clone(&tending.wake)));
         let stop = shutdown.clone();
         tasks.spawn(async move { tending.run(stop).await });
     }
@@ -134,7 +134,7 @@ fn of_the_farm(
     api: &Api,
     publisher: Arc<dyn Publisher>,
     teller: Arc<Teller>,
-    health: watch::Receiver<Health>,
+    (health, tend): (watch::Receiver<Health>, Arc<Notify>),
 ) -> Result<(Orders, Uploads)> {
     let turn = Arc::new(Mutex::new(()));
     let orders = Orders::new(
@@ -143,6 +143,7 @@ fn of_the_farm(
         repository.name.clone(),
         Arc::clone(&turn),
         Arc::clone(&teller),
+        tend,
     );
     let names = (names::policy(config, repository)?, teller);
     let (repository, dir) = (repository.clone(), config.work_dir.clone());
@@ -153,7 +154,8 @@ fn of_the_farm(
 fn tending(config: &WatchConfig, name: &RepositoryName, publisher: &Arc<dyn Publisher>) -> Tending {
     let interval = config.tend_secs.map_or(tending::INTERVAL, |s| Duration::from_secs(s.max(1)));
     let (name, publisher) = (name.clone(), Arc::clone(publisher));
-    Tending { name, publisher, interval, health: watch::Sender::default() }
+    let (wake, health) = (Arc::default(), watch::Sender::default());
+    Tending { name, publisher, interval, wake, health }
 }
 
 /// The signatures that a drop directory asks for; none where it has no keyring.

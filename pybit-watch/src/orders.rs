@@ -1,14 +1,14 @@
-//! Orders of operators: what is taken out of a repository, and what it lists.
+//! Orders of operators: removals from a repository, lists of it, roll-overs of its key.
 
 use std::sync::Arc;
 
 use pybit_client::Backoff;
 use pybit_client::api::Api;
-use pybit_core::model::{OrderKind, PackageName, PackageOrder, RepositoryName};
+use pybit_core::model::{OrderKind, PackageName, PackageOrder, RepositoryName, SigningKey};
 use pybit_core::protocol::{OrderFailed, OrderPackages};
-use pybit_core::publish::{Listed, Publisher, Removal};
+use pybit_core::publish::{KeyRoll, Listed, Publisher, Removal};
 use pybit_core::{Error, ErrorKind, Result, trial};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::names::Teller;
@@ -29,6 +29,8 @@ pub(crate) struct Orders {
     /// on record as published before.
     turn: Arc<Mutex<()>>,
     teller: Arc<Teller>,
+    /// Wakes the look at the repository's key and index.
+    tend: Arc<Notify>,
 }
 
 impl Orders {
@@ -38,8 +40,9 @@ impl Orders {
         repository: RepositoryName,
         turn: Arc<Mutex<()>>,
         teller: Arc<Teller>,
+        tend: Arc<Notify>,
     ) -> Self {
-        Self { api, publisher, repository, turn, teller }
+        Self { api, publisher, repository, turn, teller, tend }
     }
 
     /// Works until `stop`; an order under way is finished first.
@@ -92,11 +95,15 @@ impl Orders {
 
     async fn carry_out(&self, order: &PackageOrder) -> Result<()> {
         let _turn = self.turn.lock().await;
+        let packages = |packages| OrderPackages { packages, keys: Vec::new() };
+        let keys = |keys| OrderPackages { packages: Vec::new(), keys };
         let done = match order.kind {
-            OrderKind::List => self.list(order).await,
-            OrderKind::Remove => self.remove(order).await,
+            OrderKind::List => self.list(order).await.map(packages),
+            OrderKind::Remove => self.remove(order).await.map(packages),
+            OrderKind::Keys => self.publisher.keys().await.map(keys),
+            OrderKind::Roll => self.roll(order).await.map(keys),
         };
-        let packages = match done {
+        let answer = match done {
             Err(error) if is_refused(&error) => {
                 let failed = OrderFailed { message: error.message().to_owned() };
                 self.api.order_failed(&self.repository, order.id, &failed).await?;
@@ -105,7 +112,7 @@ impl Orders {
             done => done?,
         };
         trial::crash_point("publish_order_removed_before_report");
-        self.api.order_done(&self.repository, order.id, &OrderPackages { packages }).await?;
+        self.api.order_done(&self.repository, order.id, &answer).await?;
         Ok(())
     }
 
@@ -123,6 +130,20 @@ impl Orders {
             return Err(Error::invalid(message).with_code("list_too_long"));
         }
         Ok(all)
+    }
+
+    /// Begins a roll-over of the key; the farm is told the new public key by the next look at the repository, which comes at once.
+    async fn roll(&self, order: &PackageOrder) -> Result<Vec<SigningKey>> {
+        let id = format!("order {} of {}", order.id, order.requested_at.as_micros());
+        let keys = self.publisher.roll_key(&KeyRoll { id, dry_run: order.dry_run }).await?;
+        if !order.dry_run {
+            tracing::info!(
+                order = %order.id, repository = %self.repository, by = %order.principal, reason = %order.reason,
+                "the roll-over of the key has begun"
+            );
+            self.tend.notify_one();
+        }
+        Ok(keys)
     }
 
     /// Reports the results of a source package that the repository has held and the farm does not know of: a watcher died between a
@@ -159,7 +180,8 @@ impl Orders {
             return Ok(packages);
         }
         self.report_unreported(&wanted.package).await?;
-        self.api.order_started(&self.repository, order.id, &OrderPackages { packages }).await?;
+        let about_to = OrderPackages { packages, keys: Vec::new() };
+        self.api.order_started(&self.repository, order.id, &about_to).await?;
         trial::crash_point("publish_order_started_before_removal");
         wanted.dry_run = false;
         let removed = self.publisher.remove(&wanted).await?;

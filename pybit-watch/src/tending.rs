@@ -6,7 +6,7 @@ use std::time::Duration;
 use pybit_core::Error;
 use pybit_core::model::{Health, RepositoryName};
 use pybit_core::publish::Publisher;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// The interval, unless it is configured.
@@ -20,12 +20,14 @@ pub(crate) struct Tending {
     pub(crate) name: RepositoryName,
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) interval: Duration,
+    /// Asks for a look before the interval is over.
+    pub(crate) wake: Arc<Notify>,
     /// The health that was found last.
     pub(crate) health: watch::Sender<Health>,
 }
 
 impl Tending {
-    /// Works until `stop`: at once, and again after each interval.
+    /// Works until `stop`: at once, and again after each interval or when it is woken.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let health = self.look().await;
@@ -43,6 +45,7 @@ impl Tending {
             });
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                () = self.wake.notified() => {}
                 () = stop.cancelled() => {}
             }
         }

@@ -12,9 +12,11 @@ mod job;
 mod jobs;
 mod load;
 mod log;
+mod orders;
 mod output;
 mod package;
 mod password;
+mod repository;
 mod roles;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod storage;
@@ -72,6 +74,7 @@ enum Verb {
     Why(job::WhyArgs),
     Clients(clients::Args),
     Package(package::Args),
+    Repository(repository::Args),
     Apply(apply::Args),
     Export(apply::ExportArgs),
     Token(token::Args),
@@ -174,6 +177,7 @@ async fn talk(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Why(args) => job::why(&args, context).await?,
         Verb::Clients(args) => clients::run(args, context).await?,
         Verb::Package(args) => return package::run(args, context).await,
+        Verb::Repository(args) => return repository::run(args, context).await,
         Verb::Apply(args) => apply::run(&args, context).await?,
         Verb::Export(args) => apply::export(&args, context).await?,
         Verb::Token(args) => token::run(args, context).await?,

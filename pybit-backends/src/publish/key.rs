@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pybit_core::clock::Timestamp;
+use pybit_core::model::SigningKey;
+use pybit_core::publish::KeyRoll;
 use pybit_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,9 @@ struct Roll {
     current: String,
     /// The key before it, which signs too until a time.
     previous: Option<(String, Timestamp)>,
+    /// The name of the request that began it.
+    #[serde(default)]
+    request: Option<String>,
 }
 
 impl Keys {
@@ -102,10 +107,7 @@ impl<'a> RepositoryKey<'a> {
 
     /// When the first of the keys ends; changes nothing.
     pub(super) async fn end(&self) -> Result<Option<Timestamp>> {
-        let gpg = Gpg::open(self.tool, &self.layout.gnupg())?;
-        let keys = async { self.chosen(gpg.secret_keys().await?) }.await;
-        gpg.close()?;
-        Ok(keys?.iter().filter_map(|key| key.end).min())
+        Ok(self.listed().await?.iter().filter_map(|key| key.end).min())
     }
 
     /// Writes the public keys to a file, not armoured.
@@ -198,25 +200,91 @@ impl<'a> RepositoryKey<'a> {
         *self.choice == KeyChoice::Generate && self.layout.roll_wanted().exists()
     }
 
-    /// Makes a new key, beside which the old one signs for a while.
-    async fn roll(&self, gpg: &Gpg<'_>, keys: Vec<SecretKey>) -> Result<Vec<SecretKey>> {
+    /// Takes the file that asks for a new key.
+    async fn roll(&self, gpg: &Gpg<'_>, mut keys: Vec<SecretKey>) -> Result<Vec<SecretKey>> {
         let wanted = self.layout.roll_wanted();
-        let mut keys = keys;
         // During a roll-over no other one begins: readers know the first of the two keys only.
-        if keys.len() == 1 {
-            let new = gpg.generate(&self.owner, self.algorithm, self.life).await?;
-            let until = self.now.plus(GRACE);
-            let previous = keys.first().map(|old| (old.fingerprint.clone(), until));
-            let roll = Roll { current: new.fingerprint.clone(), previous };
-            let text = serde_json::to_vec(&roll).map_err(|e| {
-                Error::internal("the roll-over of the key cannot be written").with_source(e)
-            })?;
-            replace(&self.roll_file(), &text)?;
-            tracing::info!(key = %new.fingerprint, %until, "a new key signs, beside the old one until then");
+        if let [old] = &keys[..] {
+            let new = self.second(gpg, old, None).await?;
             keys.push(new);
         }
         fs::remove_file(&wanted).map_err(|e| error::io("remove", &wanted, e))?;
         Ok(keys)
+    }
+
+    /// Makes a new key, beside which the old one signs for a while.
+    async fn second(
+        &self,
+        gpg: &Gpg<'_>,
+        old: &SecretKey,
+        request: Option<String>,
+    ) -> Result<SecretKey> {
+        let new = gpg.generate(&self.owner, self.algorithm, self.life).await?;
+        let until = self.now.plus(GRACE);
+        let previous = Some((old.fingerprint.clone(), until));
+        let roll = Roll { current: new.fingerprint.clone(), previous, request };
+        let text = serde_json::to_vec(&roll).map_err(|e| {
+            Error::internal("the roll-over of the key cannot be written").with_source(e)
+        })?;
+        replace(&self.roll_file(), &text)?;
+        tracing::info!(key = %new.fingerprint, %until, "a new key signs, beside the old one until then");
+        Ok(new)
+    }
+
+    /// Begins a roll-over, unless this request has begun it before; the caller holds the repository's turn and publishes afterwards.
+    pub(super) async fn begin_roll(&self, wanted: &KeyRoll) -> Result<()> {
+        if let KeyChoice::Fingerprint(key) = self.choice {
+            let message = format!(
+                "the key {key} was imported, and is not rolled over here: import a new one beside it and name that in `key`"
+            );
+            return Err(Error::invalid(message).with_code("key_imported"));
+        }
+        if let Some(roll) = self.read_roll()? {
+            if roll.request.as_ref() == Some(&wanted.id) {
+                return Ok(());
+            }
+            if let Some((old, until)) = roll.previous.filter(|(_, until)| self.now < *until) {
+                let message = format!(
+                    "a roll-over is under way: the old key {old} signs until {until}, and the next one begins after that"
+                );
+                return Err(Error::invalid(message).with_code("roll_over_under_way"));
+            }
+        }
+        if wanted.dry_run {
+            return Ok(());
+        }
+        let gpg = Gpg::open(self.tool, &self.layout.gnupg())?;
+        let begun = async {
+            let keys = self.chosen(gpg.secret_keys().await?)?;
+            let old = keys.last().ok_or_else(|| {
+                missing(format!("there is no secret key in {}", gpg.place().display()))
+            })?;
+            self.second(&gpg, old, Some(wanted.id.clone())).await
+        };
+        let begun = begun.await;
+        gpg.close()?;
+        begun.map(drop)
+    }
+
+    /// The keys that sign, oldest first; changes nothing.
+    pub(super) async fn signing(&self) -> Result<Vec<SigningKey>> {
+        let until = self.read_roll()?.and_then(|roll| roll.previous);
+        let signing = |key: SecretKey| SigningKey {
+            signs_until: until
+                .as_ref()
+                .filter(|(old, _)| old.eq_ignore_ascii_case(&key.fingerprint))
+                .map(|(_, until)| *until),
+            fingerprint: key.fingerprint,
+            expires_at: key.end,
+        };
+        Ok(self.listed().await?.into_iter().map(signing).collect())
+    }
+
+    async fn listed(&self) -> Result<Vec<SecretKey>> {
+        let gpg = Gpg::open(self.tool, &self.layout.gnupg())?;
+        let keys = async { self.chosen(gpg.secret_keys().await?) }.await;
+        gpg.close()?;
+        keys
     }
 
     fn roll_file(&self) -> PathBuf {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pybit_core::clock::{Clock, Timestamp};
-use pybit_core::model::Health;
+use pybit_core::model::{Health, SigningKey};
 use pybit_core::owners::NamePolicy;
-use pybit_core::publish::{Listed, Publication, PublishSet, Publisher, Removal};
+use pybit_core::publish::{KeyRoll, Listed, Publication, PublishSet, Publisher, Removal};
 use pybit_core::version::VersionOrder;
 use pybit_core::{Error, Result};
 
@@ -337,6 +337,21 @@ impl Publisher for Reprepro {
         transaction.record(&judge::left(&before, &expected), None)?;
         let done = self.finish(turn, transaction, expected, Vec::new()).await?;
         done.map_err(|r| error::corrupt(r.0)).map(|_| index::listed(&going))
+    }
+
+    async fn keys(&self) -> Result<Vec<SigningKey>> {
+        let _turn = self.turn().await?;
+        self.key().signing().await
+    }
+
+    async fn roll_key(&self, wanted: &KeyRoll) -> Result<Vec<SigningKey>> {
+        let turn = self.turn().await?;
+        let current = self.layout.current()?.ok_or_else(layout::unprepared)?;
+        self.key().begin_roll(wanted).await?;
+        if !wanted.dry_run {
+            self.renew_if_due(&turn, Some(current)).await?;
+        }
+        self.key().signing().await
     }
 
     async fn public_key(&self) -> Result<String> {

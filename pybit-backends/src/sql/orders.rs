@@ -117,6 +117,7 @@ async fn advance<D: Dialect>(store: &SqlStore<D>, after: &PackageOrder) -> Resul
         .int(after.row_version)
         .text(after.state.as_str())
         .text(&json(&after.packages)?)
+        .text(&json(&after.keys)?)
         .maybe_text(after.message.as_deref())
         .maybe_at(after.ended_at)
         .run(&mut transaction)
@@ -148,6 +149,7 @@ fn order<D: Dialect>(c: &Cells<'_, D>) -> Result<PackageOrder> {
         requested_at: c.at("requested_at")?,
         state: c.word("state", &OrderState::ALL, OrderState::as_str)?,
         packages: c.json("packages")?,
+        keys: c.json("keys")?,
         message: c.maybe_text("message")?,
         ended_at: c.maybe_at("ended_at")?,
     })

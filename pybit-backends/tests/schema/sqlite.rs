@@ -55,6 +55,32 @@ impl Raw for SqliteConnection {
 }
 
 #[tokio::test]
+async fn orders_and_what_they_took_away_outlive_the_migration_that_makes_their_tables_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = made(folder.path()).await;
+    let mut connection = raw(&file).await;
+    let job = connection.add_job("Waiting").await.unwrap();
+    let rows = format!(
+        "INSERT INTO package_order (id, row_version, repository, dist, suite, format, kind, reason, dry_run, principal,
+                                    requested_at, state, packages, idempotency_key)
+         VALUES (7, 2, 'r', 'Debian', 'sid', 'deb', 'remove', 'w', 0, 'ann', 5, 'done', '[]', 'key');
+         INSERT INTO withdrawn (job, package_order) VALUES ({job}, 7);
+         ALTER TABLE package_order DROP COLUMN keys;
+         DELETE FROM _sqlx_migrations WHERE version = 14"
+    );
+    connection.run(&rows).await.unwrap();
+    connection.close().await.unwrap();
+    SqlStore::<Sqlite>::open(&settings(&file)).await.unwrap().close().await;
+    let mut connection = raw(&file).await;
+    let kept = "SELECT count(*) FROM withdrawn w JOIN package_order o ON o.id = w.package_order
+                WHERE o.keys = '[]' AND o.idempotency_key = 'key' AND w.job = ";
+    assert_eq!(number(&mut connection, &format!("{kept}{job}")).await, 1);
+    let refused = connection.run("DELETE FROM package_order WHERE id = 7").await;
+    assert!(refused.is_err(), "what it took away refers to it");
+    connection.run("UPDATE package_order SET kind = 'roll' WHERE id = 7").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_second_open_migrates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = made(folder.path()).await;
@@ -70,7 +96,7 @@ async fn a_second_open_migrates_nothing() {
     };
     let store = SqlStore::<Sqlite>::open(&settings(&file)).await.unwrap();
     store.health().await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 11);
+    assert_eq!(store.schema_version().await.unwrap(), 14);
     store.close().await;
     let after: f64 = {
         let row = sqlx::raw_sql(AssertSqlSafe(applied.to_owned()))
@@ -96,7 +122,7 @@ async fn a_newer_schema_is_refused_by_name() {
     let error = SqlStore::<Sqlite>::open(&settings(&file)).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Unsupported, "schema_too_new"));
     assert!(
-        error.message().contains("version 97") && error.message().contains("up to 11"),
+        error.message().contains("version 97") && error.message().contains("up to 14"),
         "{error}"
     );
 }

@@ -10,7 +10,7 @@ use super::people::{given, keyed, text};
 use super::{ANSWER, Api, ApiResult};
 
 impl Api {
-    /// Orders a removal or a list from the watcher of a repository. With a key, asking again is harmless.
+    /// Orders a removal, a list or a roll-over of the key from the watcher of a repository. With a key, asking again is harmless.
     pub async fn order_packages(
         &self,
         repository: &RepositoryName,

@@ -6,7 +6,7 @@ use super::Farm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
     Event, Job, JobFilter, JobKind, JobStatus, OrderId, OrderKind, OrderReport, PackageName,
-    PackageOrder, Page, Principal, Repository, RepositoryName,
+    PackageOrder, Page, Principal, Repository, RepositoryName, SigningKey,
 };
 use crate::protocol::{HistoryEntry, NewPackageOrder, PublishedPackage};
 use crate::storage::{NewOrder, RecordedOrder};
@@ -26,7 +26,8 @@ const PUBLISHED: &str = "published in ";
 impl Farm {
     /// Records an order to the watcher of a repository.
     ///
-    /// - `Invalid`: a removal without package or reason; a version that the format does not know.
+    /// - `Invalid`: a removal without package; a removal or a roll-over without reason; an order about keys that names a package; a
+    ///   version that the format does not know.
     /// - `Conflict`, code `idempotency_key_reused`: the principal has asked for something else with this key.
     pub async fn order_packages(
         &self,
@@ -36,7 +37,12 @@ impl Farm {
         idempotency_key: Option<&str>,
     ) -> Result<RecordedOrder> {
         let NewPackageOrder { kind, package, version, reason, dry_run } = request;
-        let reason = checked_reason(reason, kind == OrderKind::Remove && !dry_run)?;
+        let changes = matches!(kind, OrderKind::Remove | OrderKind::Roll) && !dry_run;
+        let reason = checked_reason(reason, changes)?;
+        if kind.is_about_keys() && (package.is_some() || version.is_some()) {
+            let message = "an order about a repository's key names no package";
+            return Err(Error::invalid(message).with_code("package_not_wanted"));
+        }
         if kind == OrderKind::Remove && package.is_none() {
             let message = "a removal must name the source package to take out";
             return Err(Error::invalid(message).with_code("package_missing"));
@@ -87,6 +93,7 @@ impl Farm {
 
     /// Takes a watcher's report on an order; the order as it is then. The same report again is harmless.
     ///
+    /// - `Invalid`, code `invalid_keys`: keys that no repository has.
     /// - `Conflict`, code `order_ended`: the order has ended with another answer.
     pub async fn report_order(
         &self,
@@ -94,6 +101,9 @@ impl Farm {
         id: OrderId,
         report: &OrderReport,
     ) -> Result<PackageOrder> {
+        if let OrderReport::Keys(keys) = report {
+            SigningKey::check(keys)?;
+        }
         for _ in 0..MAX_TRIES {
             let order = self.package_order(repository, id).await?;
             let Some(after) = order.after(report.clone(), self.inner.clock.now())? else {
@@ -174,7 +184,7 @@ fn checked_reason(reason: Option<String>, needed: bool) -> Result<String> {
     let reason = reason.unwrap_or_default().trim().to_owned();
     if needed && reason.is_empty() {
         let message =
-            "a removal must say why (--reason): the reason stays in the package's history";
+            "a removal and a roll-over must say why (--reason): the reason stays on record";
         return Err(Error::invalid(message).with_code("reason_missing"));
     }
     if reason.chars().count() > MAX_REASON || reason.contains(char::is_control) {

@@ -12,6 +12,7 @@ mod name;
 mod name_grant;
 mod order;
 mod query;
+mod signing_key;
 mod source;
 mod source_url;
 mod status;
@@ -37,6 +38,7 @@ pub use name::{
 pub use name_grant::{NameGrant, NamePattern};
 pub use order::{OrderKind, OrderReport, OrderState, PackageOrder};
 pub use query::{JobFilter, PackageSummary, Page, StatusCounts};
+pub use signing_key::SigningKey;
 pub use source::Source;
 pub use status::JobStatus;
 pub use stream::{Appended, FileSpec, NewPart, Part, Stream, StreamOwner, StreamRole, Upload};

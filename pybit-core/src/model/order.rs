@@ -1,4 +1,4 @@
-//! Orders of operators to a repository's watcher: take a package out, list what is there.
+//! Orders of operators to a repository's watcher: take a package out, list what is there, roll its key over.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::OrderId;
 use super::name::{Dist, FormatName, PackageName, RepositoryName, Suite, Version};
+use super::signing_key::SigningKey;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::publish::Listed;
@@ -20,18 +21,29 @@ pub enum OrderKind {
     Remove,
     /// List what readers of the repository see.
     List,
+    /// Roll the repository's key over to a new one.
+    Roll,
+    /// List the keys that sign the repository.
+    Keys,
 }
 
 impl OrderKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Remove, Self::List];
+    pub const ALL: [Self; 4] = [Self::Remove, Self::List, Self::Roll, Self::Keys];
 
     /// The kind as the API and the database write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Remove => "remove",
             Self::List => "list",
+            Self::Roll => "roll",
+            Self::Keys => "keys",
         }
+    }
+
+    /// Whether it is about the repository's key, and not about packages.
+    pub fn is_about_keys(self) -> bool {
+        matches!(self, Self::Roll | Self::Keys)
     }
 }
 
@@ -110,7 +122,7 @@ pub struct PackageOrder {
     pub version: Option<Version>,
     /// Why.
     pub reason: String,
-    /// Whether it only says what would be taken out.
+    /// Whether it only says what would be done.
     pub dry_run: bool,
     /// The principal who asked for it.
     pub principal: String,
@@ -122,6 +134,9 @@ pub struct PackageOrder {
     /// The packages that were taken out, that are about to be while it is `started`, that would be in a dry run, or
     /// that are listed.
     pub packages: Vec<Listed>,
+    /// The keys that sign the repository, where the order is about them, oldest first.
+    #[serde(default)]
+    pub keys: Vec<SigningKey>,
     /// Why it failed.
     #[serde(default)]
     pub message: Option<String>,
@@ -162,6 +177,11 @@ impl PackageOrder {
             (OrderState::Pending | OrderState::Started, OrderReport::Failed(message)) => {
                 Ok(next(OrderState::Failed, self.packages.clone(), Some(message), Some(at)))
             }
+            (OrderState::Pending | OrderState::Started, OrderReport::Keys(keys)) => {
+                let done = next(OrderState::Done, Vec::new(), None, Some(at));
+                Ok(done.map(|done| Self { keys, ..done }))
+            }
+            (OrderState::Done, OrderReport::Keys(keys)) if self.keys == keys => Ok(None),
             (OrderState::Done, OrderReport::Done(found) | OrderReport::Started(found))
                 if all_known(&found) =>
             {
@@ -195,6 +215,8 @@ pub enum OrderReport {
     Started(Vec<Listed>),
     /// It took these packages out, or lists them.
     Done(Vec<Listed>),
+    /// These keys sign the repository, now that the order is carried out.
+    Keys(Vec<SigningKey>),
     /// It cannot do it: why.
     Failed(String),
 }
@@ -225,6 +247,7 @@ mod tests {
             requested_at: Timestamp::from_micros(1),
             state,
             packages: packages.iter().map(|p| listed(p)).collect(),
+            keys: Vec::new(),
             message: None,
             ended_at: state.is_final().then(|| Timestamp::from_micros(2)),
         }

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::model::{
-    Arch, JobId, OrderKind, PackageName, PackageOrder, Produced, RepositoryName, Version,
+    Arch, JobId, OrderKind, PackageName, PackageOrder, Produced, RepositoryName, SigningKey,
+    Version,
 };
 use crate::publish::Listed;
 
@@ -21,21 +22,25 @@ pub struct NewPackageOrder {
     /// The version to take out, as the source package has it; absent: every version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
-    /// Why; a removal must say so.
+    /// Why; a removal and a roll-over must say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whether it only says what would be taken out.
+    /// Whether it only says what would be done.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-/// A watcher's word on the packages of an order.
+/// A watcher's word on the packages of an order, or on the repository's keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OrderPackages {
     /// The packages that it is about to take out, has taken out, or lists.
+    #[serde(default)]
     pub packages: Vec<Listed>,
+    /// The keys that sign the repository, oldest first, where the order is about them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<SigningKey>,
 }
 
 /// A watcher's word that it cannot carry out an order.

@@ -21,7 +21,7 @@ pub struct NewOrder {
     pub version: Option<(Version, Vec<u8>)>,
     /// Why.
     pub reason: String,
-    /// Whether it only says what would be taken out.
+    /// Whether it only says what would be done.
     pub dry_run: bool,
     /// The principal who asks for it.
     pub principal: String,
@@ -98,7 +98,7 @@ pub trait OrderStore: Send + Sync + std::fmt::Debug {
         limit: u32,
     ) -> Result<Vec<PackageOrder>>;
 
-    /// Compare-and-set of an order's state, packages, message and end, by the row version before `after`'s. Whether it
+    /// Compare-and-set of an order's state, packages, keys, message and end, by the row version before `after`'s. Whether it
     /// took effect; `false` where the order has changed meanwhile or is not there.
     ///
     /// - `an_order_changes_by_compare_and_set`: the second of two changes of the same row changes nothing.

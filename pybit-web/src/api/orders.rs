@@ -1,4 +1,4 @@
-//! Orders to the watchers of repositories: removals and lists.
+//! Orders to the watchers of repositories: removals, lists, roll-overs of keys.
 
 use std::time::Duration;
 
@@ -69,14 +69,15 @@ pub(crate) async fn show(call: Call) -> ApiResult<Response> {
 
 /// `POST /repositories/{name}/orders/{id}/started`
 pub(crate) async fn started(mut call: Call) -> ApiResult<Response> {
-    let OrderPackages { packages } = call.json_up_to(body::LIST).await?;
+    let OrderPackages { packages, .. } = call.json_up_to(body::LIST).await?;
     report(&call, OrderReport::Started(packages)).await
 }
 
 /// `POST /repositories/{name}/orders/{id}/done`
 pub(crate) async fn done(mut call: Call) -> ApiResult<Response> {
-    let OrderPackages { packages } = call.json_up_to(body::LIST).await?;
-    report(&call, OrderReport::Done(packages)).await
+    let OrderPackages { packages, keys } = call.json_up_to(body::LIST).await?;
+    let done = if keys.is_empty() { OrderReport::Done(packages) } else { OrderReport::Keys(keys) };
+    report(&call, done).await
 }
 
 /// `POST /repositories/{name}/orders/{id}/failed`

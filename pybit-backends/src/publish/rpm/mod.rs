@@ -10,9 +10,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pybit_core::Result;
 use pybit_core::clock::Clock;
-use pybit_core::model::Health;
+use pybit_core::model::{Health, SigningKey};
 use pybit_core::owners::NamePolicy;
-use pybit_core::publish::{Listed, Publication, PublishSet, Publisher, Removal};
+use pybit_core::publish::{KeyRoll, Listed, Publication, PublishSet, Publisher, Removal};
 use pybit_core::version::VersionOrder;
 
 use super::draft;
@@ -251,6 +251,21 @@ impl Publisher for Createrepo {
         }
         let done = self.change(&turn, (staying, Vec::new()), None).await?;
         done.map_err(|r| error::corrupt(r.0)).map(|_| index::listed(&going))
+    }
+
+    async fn keys(&self) -> Result<Vec<SigningKey>> {
+        let _turn = self.turns.take(&self.layout).await?;
+        self.key().signing().await
+    }
+
+    async fn roll_key(&self, wanted: &KeyRoll) -> Result<Vec<SigningKey>> {
+        let turn = self.turns.take(&self.layout).await?;
+        let current = self.layout.current()?.ok_or_else(layout::unprepared)?;
+        self.key().begin_roll(wanted).await?;
+        if !wanted.dry_run {
+            self.renew_if_due(&turn, Some(current)).await?;
+        }
+        self.key().signing().await
     }
 
     async fn public_key(&self) -> Result<String> {

@@ -166,6 +166,7 @@ impl Dialect for Postgres {
                 include_str!("../../../migrations/postgres/0011_package_orders.sql"),
             ),
             (13, "order keys", include_str!("../../../migrations/postgres/0013_order_keys.sql")),
+            (14, "key orders", include_str!("../../../migrations/postgres/0014_key_orders.sql")),
         ])
     }
 

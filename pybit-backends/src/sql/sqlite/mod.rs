@@ -146,6 +146,7 @@ impl Dialect for Sqlite {
                 include_str!("../../../migrations/sqlite/0011_package_orders.sql"),
             ),
             (13, "order keys", include_str!("../../../migrations/sqlite/0013_order_keys.sql")),
+            (14, "key orders", include_str!("../../../migrations/sqlite/0014_key_orders.sql")),
         ])
     }
 

@@ -5,7 +5,7 @@ use crate::sql::statement::Statement;
 macro_rules! order_columns {
     () => {
         "id, row_version, repository, dist, suite, format, kind, package, version, reason, dry_run, \
-         principal, requested_at, state, packages, message, ended_at"
+         principal, requested_at, state, packages, keys, message, ended_at"
     };
 }
 
@@ -23,8 +23,8 @@ pub(in crate::sql) static ORDER_ADD: Statement = Statement::shared(
     13,
     concat!(
         "INSERT INTO package_order (repository, dist, suite, format, kind, package, version, version_key, reason, dry_run,
-                                    principal, requested_at, idempotency_key, row_version, state, packages)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 'pending', '[]') RETURNING ",
+                                    principal, requested_at, idempotency_key, row_version, state, packages, keys)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 'pending', '[]', '[]') RETURNING ",
         order_columns!()
     ),
 );
@@ -71,9 +71,9 @@ pub(in crate::sql) static REMOVALS: Statement = Statement::shared(
 
 pub(in crate::sql) static ORDER_ADVANCE: Statement = Statement::shared(
     "order_advance",
-    6,
+    7,
     "UPDATE package_order
-     SET row_version = $2, state = $3, packages = $4, message = $5, ended_at = $6
+     SET row_version = $2, state = $3, packages = $4, keys = $5, message = $6, ended_at = $7
      WHERE id = $1 AND row_version + 1 = $2",
 );
 

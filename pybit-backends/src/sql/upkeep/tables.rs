@@ -116,7 +116,7 @@ pub const TABLES: &[Table] = tables! {
     "package_order" by "id" {
         Number "id", "row_version";
         Text "repository", "dist", "suite", "format", "kind", "package", "version", "reason", "principal", "state",
-            "packages", "message", "idempotency_key";
+            "packages", "keys", "message", "idempotency_key";
         Bytes "version_key";
         Flag "dry_run";
         Moment "requested_at", "ended_at";

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use pybit_core::Error;
 use pybit_core::model::{
     AccountName, Arch, ClientName, Dist, EnvName, FailureClass, FormatName, JobStatus,
-    NewSubmission, PackageName, PasswordHash, Produced, RepositoryName, Role, Suite, Target,
-    Version,
+    NewSubmission, PackageName, PasswordHash, Produced, RepositoryName, Role, SigningKey, Suite,
+    Target, Version,
 };
 use pybit_core::publish::Listed;
 use serde::de::DeserializeOwned;
@@ -65,6 +65,7 @@ pub(super) const READS: &[(&str, &str, Reads)] = &[
     ("package_order", "package", word::<PackageName>),
     ("package_order", "version", word::<Version>),
     ("package_order", "packages", json::<Vec<Listed>>),
+    ("package_order", "keys", json::<Vec<SigningKey>>),
     ("token", "role", word::<Role>),
     ("account", "name", word::<AccountName>),
     ("account", "role", word::<Role>),

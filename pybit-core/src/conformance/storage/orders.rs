@@ -7,7 +7,7 @@ use crate::conformance::support::{
 use crate::error::ErrorKind;
 use crate::model::{
     JobId, JobStatus, OrderId, OrderKind, OrderState, PackageName, PackageOrder, Repository,
-    RepositoryName, Version,
+    RepositoryName, SigningKey, Version,
 };
 use crate::publish::Listed;
 use crate::storage::NewOrder;
@@ -53,11 +53,16 @@ fn listed() -> Listed {
     Listed { name: text("hello"), version: text("1"), arch: text("all"), source: text("hello") }
 }
 
+fn signing_key() -> SigningKey {
+    SigningKey { fingerprint: "A".repeat(40), expires_at: Some(at(99)), signs_until: None }
+}
+
 fn moved(order: &PackageOrder, state: OrderState) -> PackageOrder {
     PackageOrder {
         row_version: order.row_version + 1,
         state,
         packages: vec![listed()],
+        keys: vec![signing_key()],
         message: (state == OrderState::Failed).then(|| "the disk is full".to_owned()),
         ended_at: state.is_final().then(|| at(9)),
         ..order.clone()
@@ -96,6 +101,7 @@ pub(super) async fn an_order_is_kept_as_it_was_asked_for(s: Store) {
         requested_at: at(3),
         state: OrderState::Pending,
         packages: Vec::new(),
+        keys: Vec::new(),
         message: None,
         ended_at: None,
     };
@@ -105,7 +111,11 @@ pub(super) async fn an_order_is_kept_as_it_was_asked_for(s: Store) {
     let third = add(&s, &NewOrder { version: Some(version("1:2-3")), ..removal() }).await;
     assert!(first.id < second.id && second.id < third.id);
     assert_eq!(third.version, Some(name("1:2-3")));
-    for order in [first, second, third] {
+    let about_keys =
+        [OrderKind::Roll, OrderKind::Keys].map(|kind| NewOrder { kind, ..list.clone() });
+    let fourth = add(&s, &about_keys[0]).await;
+    let fifth = add(&s, &about_keys[1]).await;
+    for order in [first, second, third, fourth, fifth] {
         assert_eq!(s.order(order.id).await.expect("an answer"), Some(order));
     }
     assert_eq!(s.order(OrderId(900)).await.expect("an answer"), None);

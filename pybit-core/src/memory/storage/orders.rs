@@ -94,6 +94,7 @@ impl State {
             requested_at: at,
             state: OrderState::Pending,
             packages: Vec::new(),
+            keys: Vec::new(),
             message: None,
             ended_at: None,
         };
@@ -119,6 +120,7 @@ impl State {
         row.order.row_version = after.row_version;
         row.order.state = after.state;
         row.order.packages.clone_from(&after.packages);
+        row.order.keys.clone_from(&after.keys);
         row.order.message.clone_from(&after.message);
         row.order.ended_at = after.ended_at;
         if row.order.state == OrderState::Done && row.order.removes() {
