@@ -36,5 +36,7 @@ mod publish;
 mod python;
 #[path = "e2e/rpm.rs"]
 mod rpm;
+#[path = "e2e/signing_keys.rs"]
+mod signing_keys;
 #[path = "e2e/takeback.rs"]
 mod takeback;

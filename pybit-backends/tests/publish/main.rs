@@ -12,6 +12,7 @@ mod python;
 mod reader;
 mod refusal;
 mod removal;
+mod roll_over;
 mod rpm;
 mod survival;
 mod tools;

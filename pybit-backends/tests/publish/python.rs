@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use pybit_backends::publish::{Done, SimpleIndex, SimpleIndexConfig, Tool};
 use pybit_backends::python::PythonVersions;
 use pybit_core::Result;
-use pybit_core::clock::SystemClock;
+use pybit_core::clock::{Clock, SystemClock};
 use pybit_core::owners::NoPolicy;
 use pybit_core::publish::{Publication, PublishSet, Publisher};
 use tempfile::TempDir;
@@ -62,6 +62,13 @@ impl Fixture {
     fn open(&self, tool: Arc<dyn Tool>) -> SimpleIndex {
         let (order, clock) = (Arc::new(PythonVersions), Arc::new(SystemClock));
         SimpleIndex::new(self.config.clone(), tool, order, clock).unwrap()
+    }
+
+    pub(crate) async fn prepared_at(&self, clock: Arc<dyn Clock>) -> SimpleIndex {
+        let (tools, order) = (Arc::new(tools()), Arc::new(PythonVersions));
+        let repository = SimpleIndex::new(self.config.clone(), tools, order, clock).unwrap();
+        repository.prepare().await.unwrap();
+        repository
     }
 
     pub(crate) async fn prepared(&self) -> SimpleIndex {

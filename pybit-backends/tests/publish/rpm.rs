@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use pybit_backends::publish::{Createrepo, CreaterepoConfig, Done, Tool};
 use pybit_backends::rpm::RpmVersions;
 use pybit_core::Result;
-use pybit_core::clock::SystemClock;
+use pybit_core::clock::{Clock, SystemClock};
 use pybit_core::owners::NoPolicy;
 use pybit_core::publish::{Publication, PublishSet, Publisher};
 use tempfile::TempDir;
@@ -52,6 +52,38 @@ impl Fixture {
     fn open(&self, tool: Arc<dyn Tool>) -> Createrepo {
         let (order, clock) = (Arc::new(RpmVersions), Arc::new(SystemClock));
         Createrepo::new(self.config.clone(), tool, order, clock).unwrap()
+    }
+
+    pub(crate) async fn prepared_at(&self, clock: Arc<dyn Clock>) -> Createrepo {
+        let (tools, order) = (Arc::new(tools()), Arc::new(RpmVersions));
+        let repository = Createrepo::new(self.config.clone(), tools, order, clock).unwrap();
+        repository.prepare().await.unwrap();
+        repository
+    }
+
+    /// A copy of the state that readers see.
+    pub(crate) fn copy(&self, name: &str) -> PathBuf {
+        let (site, to) = (self.config.root.join("current"), self.dir.path().join(name));
+        must(&["cp", "-rL", site.to_str().unwrap(), to.to_str().unwrap()], self.dir.path());
+        to
+    }
+
+    /// Runs dnf, which must succeed, on the repository.
+    pub(crate) fn must_dnf(&self, key: &str, words: &[&str]) {
+        self.must_dnf_at(&self.config.root.join("current"), key, words);
+    }
+
+    /// Runs dnf, which must succeed, on a copy of the repository.
+    pub(crate) fn must_dnf_at(&self, site: &Path, key: &str, words: &[&str]) {
+        let output = self.dnf_at(site, key, words);
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+    }
+
+    /// Runs dnf, which must fail, on the repository; what it says.
+    pub(crate) fn fail_dnf(&self, key: &str, words: &[&str]) -> String {
+        let output = self.dnf(key, words);
+        assert!(!output.status.success(), "{words:?}: {}", said(&output));
+        said(&output)
     }
 
     pub(crate) async fn prepared(&self) -> Createrepo {
@@ -96,6 +128,10 @@ impl Fixture {
 
     /// Runs dnf on the repository, which it must find signed with `key`; its output.
     fn dnf(&self, key: &str, words: &[&str]) -> std::process::Output {
+        self.dnf_at(&self.config.root.join("current"), key, words)
+    }
+
+    fn dnf_at(&self, site: &Path, key: &str, words: &[&str]) -> std::process::Output {
         let reader = tempfile::tempdir_in(self.dir.path()).unwrap();
         fs::write(reader.path().join("key.asc"), key).unwrap();
         let at = |name: &str| reader.path().join(name).display().to_string();
@@ -109,7 +145,7 @@ impl Fixture {
             format!("--installroot={}", at("root")),
             format!("--setopt=cachedir={}", at("cache")),
             format!("--setopt=reposdir={}", at("none")),
-            format!("--repofrompath=pybit,file://{}/current", self.config.root.display()),
+            format!("--repofrompath=pybit,file://{}", site.display()),
             "--repo=pybit".to_owned(),
             "--setopt=pybit.repo_gpgcheck=1".to_owned(),
             "--setopt=pybit.gpgcheck=1".to_owned(),
