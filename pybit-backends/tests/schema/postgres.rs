@@ -122,7 +122,7 @@ async fn a_newer_schema_is_refused_by_name() {
     let error = SqlStore::<Postgres>::open(&database.settings()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Unsupported, "schema_too_new"));
     assert!(
-        error.message().contains("version 97") && error.message().contains("up to 11"),
+        error.message().contains("version 97") && error.message().contains("up to 12"),
         "{error}"
     );
     let password = url::Url::parse(&database.url()).unwrap().password().unwrap().to_owned();

@@ -70,7 +70,7 @@ async fn a_second_open_migrates_nothing() {
     };
     let store = SqlStore::<Sqlite>::open(&settings(&file)).await.unwrap();
     store.health().await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 11);
+    assert_eq!(store.schema_version().await.unwrap(), 12);
     store.close().await;
     let after: f64 = {
         let row = sqlx::raw_sql(AssertSqlSafe(applied.to_owned()))
@@ -96,7 +96,7 @@ async fn a_newer_schema_is_refused_by_name() {
     let error = SqlStore::<Sqlite>::open(&settings(&file)).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Unsupported, "schema_too_new"));
     assert!(
-        error.message().contains("version 97") && error.message().contains("up to 11"),
+        error.message().contains("version 97") && error.message().contains("up to 12"),
         "{error}"
     );
 }

@@ -165,6 +165,7 @@ impl Dialect for Postgres {
                 "package orders",
                 include_str!("../../../migrations/postgres/0011_package_orders.sql"),
             ),
+            (12, "overlay", include_str!("../../../migrations/postgres/0012_overlay.sql")),
         ])
     }
 

@@ -145,6 +145,7 @@ impl Dialect for Sqlite {
                 "package orders",
                 include_str!("../../../migrations/sqlite/0011_package_orders.sql"),
             ),
+            (12, "overlay", include_str!("../../../migrations/sqlite/0012_overlay.sql")),
         ])
     }
 
@@ -266,6 +267,7 @@ mod tests {
             url: Some(url.to_owned()),
             public_key: None,
             health: None,
+            overlay: None,
         }
     }
 
