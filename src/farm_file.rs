@@ -232,6 +232,7 @@ name = "bookworm"
 format = "deb"
 arches = ["amd64", "arm64"]
 repository = "bookworm"
+overlay = true
 envs = [{ name = "sbuild", weight = 10, weights = { arm64 = 5 } }, { name = "host", arches = ["amd64"] }]
 
 [[suites]]
@@ -259,7 +260,9 @@ suite = "bookworm"
     fn what_is_written_is_read_as_the_same() {
         let catalogue = parse(FARM).unwrap();
         assert_eq!((catalogue.targets.len(), catalogue.repositories.len()), (6, 1));
+        assert!(catalogue.repositories[0].overlays());
         let text = write(&catalogue).unwrap();
+        assert!(text.contains("overlay = true\n"), "{text}");
         assert_eq!(catalogue.changes_to(&parse(&text).unwrap()), [], "{text}");
         assert_eq!(parse(&text).unwrap().changes_to(&catalogue), [], "{text}");
     }
@@ -275,13 +278,13 @@ suite = "bookworm"
             (FARM.replace("arches = [\"amd64\", \"arm64\"]", "arhces = [\"amd64\"]"), 6, "arhces"),
             (
                 FARM.replace("like = \"bookworm\"", "like = \"bookworm-backports\""),
-                14,
+                15,
                 "suites.like: a cycle",
             ),
-            (FARM.replace("'^linux-'", "'(linux'"), 19, "rules.pattern"),
-            (FARM.replace("team/*", "team/***"), 26, "hooks.rules.repository"),
-            (FARM.replace("suite = \"bookworm\"\n", "suite = \"book worm\"\n"), 28, "suite"),
-            (FARM.replace("weight = 10", "weight = \"10\""), 8, "i32"),
+            (FARM.replace("'^linux-'", "'(linux'"), 20, "rules.pattern"),
+            (FARM.replace("team/*", "team/***"), 27, "hooks.rules.repository"),
+            (FARM.replace("suite = \"bookworm\"\n", "suite = \"book worm\"\n"), 29, "suite"),
+            (FARM.replace("weight = 10", "weight = \"10\""), 9, "i32"),
             (
                 FARM.replace(
                     "arches = [\"amd64\", \"arm64\"]",
@@ -292,11 +295,16 @@ suite = "bookworm"
             ),
             (
                 FARM.replace("ours is newer", " "),
-                15,
+                16,
                 "suites.moves: the suite Debian/bookworm-backports",
             ),
-            (twice, 32, "suites.name: the suite Debian/bookworm deb is there twice"),
-            (taken, 15, "suites.repository"),
+            (
+                FARM.replace("like = \"bookworm\"\n", "like = \"bookworm\"\noverlay = true\n"),
+                16,
+                "suites.overlay: the suite Debian/bookworm-backports deb overlays",
+            ),
+            (twice, 33, "suites.name: the suite Debian/bookworm deb is there twice"),
+            (taken, 16, "suites.repository"),
             ("[[suites]\n".to_owned(), 1, "]]"),
         ];
         for (text, line, what) in cases {

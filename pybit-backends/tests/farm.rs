@@ -59,6 +59,7 @@ async fn world() -> World {
         url: None,
         public_key: None,
         health: None,
+        overlay: None,
     };
     storage.put_repository(&repository).await.unwrap();
     let clock = Arc::new(ManualClock::at(Timestamp::from_micros(1_790_000_000_000_000)));

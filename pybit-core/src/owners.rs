@@ -204,7 +204,18 @@ impl fmt::Display for NameConflict {
     }
 }
 
-/// The names of a repository that more than one source has, the base distribution's counted. They are kept, and told to operators.
+/// The sources of a name that no allowed move explains: a move from another of them to the source is no conflict. `allows` has `from`
+/// and `to`.
+pub fn without_moves<'a>(
+    sources: &BTreeSet<&'a str>,
+    allows: impl Fn(&str, &str) -> bool,
+) -> BTreeSet<&'a str> {
+    let moved = |to: &str| sources.iter().any(|from| *from != to && allows(from, to));
+    sources.iter().copied().filter(|source| !moved(source)).collect()
+}
+
+/// The names of a repository that more than one source has, the base distribution's counted, unless moves allow it. They are kept, and told
+/// to operators.
 pub fn conflicts(listed: &[Listed], facts: &NameFacts) -> Vec<NameConflict> {
     let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in listed.iter().filter(|p| p.arch != "source") {
@@ -213,8 +224,10 @@ pub fn conflicts(listed: &[Listed], facts: &NameFacts) -> Vec<NameConflict> {
     let conflict = |(name, sources): (&str, BTreeSet<&str>)| {
         let foreign = |base: &&BaseOwner| sources.iter().any(|s| *s != base.source);
         let base = facts.base.get(name).filter(foreign).cloned();
+        let mut all = sources.clone();
+        all.extend(base.iter().map(|base| base.source.as_str()));
+        let found = without_moves(&all, |from, to| facts.allows(name, from, to)).len() > 1;
         let sources: Vec<String> = sources.into_iter().map(str::to_owned).collect();
-        let found = base.is_some() || sources.len() > 1;
         found.then(|| NameConflict { name: name.to_owned(), sources, base })
     };
     names.into_iter().filter_map(conflict).collect()
@@ -349,6 +362,10 @@ mod tests {
             ]
         );
         assert_eq!(conflicts(&listed, &NameFacts::default()).len(), 1);
+        let moves = [("make", "make-dfsg", "sec-make"), ("x", "c", "b"), ("x", "a", "a")];
+        let said = conflicts(&listed, &facts(&moves));
+        assert_eq!(said.len(), 1, "a move allows make, and no move leads from a to b: {said:?}");
+        assert_eq!(conflicts(&listed, &facts(&[moves[0], ("x", "b", "a")])), []);
     }
 
     #[test]

@@ -204,6 +204,7 @@ fn own_suite() -> Result<SuiteConfig> {
         like: None,
         arches: vec![arch],
         envs: vec![env("sbuild", 10)?, env("host", 0)?],
+        overlay: false,
         moves: Vec::new(),
     })
 }

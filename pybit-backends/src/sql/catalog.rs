@@ -144,7 +144,8 @@ async fn take_step<D: Dialect>(
                 .await
         }
         CatalogueChange::AddRepository { repository }
-        | CatalogueChange::ChangeRepository { to: repository, .. } => {
+        | CatalogueChange::ChangeRepository { to: repository, .. }
+        | CatalogueChange::SetOverlay { to: repository } => {
             put_repository::<D>(transaction, repository).await
         }
         CatalogueChange::RemoveRepository { repository } => {
@@ -202,6 +203,8 @@ async fn put_repository<D: Dialect>(
         .maybe_at(health.dated_at)
         .maybe_at(health.valid_until)
         .maybe_text(health.trouble.as_deref())
+        .flag(repository.overlays())
+        .flag(repository.overlay.is_some())
         .run_one(transaction)
         .await
 }
@@ -253,6 +256,7 @@ fn repository<D: Dialect>(c: &Cells<'_, D>) -> Result<Repository> {
         url: c.maybe_text("url")?,
         public_key: c.maybe_text("public_key")?,
         health: if c.flag("told")? { Some(health(c)?) } else { None },
+        overlay: c.flag("overlay")?.then_some(true),
     })
 }
 

@@ -19,6 +19,13 @@ pub(in crate::sql) struct StoredMove {
     at: Option<Timestamp>,
 }
 
+impl StoredMove {
+    /// Binary package, owner and the source that may publish it.
+    pub(in crate::sql) fn names(&self) -> [String; 3] {
+        [&self.binary, &self.from, &self.to].map(|name| name.as_str().to_owned())
+    }
+}
+
 pub(super) async fn all<D: Dialect>(
     transaction: &mut Transaction<'static, D>,
 ) -> Result<Vec<SuiteMove>> {

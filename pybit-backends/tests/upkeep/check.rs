@@ -100,7 +100,7 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ("unreadable", "package_order 1", "UPDATE package_order SET packages = '{}' WHERE id = 1"),
     ("unreadable", "account ann", "UPDATE account SET hash = 'plain' WHERE name = 'ann'"),
     ("unreadable", "job 1", "UPDATE job SET package = 'No Name!' WHERE id = 1"),
-    ("name_conflict", "main x", "INSERT INTO published VALUES ('main', 'x', '3', 'arm64', 'b')"),
+    ("name_conflict", "main y", "INSERT INTO published VALUES ('main', 'y', '3', 'arm64', 'b')"),
 ];
 
 /// One row of each table that names another names one that is not there.
@@ -150,6 +150,17 @@ async fn a_farm_in_order_has_no_finding() {
     let folder = tempfile::tempdir().unwrap();
     let file = made(folder.path()).await;
     assert_eq!(findings(&settings(&file)).await, []);
+}
+
+/// The farm in order allows `x` of `main` to go from `a` to `b`.
+#[tokio::test]
+async fn a_name_of_two_sources_that_a_move_allows_is_no_finding() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = made(folder.path()).await;
+    harm(&file, "INSERT INTO published VALUES ('main', 'x', '3', 'arm64', 'b')").await;
+    assert_eq!(findings(&settings(&file)).await, []);
+    harm(&file, "INSERT INTO published VALUES ('main', 'x', '3', 'riscv64', 'c')").await;
+    assert_found(&findings(&settings(&file)).await, "name_conflict", "main x", "a third source");
 }
 
 #[tokio::test]

@@ -170,6 +170,7 @@ async fn orders(store: &Store) {
         url: None,
         public_key: None,
         health: None,
+        overlay: None,
     };
     let new = NewOrder {
         repository,
@@ -207,6 +208,7 @@ async fn around(store: &Store) {
             trouble: Some("no\tspace".to_owned()),
             ..Health::default()
         }),
+        overlay: Some(true),
     };
     store.put_repository(&repository).await.unwrap();
     let mut wanted = store.catalogue().await.unwrap();

@@ -158,7 +158,7 @@ fn repositories_for(catalogue: &Catalogue, job: &Job) -> Vec<RepositoryAccess> {
     let repository = catalogue.repository(&target.dist, &target.suite, &target.format);
     let access = repository.and_then(|r| {
         let (url, public_key) = (r.url.clone()?, r.public_key.clone()?);
-        Some(RepositoryAccess { url, suite: r.suite.clone(), public_key, overlay: false })
+        Some(RepositoryAccess { url, suite: r.suite.clone(), public_key, overlay: r.overlays() })
     });
     access.into_iter().collect()
 }

@@ -69,6 +69,17 @@ pub struct Repository {
     /// The health of its key and index; absent until its watcher has reported it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// Whether builds of the suite take the newest package of the distribution and of this repository. In what is wanted: absent leaves it
+    /// as it is, so that a client or a watcher that does not know the word changes nothing. In what is there: absent where it is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<bool>,
+}
+
+impl Repository {
+    /// Whether it overlays the distribution in build roots; false where nobody says.
+    pub fn overlays(&self) -> bool {
+        self.overlay == Some(true)
+    }
 }
 
 /// A push that is built: what a hook of that name takes from the service that it belongs to.

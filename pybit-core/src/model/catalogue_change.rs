@@ -45,6 +45,11 @@ pub enum CatalogueChange {
         /// As it is from now on; address and key stay.
         to: Repository,
     },
+    /// Whether it replaces packages of the distribution in build roots changes.
+    SetOverlay {
+        /// As it is from now on, with `overlay`; address and key stay.
+        to: Repository,
+    },
     /// Nothing is published there any more; its files stay.
     RemoveRepository {
         /// The removed entry.
@@ -108,10 +113,20 @@ impl fmt::Display for CatalogueChange {
             }
             Self::RemoveTarget { target } => write!(f, "- target {}", target.target),
             Self::AddRepository { repository: r } => {
-                write!(f, "+ repository {} for {}", r.name, place(r))
+                let overlay = if r.overlays() { ", which it overlays" } else { "" };
+                write!(f, "+ repository {} for {}{overlay}", r.name, place(r))
             }
             Self::ChangeRepository { from, to } => {
                 write!(f, "~ repository {}: {} becomes {}", to.name, place(from), place(to))
+            }
+            Self::SetOverlay { to } if to.overlays() => write!(
+                f,
+                "~ repository {}: overlays {}: builds take the newest of both",
+                to.name,
+                place(to)
+            ),
+            Self::SetOverlay { to } => {
+                write!(f, "~ repository {}: overlays {} no more", to.name, place(to))
             }
             Self::RemoveRepository { repository } => write!(f, "- repository {}", repository.name),
             Self::AddRule { rule } => {
@@ -192,14 +207,16 @@ impl Catalogue {
     fn repository_changes(&self, wanted: &Self, changes: &mut Vec<CatalogueChange>) {
         for new in &wanted.repositories {
             let to = new.clone();
-            match self.repositories.iter().find(|r| r.name == new.name) {
-                None => changes.push(CatalogueChange::AddRepository { repository: to }),
-                Some(r)
-                    if (&r.dist, &r.suite, &r.format) != (&new.dist, &new.suite, &new.format) =>
-                {
-                    changes.push(CatalogueChange::ChangeRepository { from: r.clone(), to });
-                }
-                Some(_) => {}
+            let Some(r) = self.repositories.iter().find(|r| r.name == new.name) else {
+                changes.push(CatalogueChange::AddRepository { repository: to });
+                continue;
+            };
+            if (&r.dist, &r.suite, &r.format) != (&new.dist, &new.suite, &new.format) {
+                let change = CatalogueChange::ChangeRepository { from: r.clone(), to: to.clone() };
+                changes.push(change);
+            }
+            if new.overlay.is_some_and(|overlay| overlay != r.overlays()) {
+                changes.push(CatalogueChange::SetOverlay { to });
             }
         }
         let names: BTreeSet<_> = wanted.repositories.iter().map(|r| &r.name).collect();
@@ -275,6 +292,32 @@ pub(super) mod tests {
             ]
         );
         assert_eq!(catalogue().changes_to(&catalogue()), []);
+    }
+
+    #[test]
+    fn an_overlay_that_is_not_spoken_of_stays_and_every_change_of_it_is_shown() {
+        let with = |overlay| {
+            let repositories = vec![Repository { overlay, ..repository("sid", "sid") }];
+            Catalogue { repositories, ..catalogue() }
+        };
+        let shown = |from, to| {
+            let changes = with(from).changes_to(&with(to));
+            changes.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let begins = ["~ repository sid: overlays Debian/sid deb: builds take the newest of both"];
+        assert_eq!(shown(None, Some(true)), begins);
+        assert_eq!(
+            shown(Some(true), Some(false)),
+            ["~ repository sid: overlays Debian/sid deb no more"]
+        );
+        for (from, to) in [(Some(true), None), (Some(true), Some(true)), (None, Some(false))] {
+            assert_eq!(shown(from, to), [""; 0], "{from:?} {to:?}");
+        }
+        let added = Catalogue::default().changes_to(&with(Some(true)));
+        let added: Vec<_> = added.iter().map(ToString::to_string).collect();
+        assert!(
+            added.contains(&"+ repository sid for Debian/sid deb, which it overlays".to_owned())
+        );
     }
 
     pub(in crate::model) fn moved(binary: &str, why: &str) -> SuiteMove {

@@ -43,6 +43,7 @@ pub trait CatalogStore: Send + Sync + std::fmt::Debug {
     /// - `what_unfinished_jobs_need_is_not_removed`: `Conflict`, code `in_use` ([`Catalogue::check_uses`]), and nothing changes; when
     ///   the jobs have ended it is removed.
     /// - `moves_stay_where_none_are_spoken_of`: a catalogue without a list of moves leaves them; an empty list removes them.
+    /// - `an_overlay_stays_where_it_is_not_spoken_of`: `overlay` of a repository is changed by a word alone; absent leaves it.
     /// - `a_dry_run_changes_nothing`: it says and refuses what the other would.
     async fn replace_catalogue(
         &self,

@@ -51,6 +51,8 @@ pub(crate) async fn put_key(mut call: Call) -> ApiResult<Response> {
     repository.public_key = Some(public_key);
     repository.url = Some(url);
     repository.health = health.map(shortened);
+    // The catalogue says it, and what was read of that may lie a second back.
+    repository.overlay = None;
     call.state.farm.storage().put_repository(&repository).await?;
     Ok(nothing())
 }

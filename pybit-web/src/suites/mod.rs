@@ -35,6 +35,9 @@ pub struct SuiteConfig {
     /// Where results are published; results are `Done` when they are uploaded where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<RepositoryName>,
+    /// Whether its builds take the newest package of the distribution and of `repository`; never that of the suite that it is like.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overlay: bool,
     /// The environments to build in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub envs: Vec<EnvConfig>,
@@ -102,6 +105,9 @@ impl From<Refused> for Error {
             .with_code("invalid_configuration")
     }
 }
+
+/// The formats whose builds have a distribution's packages in their roots, which a repository can overlay.
+const OVERLAYS: [&str; 2] = ["deb", "rpm"];
 
 type Found<T> = std::result::Result<T, Refused>;
 
@@ -201,6 +207,19 @@ fn check(suite: &SuiteConfig, place: usize) -> Found<()> {
             return refuse("envs", what);
         }
     }
+    if suite.overlay && suite.repository.is_none() {
+        return refuse(
+            "overlay",
+            "overlays its distribution with a repository, and has none".to_owned(),
+        );
+    }
+    if suite.overlay && !OVERLAYS.contains(&suite.format.as_str()) {
+        let known = OVERLAYS.join(" and ");
+        return refuse(
+            "overlay",
+            format!("overlays its distribution, which builds of {known} can"),
+        );
+    }
     let moves: Vec<SuiteMove> = suite.moves();
     for (n, moved) in moves.iter().enumerate() {
         if let Err(error) = moved.check() {
@@ -265,6 +284,7 @@ impl SuiteConfig {
             url: None,
             public_key: None,
             health: None,
+            overlay: Some(self.overlay),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pybit_core::model::{
-    Arch, Catalogue, Dist, EnvName, FormatName, Suite, SuiteMove, WeightedTarget,
+    Arch, Catalogue, Dist, EnvName, FormatName, Repository, Suite, SuiteMove, WeightedTarget,
 };
 
 use super::{EnvConfig, MoveConfig, SuiteConfig};
@@ -20,7 +20,9 @@ pub fn suites_of(catalogue: &Catalogue) -> Vec<SuiteConfig> {
         let mut arches: Vec<Arch> = targets.iter().map(|t| t.target.arch.clone()).collect();
         arches.sort();
         arches.dedup();
-        let repository = catalogue.repository(dist, name, format).map(|r| r.name.clone());
+        let repository = catalogue.repository(dist, name, format);
+        let overlay = repository.is_some_and(Repository::overlays);
+        let repository = repository.map(|r| r.name.clone());
         let moves = catalogue.all_moves().iter().filter(|m| m.is_for(dist, name, format));
         let moves = moves.map(of_move).collect();
         let envs = envs_of(&targets, &arches);
@@ -31,6 +33,7 @@ pub fn suites_of(catalogue: &Catalogue) -> Vec<SuiteConfig> {
             like: None,
             arches,
             repository,
+            overlay,
             envs,
             moves,
         }

@@ -12,6 +12,7 @@ use pybit_core::protocol::{
     ClaimRequest, FinishRequest, HeartbeatRequest, Held, Input, LogDigest, Manifest,
     PublishedRequest, RepositoryKey, SourceReport, Verdict,
 };
+use pybit_web::suites::{SuiteConfig, resolve, suites_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -52,6 +53,31 @@ async fn published_package(server: Server) {
     assert_eq!(detail.attempts[0].log_length, LOG.len() as u64);
     assert!(detail.files.iter().all(|f| f.complete));
     assert_eq!(&people.log(id, None, 9).await.unwrap()[..], &LOG[9..]);
+    server.stop().await.unwrap();
+}
+
+/// From `[[suites]]` to the repositories of a build, which `deb/steps.rs` and `rpm/mock/steps.rs` make commands of.
+#[tokio::test]
+async fn builds_of_a_suite_that_overlays_are_told_so_and_others_are_not() {
+    let server = Server::start().await;
+    let (admin, dir) = (server.api(&server.admin), tempfile::tempdir().unwrap());
+    let request = upload_source(&server, dir.path()).await;
+    for (n, overlay) in [false, true, false].into_iter().enumerate() {
+        let mut wanted = admin.catalogue().await.unwrap();
+        let mut suites = suites_of(&wanted);
+        let suite = suites.iter_mut().find(|s| s.name.as_str() == "trixie").unwrap();
+        suite.overlay = overlay;
+        let suites = resolve(&suites).unwrap();
+        wanted.repositories = suites.iter().filter_map(SuiteConfig::repository).collect();
+        admin.replace_catalogue(&wanted, false).await.unwrap();
+        tell(&server, None).await;
+        let request = NewSubmission { force: true, ..request.clone() };
+        server.api(&server.submit).submit(&request, Some(&format!("key{n}"))).await.unwrap();
+        let id = format!("abcdefg{n}");
+        let claimed = server.api(&server.client).claim(&claim("one", &id)).await.unwrap();
+        let repositories = claimed.assignment.unwrap().repositories;
+        assert_eq!(repositories.iter().map(|r| r.overlay).collect::<Vec<_>>(), [overlay]);
+    }
     server.stop().await.unwrap();
 }
 

@@ -218,6 +218,8 @@ kept = os.path.join(store, hashlib.sha256(url.encode()).hexdigest()[:16])
 os.makedirs(kept, mode=0o755, exist_ok=True)
 os.mkdir(to, 0o755)
 count = 0
+if not srpm:
+    print(f"pybit: overlay: the newest of the distribution's and of {url} is installed", flush=True)
 with tempfile.TemporaryDirectory() as place:
     for href, digest, name in packages(parts(signed_index(place))):
         put(href, digest, kept)

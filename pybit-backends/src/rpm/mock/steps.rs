@@ -17,6 +17,12 @@ const MIRROR: &str = include_str!("mirror.py");
 
 /// What the scripts of a source build need, which Fedora's smallest root lacks.
 const TOOLS: [&str; 3] = ["/usr/bin/perl", "perl(Cwd)", "perl(Fcntl)"];
+/// The options that mock gives its package manager unless somebody says others: said again, because a list of ours takes their place.
+const MANAGER_OPTIONS: [&str; 3] =
+    ["--setopt=deltarpm=False", "--setopt=allow_vendor_change=yes", "--allowerasing"];
+/// The priority of the farm's repository, behind the distribution's 99: of several packages that close a relation, dnf takes one of the first
+/// repository that has any, whatever their versions are.
+const BEHIND: u32 = 1000;
 /// Where a source build happens in the root.
 const INSIDE: &str = "/pybit";
 const WORK: &str = "/pybit/work";
@@ -71,6 +77,7 @@ impl<'a> Mock<'a> {
     pub(in super::super) fn binary(&self, srpm: &str) -> Result<Vec<Step>> {
         let mut steps = Vec::new();
         let mut words = vec!["--rebuild".to_owned(), srpm.to_owned()];
+        let mut behind = Vec::new();
         for (n, repository) in self.context.repositories.iter().enumerate() {
             let to = format!("{}/repository-{n}", self.output);
             let (key, url) = (text(&repository.key)?, checked_url(repository)?);
@@ -79,7 +86,11 @@ impl<'a> Mock<'a> {
             let mirror = ["python3", "-I", "-c", MIRROR, self.store, &to, arch, key, url, wanted];
             steps.push(Step { network: true, ..self.machine("repository", &mirror) });
             words.push(format!("--addrepo=file://{to}"));
+            if !repository.overlay {
+                behind.push(format!("--setopt={}.priority={BEHIND}", repository_id(&to)));
+            }
         }
+        words.extend(manager_options(&behind));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         steps.push(self.mock("mock-build", &words));
         steps.push(Step { place: Place::Machine, ..describe(self.context) });
@@ -111,6 +122,24 @@ impl<'a> Mock<'a> {
     fn machine(&self, phase: &'static str, words: &[&str]) -> Step {
         Step { place: Place::Machine, ..step(self.context, phase, words) }
     }
+}
+
+/// The name that mock gives a repository of `--addrepo=file://PATH`.
+fn repository_id(path: &str) -> String {
+    let kept = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+    path.replace('/', "_").chars().filter(kept).collect()
+}
+
+/// Words of mock that give these options, too, to either of its package managers. mock makes a list of a key that is given several times.
+fn manager_options(more: &[String]) -> Vec<String> {
+    if more.is_empty() {
+        return Vec::new();
+    }
+    let all = || MANAGER_OPTIONS.into_iter().chain(more.iter().map(String::as_str));
+    let of = |manager: &'static str| {
+        all().map(move |option| format!("--config-opts={manager}_common_opts={option}"))
+    };
+    ["dnf", "dnf5"].into_iter().flat_map(of).collect()
 }
 
 #[cfg(test)]
@@ -151,7 +180,7 @@ mod tests {
         assert_eq!(phases, [("repository", true), ("mock-build", false), ("describe", false)]);
         assert!(steps.iter().all(|s| s.place == Place::Machine));
         assert_eq!(
-            steps[1].argv,
+            steps[1].argv[..10],
             [
                 "mock",
                 "-r",
@@ -165,6 +194,11 @@ mod tests {
                 "--addrepo=file:///job/output/repository-0",
             ]
         );
+        let behind = "_common_opts=--setopt=_job_output_repository0.priority=1000";
+        for manager in ["dnf", "dnf5"] {
+            let word = format!("--config-opts={manager}{behind}");
+            assert!(steps[1].argv.contains(&word), "{:?}", steps[1].argv);
+        }
         assert!(steps.iter().all(|s| !s.argv.iter().any(|w| w.contains("enable-network"))));
     }
 

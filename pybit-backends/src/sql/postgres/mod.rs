@@ -165,6 +165,7 @@ impl Dialect for Postgres {
                 "package orders",
                 include_str!("../../../migrations/postgres/0011_package_orders.sql"),
             ),
+            (12, "overlay", include_str!("../../../migrations/postgres/0012_overlay.sql")),
             (13, "order keys", include_str!("../../../migrations/postgres/0013_order_keys.sql")),
             (14, "key orders", include_str!("../../../migrations/postgres/0014_key_orders.sql")),
         ])

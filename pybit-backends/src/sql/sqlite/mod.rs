@@ -145,6 +145,7 @@ impl Dialect for Sqlite {
                 "package orders",
                 include_str!("../../../migrations/sqlite/0011_package_orders.sql"),
             ),
+            (12, "overlay", include_str!("../../../migrations/sqlite/0012_overlay.sql")),
             (13, "order keys", include_str!("../../../migrations/sqlite/0013_order_keys.sql")),
             (14, "key orders", include_str!("../../../migrations/sqlite/0014_key_orders.sql")),
         ])
@@ -268,6 +269,7 @@ mod tests {
             url: Some(url.to_owned()),
             public_key: None,
             health: None,
+            overlay: None,
         }
     }
 

@@ -19,16 +19,17 @@ pub(in crate::sql) static TARGET_PUT: Statement = Statement::shared(
 pub(in crate::sql) static REPOSITORIES: Statement = Statement::shared(
     "repositories",
     0,
-    "SELECT name, dist, suite, format, url, public_key, told, key_expires_at, dated_at, valid_until, trouble
+    "SELECT name, dist, suite, format, url, public_key, told, key_expires_at, dated_at, valid_until, trouble,
+            overlay
      FROM repository ORDER BY name",
 );
 
 pub(in crate::sql) static REPOSITORY_PUT: Statement = Statement::shared(
     "repository_put",
-    11,
+    13,
     "INSERT INTO repository (name, dist, suite, format, url, public_key, told, key_expires_at, dated_at, valid_until,
-         trouble)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         trouble, overlay)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
      ON CONFLICT (name) DO UPDATE
      SET dist = excluded.dist, suite = excluded.suite, format = excluded.format,
          url = COALESCE(excluded.url, repository.url),
@@ -37,7 +38,8 @@ pub(in crate::sql) static REPOSITORY_PUT: Statement = Statement::shared(
          dated_at = CASE WHEN excluded.told THEN excluded.dated_at ELSE repository.dated_at END,
          valid_until = CASE WHEN excluded.told THEN excluded.valid_until ELSE repository.valid_until END,
          trouble = CASE WHEN excluded.told THEN excluded.trouble ELSE repository.trouble END,
-         told = CASE WHEN excluded.told THEN excluded.told ELSE repository.told END",
+         told = CASE WHEN excluded.told THEN excluded.told ELSE repository.told END,
+         overlay = CASE WHEN $13 THEN excluded.overlay ELSE repository.overlay END",
 );
 
 pub(in crate::sql) static RULES: Statement = Statement::shared(

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::cells::{Cell, read, select};
 use super::engine::{Upkeep, faults, number};
+use super::names::{self, NAME_CONFLICT};
 use super::rules::{self, Rule};
 use super::tables::{REFERENCES, Reference, TABLES, TRIGGERS, Table};
 use super::words::READS;
@@ -20,8 +21,16 @@ use crate::sql::{SqlStore, Value, statements};
 const SHOWN: usize = 20;
 
 /// What is found by more than a query.
-pub(super) const OTHERS: [&str; 7] =
-    ["engine", "reference", "job_count", "transition", "trigger", "number", "unreadable"];
+pub(super) const OTHERS: [&str; 8] = [
+    "engine",
+    "reference",
+    "job_count",
+    "transition",
+    "trigger",
+    "number",
+    "unreadable",
+    NAME_CONFLICT,
+];
 
 /// Something that must not be in the database of a farm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -87,6 +96,7 @@ async fn go_through<D: Upkeep>(
     findings.extend(transitions::<D>(connection).await?);
     findings.extend(triggers::<D>(connection).await?);
     findings.extend(numbers::<D>(connection).await?);
+    findings.extend(names::conflicts::<D>(connection).await?);
     for table in TABLES {
         let (rows, unreadable) = words::<D>(connection, table).await?;
         checked.rows.insert(table.name, rows);
@@ -97,20 +107,20 @@ async fn go_through<D: Upkeep>(
 
 /// Collects the rows of one finding.
 #[derive(Default)]
-struct Rows {
+pub(super) struct Rows {
     count: u64,
     shown: Vec<FoundRow>,
 }
 
 impl Rows {
-    fn add(&mut self, row: String, found: String) {
+    pub(super) fn add(&mut self, row: String, found: String) {
         self.count += 1;
         if self.shown.len() < SHOWN {
             self.shown.push(FoundRow { row, found });
         }
     }
 
-    fn finding(
+    pub(super) fn finding(
         self,
         rule: &'static str,
         table: Option<&'static str>,

@@ -4,6 +4,7 @@ mod cells;
 mod check;
 mod copy;
 mod engine;
+mod names;
 mod rules;
 pub mod tables;
 mod users;

@@ -178,18 +178,7 @@ const STREAMS: &[Rule] = rules! {
     "SELECT 'token ' || id AS at_row, name || ' has no SHA-256' AS found FROM token WHERE length(sha256) <> 64 ORDER BY id";
 };
 
-/// Rules over what repositories hold, as their watchers have told.
-const NAMES: &[Rule] = rules! {
-    "name_conflict" on "published": "the packages of one name come from several sources of a repository";
-    "nothing is broken: each source goes on where its package is, and no other source may publish under the name; remove the packages of all \
-     sources but one from the repository, or allow the move in the catalogue ([[suites]] moves) and build the new owner's";
-    "SELECT repository || ' ' || name AS at_row,
-            'from ' || min(source) || CASE count(DISTINCT source) WHEN 2 THEN ' and ' ELSE ' and others and ' END || max(source) AS found
-     FROM published WHERE arch <> 'source' GROUP BY repository, name HAVING count(DISTINCT source) > 1
-     ORDER BY repository, name";
-};
-
 /// All of them.
 pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
-    [EVENTS, JOBS, STREAMS, NAMES].into_iter().flatten()
+    [EVENTS, JOBS, STREAMS].into_iter().flatten()
 }

@@ -95,7 +95,7 @@ pub const TABLES: &[Table] = tables! {
         Number "weight";
     }
     "repository" by "name" {
-        Text "name", "dist", "suite", "format", "url", "public_key", "trouble"; Flag "told";
+        Text "name", "dist", "suite", "format", "url", "public_key", "trouble"; Flag "told", "overlay";
         Moment "key_expires_at", "dated_at", "valid_until";
     }
     "block_rule" by "id" { Number "id"; Text "subject", "pattern", "reason"; }

@@ -1,6 +1,7 @@
 //! Builds in mock: the environment, the steps, their verdicts and their results together. mock itself cannot be installed where these
 //! run; [`stand-in.py`](Stage) takes its place.
 
+mod choice;
 mod repository;
 mod stage;
 

@@ -3,12 +3,14 @@
 # refuses, keeps a root for each configuration and --uniqueext, builds with the machine's rpmbuild, writes the logs and last words that
 # mock writes, and exits with mock's codes. A root is a directory, not a chroot: words that begin with /pybit are taken as paths in it.
 #
-# Beside it lie etc/NAME.json (a configuration: "gid" that may use it, "installed" names, "exit" to fail with) and state/ (calls, roots).
+# Beside it lie etc/NAME.json (a configuration: "gid" that may use it, "installed" names, "exit" to fail with, "distribution": a directory that
+# the machine's dnf chooses packages from, and from the repositories that are added) and state/ (calls, roots).
 import argparse
 import fcntl
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -133,6 +135,28 @@ def last_words(srpm, code, command, output=""):
     sys.exit(code)
 
 
+def chosen(wanted):
+    """What the real dnf would install, as mock calls it: [name, version and repository] of each."""
+    conf, common = os.path.join(basedir, "dnf.conf"), []
+    text = "[main]\nreposdir=/dev/null\nbest=1\nobsoletes=1\ngpgcheck=0\ninstall_weak_deps=0\n"
+    text += f"[distribution]\nname=distribution\nbaseurl=file://{config['distribution']}\n"
+    for url in options.addrepo:
+        name = re.sub(r"[^a-zA-Z0-9_]", "", url.split("://")[1].replace("/", "_"))
+        text += f"[{name}]\nname={url}\nbaseurl={url}\nenabled=1\nskip_if_unavailable=0\nmetadata_expire=0\ncost=1\nbest=1\n"
+    with open(conf, "w", encoding="utf-8") as file:
+        file.write(text)
+    common = [word.split("=", 1)[1] for word in options.config_opts if word.startswith("dnf_common_opts=")]
+    logs = os.path.join(basedir, "logs")
+    os.makedirs(logs, exist_ok=True)
+    command = ["unshare", "--map-root-user", "dnf", "-c", conf, "--installroot", os.path.join(basedir, "chosen"), "--releasever=1"]
+    command += [f"--setopt=cachedir={basedir}/cache", f"--setopt=logdir={logs}", *common, "--assumeno", "install", *wanted]
+    said = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+    table = said.partition("\nInstalling:")[2].partition("\nTransaction Summary")[0]
+    rows = re.findall(r"(\S+)\s+(?:noarch|\w+_64)\s+(\S+)\s+(\S+)\s+[\d.]+ [kMG]?", table)
+    note(chosen=sorted(rows), said="" if rows else said)
+    return rows
+
+
 def builddep(srpm, rebuilt):
     command = f"/usr/bin/dnf builddep --installroot {root}/ {rebuilt}"
     there = set(config.get("installed", []))
@@ -143,6 +167,10 @@ def builddep(srpm, rebuilt):
         for package in glob.glob(os.path.join(path, "Packages/*/*.rpm")):
             there.update(line.split()[0] for line in rpm("-qp", "--nosignature", "--provides", package))
     wanted = [line for line in rpm("-qp", "--nosignature", "--requires", rebuilt) if not line.startswith("rpmlib(")]
+    if "distribution" in config:
+        if not chosen(wanted):
+            last_words(srpm, 30, command, "Error: Some packages could not be found.")
+        return
     missing = [line for line in wanted if line.split()[0] not in there]
     if missing:
         said = "".join(f"No matching package to install: '{line}'\r\n" for line in missing)

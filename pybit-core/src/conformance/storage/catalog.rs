@@ -39,6 +39,7 @@ pub(super) async fn an_absent_address_and_key_leave_the_stored_ones(s: Store) {
         url: None,
         public_key: None,
         health: None,
+        overlay: None,
     };
     let put = async |repository: &Repository| {
         s.put_repository(repository).await.expect("put");
@@ -70,6 +71,11 @@ pub(super) async fn an_absent_address_and_key_leave_the_stored_ones(s: Store) {
     assert_eq!(put(&well).await.health, well.health, "trouble ends");
     let serves = Repository { suite: name("sid"), ..plain.clone() };
     assert_eq!(put(&serves).await.suite, serves.suite, "what it serves changes");
+    let overlay = Repository { overlay: Some(true), ..serves.clone() };
+    assert_eq!(put(&overlay).await.overlay, Some(true));
+    assert!(put(&serves).await.overlays(), "a watcher's word of its key says nothing of it");
+    let ended = Repository { overlay: Some(false), ..serves };
+    assert_eq!(put(&ended).await.overlay, None, "false reads as absent");
 }
 
 fn rule(pattern: &str) -> BlockRule {
@@ -121,6 +127,7 @@ fn wanted() -> Catalogue {
             url: None,
             public_key: None,
             health: None,
+            overlay: None,
         }],
         rules: vec![rule("a"), rule("b")],
         hook_rules: vec![hook_rule("debian/*"), hook_rule("main")],
@@ -223,6 +230,25 @@ pub(super) async fn moves_stay_where_none_are_spoken_of(s: Store) {
     assert_eq!(catalogue(&s).await.moves, Some(vec![moved("y", "ann")]), "on record as it was");
     s.replace_catalogue(&with(Some(Vec::new())), false).await.expect("replaced");
     assert_eq!(catalogue(&s).await.moves, None);
+}
+
+pub(super) async fn an_overlay_stays_where_it_is_not_spoken_of(s: Store) {
+    let with = |overlay| {
+        let repositories = vec![Repository { overlay, ..wanted().repositories[0].clone() }];
+        Catalogue { repositories, ..wanted() }
+    };
+    s.replace_catalogue(&with(None), false).await.expect("replaced");
+    let overlay = async || catalogue(&s).await.repositories[0].overlay;
+    assert_eq!(overlay().await, None, "no overlay unless somebody says so");
+    // A job stands in the way of another suite, and not of this.
+    submit_one(&s, planned("pkg", "1.0")).await;
+    let changes = s.replace_catalogue(&with(Some(true)), false).await.expect("replaced");
+    let to = with(Some(true)).repositories[0].clone();
+    assert_eq!(changes, [CatalogueChange::SetOverlay { to }]);
+    assert_eq!(s.replace_catalogue(&with(None), false).await.expect("replaced"), []);
+    assert_eq!(overlay().await, Some(true));
+    let changes = s.replace_catalogue(&with(Some(false)), false).await.expect("replaced");
+    assert_eq!((changes.len(), overlay().await), (1, None));
 }
 
 pub(super) async fn a_catalogue_that_no_farm_can_serve_is_refused(s: Store) {

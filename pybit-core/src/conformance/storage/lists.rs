@@ -212,6 +212,7 @@ pub(super) async fn what_nobody_publishes_is_found(s: Store) {
         url: None,
         public_key: None,
         health: None,
+        overlay: None,
     };
     s.put_repository(&repository).await.expect("stored");
     let source = PlannedJob { kind: JobKind::Source, ..planned("source", "1") };

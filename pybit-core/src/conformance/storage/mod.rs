@@ -130,6 +130,7 @@ pub const STORAGE: &[Case<dyn Storage>] = cases! {
         removing_a_rule_says_whether_it_was_there,
         putting_a_move_twice_keeps_the_first,
         moves_stay_where_none_are_spoken_of,
+        an_overlay_stays_where_it_is_not_spoken_of,
         a_catalogue_is_replaced_whole,
         a_catalogue_that_no_farm_can_serve_is_refused,
         what_unfinished_jobs_need_is_not_removed,

@@ -23,6 +23,7 @@ fn repository(text: &str, suite: &str) -> Repository {
         url: None,
         public_key: None,
         health: None,
+        overlay: None,
     }
 }
 

@@ -102,7 +102,9 @@ impl State {
             new.url = new.url.or_else(|| old.url.clone());
             new.public_key = new.public_key.or_else(|| old.public_key.clone());
             new.health = new.health.or_else(|| old.health.clone());
+            new.overlay = new.overlay.or(old.overlay);
         }
+        new.overlay = new.overlay.filter(|overlay| *overlay);
         self.repositories.insert(new.name.clone(), new);
     }
 
@@ -127,7 +129,8 @@ impl State {
             }
             CatalogueChange::RemoveTarget { target } => drop(self.targets.remove(&target.target)),
             CatalogueChange::AddRepository { repository: to }
-            | CatalogueChange::ChangeRepository { to, .. } => self.put_repository(to),
+            | CatalogueChange::ChangeRepository { to, .. }
+            | CatalogueChange::SetOverlay { to } => self.put_repository(to),
             CatalogueChange::RemoveRepository { repository } => {
                 drop(self.repositories.remove(&repository.name));
             }
