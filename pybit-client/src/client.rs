@@ -144,6 +144,7 @@ impl Client {
             toolbox,
             hands: Arc::new(Hands::default()),
             user: BuildUser::find(config.build_user.as_deref())?,
+            resources: config.limits.resources(config.slots, &config.work_dir),
             waits,
         };
         Ok(Self {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use crate::error::Result;
 use crate::format::{Exit, Step, Surroundings};
 use crate::model::{Source, Target};
+use crate::resources::Resources;
 
 /// Takes the bytes of a build's log as they come.
 #[async_trait]
@@ -92,6 +93,8 @@ pub struct StepLimits {
     pub silent: Duration,
     /// It may write this many bytes of log.
     pub log_bytes: u64,
+    /// What its processes may use.
+    pub resources: Resources,
 }
 
 /// An environment made for one job.

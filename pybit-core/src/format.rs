@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::model::{
     Arch, EnvName, Failure, FileName, FileSpec, FormatName, PackageName, Produced, Suite, Version,
 };
+use crate::resources::Excess;
 use crate::version::VersionOrder;
 
 /// What a source description says.
@@ -149,6 +150,8 @@ pub enum Exit {
     Silent,
     /// Past its log limit.
     LogLimit,
+    /// Past what it may use of the machine: killed, or failed where it could not have more.
+    Exceeded(Excess),
     /// Stopped on request: nothing of its process tree is left.
     Stopped,
 }

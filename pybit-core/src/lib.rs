@@ -27,6 +27,7 @@ pub mod model;
 pub mod owners;
 pub mod protocol;
 pub mod publish;
+pub mod resources;
 pub mod settings;
 pub mod storage;
 pub mod traced;

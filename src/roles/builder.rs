@@ -7,7 +7,7 @@ use std::time::Duration;
 use pybit_backends::env::{
     BuildUser, HostEnvironment, MockConfig, MockEnvironment, SbuildConfig, SbuildEnvironment,
 };
-use pybit_backends::exec::{Exec, Supervisor, supervise};
+use pybit_backends::exec::{Exec, Holds, Supervisor, supervise};
 use pybit_backends::source::{
     AllowedHost, AptConfig, AptFetcher, Credential, GitConfig, GitFetcher, SvnConfig, SvnFetcher,
     UploadConfig, UploadFetcher,
@@ -16,7 +16,7 @@ use pybit_client::config::CredentialConfig;
 use pybit_client::{ClientConfig, Secret, Shutdown, Toolbox};
 use pybit_core::build::BuildEnvironment;
 use pybit_core::transport::Transport;
-use pybit_core::{Error, Result};
+use pybit_core::{Error, ErrorKind, Result};
 
 use super::formats::{formats, root_packages};
 
@@ -38,7 +38,16 @@ pub fn supervised() -> Option<ExitCode> {
 /// host; in mock, where its configurations are named. `Unsupported` where they are and mock cannot be used.
 pub fn toolbox(config: &ClientConfig) -> Result<Toolbox> {
     let user = config.build_user.as_deref().map(BuildUser::find).transpose()?;
-    let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, user);
+    let holds = Holds::find();
+    if config.limits.require && !holds.is_whole() {
+        let message = format!(
+            "client.limits.require is set, and the processes of a build cannot be held together here: {}",
+            holds.why.join("; ")
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message).with_code("no_limits"));
+    }
+    tracing::info!(by = %holds, "builds are held to their limits");
+    let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, user).held_by(holds.hold);
     let sbuild = SbuildConfig {
         max_age: Duration::from_secs(u64::from(config.sbuild.max_age_days) * 86_400),
         mirror: config.sbuild.mirror.clone(),

@@ -21,6 +21,7 @@ pub(super) fn classify(phase: &str, exit: Exit, log_tail: &str) -> Verdict {
         Exit::TimedOut => build("The build took longer than its time limit allows."),
         Exit::Silent => build("The build printed nothing for longer than its limit allows."),
         Exit::LogLimit => build("The build printed more than its log limit allows."),
+        Exit::Exceeded(excess) => build(excess.sentence()),
         Exit::Stopped => infra("The build was stopped on request."),
     }
 }

@@ -47,6 +47,11 @@ impl Home {
         [("HOME", home), ("TMPDIR", tmp)]
     }
 
+    /// The directory that both are in.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The home's path.
     pub(super) fn path(&self) -> String {
         self.places()[0].display().to_string()

@@ -1,6 +1,6 @@
 //! The machine itself as the build environment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -54,8 +54,10 @@ impl BuildEnvironment for HostEnvironment {
             log.write(b"warning: no build user is configured, this job builds as root\n").await?;
         }
         let home = Home::make(work, self.exec.user())?;
+        let work = work.to_owned();
         Ok(Box::new(Host {
             exec: self.exec.clone(),
+            work,
             home,
             stop: CancellationToken::new(),
             running: Mutex::default(),
@@ -66,6 +68,7 @@ impl BuildEnvironment for HostEnvironment {
 #[derive(Debug)]
 struct Host {
     exec: Exec,
+    work: PathBuf,
     home: Home,
     stop: CancellationToken,
     /// Held while a step runs, so that the home is removed after its end.
@@ -80,7 +83,7 @@ impl Prepared for Host {
 
     async fn run(&self, step: &Step, limits: &StepLimits, log: &dyn LogSink) -> Result<Exit> {
         let _running = self.running.lock().await;
-        let cmd = on_machine(step, limits, &self.home);
+        let cmd = on_machine(step, limits, &self.home, &self.work);
         self.exec.run_until(&cmd, log, &self.stop).await
     }
 
@@ -96,8 +99,9 @@ impl Prepared for Host {
     }
 }
 
-/// A step as a command on the machine, with the attempt's own home unless the step names another one.
-pub(super) fn on_machine(step: &Step, limits: &StepLimits, home: &Home) -> Cmd {
+/// A step as a command on the machine, with the attempt's own home unless the step names another one; `room` is the attempt's
+/// directory.
+pub(super) fn on_machine(step: &Step, limits: &StepLimits, home: &Home, room: &Path) -> Cmd {
     let mut vars = step.vars.clone();
     for (name, value) in home.vars() {
         vars.entry(name.to_owned()).or_insert(value);
@@ -108,6 +112,7 @@ pub(super) fn on_machine(step: &Step, limits: &StepLimits, home: &Home) -> Cmd {
         vars,
         input: String::new(),
         limits: *limits,
+        room: room.to_owned(),
         grace: Duration::ZERO,
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pybit_core::build::StepLimits;
+use pybit_core::resources::Resources;
 
 use super::Exec;
 
@@ -26,6 +27,8 @@ pub struct Cmd {
     pub input: String,
     /// Bounds; [`Exec::output`] uses `wall` alone.
     pub limits: StepLimits,
+    /// The directory that holds all that its processes write to the disk; [`limits`](Self::limits) bound its size.
+    pub room: PathBuf,
     /// What its processes get to end by themselves after a SIGTERM, before they are killed; zero kills at once.
     pub grace: Duration,
 }
@@ -54,7 +57,13 @@ impl Cmd {
             cwd: cwd.to_owned(),
             vars: BTreeMap::new(),
             input: String::new(),
-            limits: StepLimits { wall, silent: wall, log_bytes: 64 << 20 },
+            room: cwd.to_owned(),
+            limits: StepLimits {
+                wall,
+                silent: wall,
+                log_bytes: 64 << 20,
+                resources: Resources::default(),
+            },
             grace: Duration::ZERO,
         }
     }

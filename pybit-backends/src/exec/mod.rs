@@ -7,6 +7,7 @@
 mod cmd;
 pub(crate) mod enter;
 pub(crate) mod helper;
+mod limits;
 mod pump;
 pub mod supervise;
 mod tail;
@@ -17,6 +18,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pybit_core::build::LogSink;
@@ -28,9 +30,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use cmd::Cmd;
 pub(crate) use cmd::PATH;
+pub use limits::{Hold, Holds};
 pub use tail::Tail;
 
 use crate::env::BuildUser;
+use limits::{Group, disk};
 use pump::Pumped;
 use tree::Tree;
 
@@ -58,6 +62,7 @@ impl Supervisor {
 pub struct Exec {
     supervisor: Supervisor,
     user: Option<BuildUser>,
+    hold: Arc<Hold>,
 }
 
 /// What a short tool said.
@@ -86,7 +91,12 @@ impl Output {
 impl Exec {
     /// Starts processes as `user`, or as this process's own user.
     pub fn new(supervisor: Supervisor, user: Option<BuildUser>) -> Self {
-        Self { supervisor, user }
+        Self { supervisor, user, hold: Arc::new(Hold::Processes) }
+    }
+
+    /// Holds commands to their [`resources`](pybit_core::build::StepLimits::resources) by this, instead of by `prlimit(1)`.
+    pub fn held_by(self, hold: Hold) -> Self {
+        Self { hold: Arc::new(hold), ..self }
     }
 
     /// The user that processes run as, where it is not this process's own.
@@ -118,13 +128,18 @@ impl Exec {
         }
         let (reader, writer) = std::io::pipe().map_err(|e| cannot_start(cmd, e))?;
         let second = writer.try_clone().map_err(|e| cannot_start(cmd, e))?;
-        let mut tree = Tree::start(self, cmd, Stdio::from(second), Stdio::from(writer))?;
+        let group = Group::make(&self.hold, &cmd.limits.resources)?;
+        let mut tree =
+            Tree::start(self, cmd, group.as_ref(), Stdio::from(second), Stdio::from(writer))?;
         let output = receiver(reader).map_err(|e| cannot_start(cmd, e))?;
         let mut pumping = pin!(pump::into_log(output, &cmd.limits, log));
         let end = tokio::select! {
             biased;
             () = stop.cancelled() => Pumped::Over(Exit::Stopped),
             () = tokio::time::sleep(cmd.limits.wall) => Pumped::Over(Exit::TimedOut),
+            excess = disk::exceeded(cmd.room.clone(), cmd.limits.resources) => {
+                Pumped::Over(Exit::Exceeded(excess))
+            }
             end = &mut pumping => end,
             // A supervisor that was killed lets processes live that hold the output open.
             () = tree.supervisor_gone() => {
@@ -132,7 +147,7 @@ impl Exec {
             }
         };
         match end {
-            Pumped::Ended => tree.report().await,
+            Pumped::Ended => Ok(held_to(group.as_ref(), tree.report().await?)),
             Pumped::Over(exit) => tree.kill().await.map(|()| exit),
             Pumped::SinkFailed(e) => {
                 tree.kill().await?;
@@ -145,7 +160,7 @@ impl Exec {
     pub async fn output(&self, cmd: &Cmd, max_bytes: usize) -> Result<Output> {
         let (out_reader, out) = std::io::pipe().map_err(|e| cannot_start(cmd, e))?;
         let (err_reader, err) = std::io::pipe().map_err(|e| cannot_start(cmd, e))?;
-        let tree = Tree::start(self, cmd, Stdio::from(out), Stdio::from(err))?;
+        let tree = Tree::start(self, cmd, None, Stdio::from(out), Stdio::from(err))?;
         let out = receiver(out_reader).map_err(|e| cannot_start(cmd, e))?;
         let err = receiver(err_reader).map_err(|e| cannot_start(cmd, e))?;
         let both = async {
@@ -183,6 +198,12 @@ impl Exec {
 const REST: Duration = Duration::from_secs(5);
 /// How long a killed tree may take to be gone; only a process stuck in the kernel takes this long.
 const DYING: Duration = Duration::from_mins(1);
+
+/// How a command has ended that had to keep to the bounds of its group.
+fn held_to(group: Option<&Group>, exit: Exit) -> Exit {
+    let excess = group.filter(|_| exit != Exit::Code(0)).and_then(Group::excess);
+    excess.map_or(exit, Exit::Exceeded)
+}
 
 fn receiver(reader: PipeReader) -> std::io::Result<Receiver> {
     Receiver::from_owned_fd(OwnedFd::from(reader))

@@ -12,6 +12,7 @@ use pybit_core::{Error, ErrorKind, Result};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
+use super::limits::{Group, by_prlimit};
 use super::supervise::{Job, Report};
 use super::{Cmd, DYING, Exec, cannot_start};
 
@@ -31,14 +32,25 @@ pub(super) struct Tree {
 
 impl Tree {
     #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
-    pub(super) fn start(exec: &Exec, cmd: &Cmd, stdout: Stdio, stderr: Stdio) -> Result<Self> {
+    pub(super) fn start(
+        exec: &Exec,
+        cmd: &Cmd,
+        group: Option<&Group>,
+        stdout: Stdio,
+        stderr: Stdio,
+    ) -> Result<Self> {
+        let argv = match group {
+            Some(_) => cmd.argv.clone(),
+            None => by_prlimit(&cmd.argv, &cmd.limits.resources),
+        };
         let job = Job {
-            argv: cmd.argv.clone(),
+            argv,
             cwd: cmd.cwd.clone(),
             vars: cmd.environment(exec),
             input: cmd.input.clone(),
             owner: exec.user().map(|u| (u.uid.as_raw(), u.gid.as_raw())),
             grace: cmd.grace,
+            detours: group.map(Group::detours).unwrap_or_default(),
         };
         let supervisor = exec.supervisor();
         let failed = |e| cannot_start(cmd, e);

@@ -23,6 +23,7 @@ pub(super) fn classify(phase: &str, exit: Exit, log: &str) -> Verdict {
             verdict(Build, "The build printed nothing for longer than its limit allows.")
         }
         Exit::LogLimit => verdict(Build, "The build printed more than its log limit allows."),
+        Exit::Exceeded(excess) => verdict(Build, excess.sentence()),
         Exit::Stopped => verdict(Infra, "The build was stopped on request."),
     }
 }

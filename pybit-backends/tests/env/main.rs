@@ -6,6 +6,7 @@ mod apt;
 mod exec;
 mod git;
 mod host;
+mod limits;
 mod mock;
 mod roots;
 mod sbuild;

@@ -12,6 +12,7 @@ use pybit_core::Result;
 use pybit_core::build::{LogSink, StepLimits};
 use pybit_core::format::{Place, Step};
 use pybit_core::model::Target;
+use pybit_core::resources::Resources;
 use tokio::sync::watch;
 
 /// A log in memory that tests can wait on.
@@ -126,7 +127,7 @@ pub(crate) fn target(arch: &str, env: &str) -> Target {
 
 pub(crate) fn limits() -> StepLimits {
     let wall = Duration::from_mins(10);
-    StepLimits { wall, silent: wall, log_bytes: 16 << 20 }
+    StepLimits { wall, silent: wall, log_bytes: 16 << 20, resources: Resources::default() }
 }
 
 /// A step that runs a script in `cwd`, offline.

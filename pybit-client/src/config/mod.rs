@@ -1,5 +1,6 @@
 //! The build client's configuration: the `[client]` table of `pybit.toml`.
 
+mod limits;
 mod mock;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use pybit_core::{Error, Result};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::secret::Secret;
+pub use limits::LimitsConfig;
 pub use mock::MockConfig;
 
 /// How a build client is set up. `url`, `work_dir` and `offers` have no default: they are empty where left out, for a program
@@ -53,6 +55,8 @@ pub struct ClientConfig {
     pub sbuild: SbuildConfig,
     /// The environment `mock`: what RPM packages are built for in it, besides the offers.
     pub mock: Vec<MockConfig>,
+    /// What one build may use of this machine.
+    pub limits: LimitsConfig,
     /// Seconds that running builds get to end when the client is asked to; then they are given back.
     pub drain_secs: u64,
     /// The address of a small page that shows what the client does: `127.0.0.1:8081`. None where left out.
@@ -79,6 +83,7 @@ impl Default for ClientConfig {
             transport: None,
             sbuild: SbuildConfig::default(),
             mock: Vec::new(),
+            limits: LimitsConfig::default(),
             drain_secs: 0,
             status: None,
         }
@@ -226,6 +231,7 @@ impl ClientConfig {
                  set client.allow_host = true if every source is trusted",
             ));
         }
+        self.limits.check()?;
         self.check_mock(host)
     }
 }

@@ -101,6 +101,7 @@ impl Work {
             wall: Duration::from_secs(limits.wall_secs).saturating_sub(spent),
             silent: Duration::from_secs(limits.silent_secs),
             log_bytes: self.spool.room(),
+            resources: self.shop.resources,
         };
         if limits.wall.is_zero() {
             return Ok(Exit::TimedOut);

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use pybit_core::build::Prepared;
 use pybit_core::model::{Arch, Failure, FailureClass, JobKind, Target};
+use pybit_core::resources::Resources;
 use pybit_core::{Error, ErrorKind, Result, trial};
 
 use crate::api::Api;
@@ -31,6 +32,8 @@ pub(crate) struct Workshop {
     pub(crate) toolbox: Toolbox,
     pub(crate) hands: Arc<Hands>,
     pub(crate) user: Option<BuildUser>,
+    /// What each build may use of this machine.
+    pub(crate) resources: Resources,
     /// The waits towards a server that is away.
     pub(crate) waits: Backoff,
 }

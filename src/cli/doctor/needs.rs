@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use pybit::config::Config;
+use pybit_backends::exec::Holds;
 use pybit_core::model::{EnvName, FormatName};
 
 use super::super::context::USUAL_DATA_DIR;
-use super::{Check, Role, build_user, data_dir, mock, present, program};
+use super::{Check, Mend, Role, build_user, data_dir, mock, present, program};
 
 /// A program, and the Debian package that has it.
 type Tool = (&'static str, &'static str);
@@ -53,6 +54,7 @@ pub(super) fn checks(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<Chec
         checks.extend(programs(Role::Web, web_tools(config)));
     }
     if wanted(Role::Client) {
+        checks.push(limits(config, &Holds::find()));
         checks.extend(programs(Role::Client, client_tools(config)));
         let client = config.client.readable();
         let user = client.and_then(|c| c.build_user.as_deref());
@@ -71,6 +73,19 @@ pub(super) fn checks(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<Chec
         checks.extend(programs(Role::Watch, watch_tools(config)));
     }
     checks
+}
+
+/// What holds builds to their limits. Where that is not all of a build together, it stands in the way only if the configuration says so.
+fn limits(config: &Config, holds: &Holds) -> Check {
+    let required = config.client.readable().is_some_and(|client| client.limits.require);
+    let mut what = format!("limits of builds, held by {holds}");
+    if !holds.is_whole() {
+        what = format!("{what}: {}", holds.why.join("; "));
+    }
+    let mend = (required && !holds.is_whole()).then(|| {
+        Mend::Note("client.limits.require is set: start the client in a systemd unit with Delegate=yes, or as root".to_owned())
+    });
+    Check::new(Role::Client, what, mend)
 }
 
 fn web_tools(config: &Config) -> Vec<Tool> {

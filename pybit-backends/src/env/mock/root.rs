@@ -143,7 +143,7 @@ impl Prepared for MockRoot {
             let message = "a step inside was asked of mock, which takes only commands of its own";
             return Err(Error::internal(message));
         }
-        let cmd = on_machine(step, limits, &self.home);
+        let cmd = on_machine(step, limits, &self.home, self.home.dir());
         let Some(words) = step.argv.strip_prefix(&[MOCK.to_owned()]) else {
             return self.mock.exec.run_until(&cmd, log, &self.stop).await;
         };

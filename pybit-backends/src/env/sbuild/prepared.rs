@@ -93,7 +93,7 @@ impl SbuildRoot {
 
     /// The command of a step, on the machine or inside.
     fn command(&self, step: &Step, limits: &StepLimits) -> Result<Cmd> {
-        let mut cmd = on_machine(step, limits, &Home::at(&self.scratch));
+        let mut cmd = on_machine(step, limits, &Home::at(&self.scratch), &self.work);
         if step.place == Place::Machine {
             let text = |path: &Path| path.display().to_string();
             if !step.vars.contains_key("TMPDIR") {

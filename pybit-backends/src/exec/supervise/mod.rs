@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use pybit_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::cmd::LONGEST_INPUT;
+use super::limits::Detour;
 
 /// The mask of every command: group and others may read what it writes, as Debian's policy and rpm's macros expect.
 const UMASK: u32 = 0o022;
@@ -42,6 +43,8 @@ pub(super) struct Job {
     pub(super) owner: Option<(u32, u32)>,
     /// What the processes get to end by themselves when they are to be killed.
     pub(super) grace: Duration,
+    /// Control groups that the command belongs to.
+    pub(super) detours: Vec<Detour>,
 }
 
 /// How it ended; nothing of it is left.
@@ -140,8 +143,20 @@ fn start(job: &Job) -> std::io::Result<Pid> {
     if let Some((uid, gid)) = job.owner {
         command.uid(uid).gid(gid);
     }
-    let child = command.spawn()?;
+    // The command is born into its groups; this process goes back, so that it outlives what is killed there.
+    let all = job.detours.iter();
+    all.clone().try_for_each(|detour| join(&detour.into))?;
+    let child = command.spawn();
+    all.rev().try_for_each(|detour| join(&detour.back))?;
+    let child = child?;
     Ok(Pid::from_raw(i32::try_from(child.id()).map_err(std::io::Error::other)?))
+}
+
+/// Moves this process into a control group.
+fn join(procs: &Path) -> std::io::Result<()> {
+    let moved =
+        std::fs::OpenOptions::new().write(true).open(procs).and_then(|mut f| f.write_all(b"0"));
+    moved.map_err(|e| std::io::Error::other(format!("{} cannot be joined: {e}", procs.display())))
 }
 
 /// A pipe that holds what the command reads, and ends there.

@@ -17,7 +17,7 @@ use pybit_core::format::{
 };
 use pybit_core::model::Target;
 
-use crate::support::{self, MemoryLog, open_dir, supervisor, users_dir};
+use crate::support::{self, MemoryLog, limits, open_dir, supervisor, users_dir};
 
 const STAND_IN: &str = include_str!("stand-in.py");
 /// The configuration of mock that is named.
@@ -193,7 +193,7 @@ impl Stage {
         output: &Path,
         log: &MemoryLog,
     ) -> Ended {
-        let limits = StepLimits { wall: self.wall, silent: self.wall, log_bytes: 16 << 20 };
+        let limits = StepLimits { wall: self.wall, silent: self.wall, ..limits() };
         for step in steps {
             let exit = prepared.run(step, &limits, log).await.unwrap();
             if exit != Exit::Code(0) {
