@@ -1,8 +1,10 @@
 //! The build client as a whole: what its slots, its heartbeat and its hints share, and how it starts and ends.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use pybit_core::protocol::LeaseTimes;
 use pybit_core::storage::ClientReport;
 use pybit_core::transport::Transport;
@@ -101,7 +103,7 @@ pub(crate) async fn live(
         background.spawn(hints::obey(Arc::clone(&client), transport));
     }
     for _ in 0..config.slots {
-        jobs.spawn(claimer::slot(Arc::clone(&client)));
+        jobs.spawn(slot(Arc::clone(&client)));
     }
     tracing::info!(name = %client.report.name, url = %client.shop.api.url(), "the build client is up");
     tokio::pin!(shutdown);
@@ -209,6 +211,16 @@ async fn recover(client: &Arc<Client>, jobs: &mut JoinSet<()>) -> Result<()> {
 
 async fn reopen(client: &Arc<Client>, dir: &JobDir, entry: Entry) -> Result<Task> {
     Task::open(&client.shop, dir.clone(), entry).await
+}
+
+/// One slot, begun again where a defect has ended it.
+async fn slot(client: Arc<Client>) {
+    while AssertUnwindSafe(claimer::slot(Arc::clone(&client))).catch_unwind().await.is_err() {
+        tracing::error!(
+            "a slot ended by a defect and starts again; the server gives its job to another client"
+        );
+        Backoff::new(Duration::from_secs(1), Duration::from_secs(1)).wait().await;
+    }
 }
 
 async fn all_ended(jobs: &mut JoinSet<()>) {

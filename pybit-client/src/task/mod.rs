@@ -5,9 +5,11 @@ mod clean;
 mod fetch;
 mod send;
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pybit_core::build::Prepared;
 use pybit_core::model::{Arch, Failure, FailureClass, JobKind, Target};
@@ -165,10 +167,9 @@ impl Work {
         for &effect in effects {
             let work = Arc::clone(self);
             let future: BoxFuture<'static, Event> = match effect {
-                Effect::Fetch => Box::pin(async move { work.fetch().await }),
-                Effect::Prepare => Box::pin(async move { work.prepare().await }),
-                Effect::Build => Box::pin(async move { work.build().await }),
-                Effect::Collect => Box::pin(async move { work.collect().await }),
+                Effect::Fetch | Effect::Prepare | Effect::Build | Effect::Collect => {
+                    Box::pin(async move { work.on_the_source(effect).await })
+                }
                 Effect::Upload => Box::pin(async move { work.upload().await }),
                 Effect::Report => Box::pin(async move { work.report().await }),
                 Effect::Clean => Box::pin(async move { work.clean().await }),
@@ -190,6 +191,24 @@ impl Work {
             };
             *running = Some(Running { effect, future });
         }
+    }
+
+    /// An effect that handles what came from a submitter. A defect that it meets ends the attempt, not the slot.
+    async fn on_the_source(&self, effect: Effect) -> Event {
+        let event = async {
+            match effect {
+                Effect::Fetch => self.fetch().await,
+                Effect::Prepare => self.prepare().await,
+                Effect::Build => self.build().await,
+                _ => self.collect().await,
+            }
+        };
+        if let Ok(event) = AssertUnwindSafe(event).catch_unwind().await {
+            return event;
+        }
+        let class = if self.is_source_job() { FailureClass::Source } else { FailureClass::Build };
+        let message = "The build client met a defect of its own; its log says where. Please report it with this source.";
+        self.fail(class, message, vec![]).await
     }
 
     /// Writes the state to the journal. A journal that cannot be written costs a rebuild after a crash, no more.

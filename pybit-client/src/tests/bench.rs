@@ -190,6 +190,7 @@ impl Prepared for Play {
                 self.bench.gate.notified().await;
                 Exit::Code(0)
             }
+            "defect" => panic!("a defect that this test has put there"),
             "spew" => loop {
                 log.write(&[b'x'; 4096]).await?;
             },

@@ -175,6 +175,21 @@ async fn a_build_that_never_stops_talking_ends_at_its_log_limit() {
 }
 
 #[tokio::test]
+async fn a_defect_of_the_client_ends_the_attempt_and_its_slot_builds_on() {
+    let farm = Farm::new(&[&["defect"]]).await;
+    farm.peer.with(|s| s.jobs.extend([assignment(1, 1), assignment(2, 1)]));
+    let client = farm.start();
+    for job in [1, 2] {
+        let (kind, said) = farm.report(job).await;
+        assert_eq!(kind, "fail");
+        assert_eq!(said["failure"]["class"], "build", "no fault of the machine: {said}");
+        assert!(said["failure"]["message"].as_str().unwrap().contains("defect"), "{said}");
+    }
+    client.end(Shutdown::Fast).await;
+    assert_eq!(farm.bench.alive(), 0);
+}
+
+#[tokio::test]
 async fn a_cancelled_build_is_stopped_cleaned_and_confirmed() {
     let farm = Farm::new(&[&["hang"]]).await;
     farm.peer.with(|s| s.jobs.push_back(assignment(1, 1)));
