@@ -12,13 +12,15 @@ use pybit_web::fuzz as web;
 type Target = fn(&[u8]);
 
 /// Every target by its name. `tools/fuzz` reads the names from here.
-const TARGETS: [(&str, Target); 24] = [
+const TARGETS: [(&str, Target); 26] = [
     ("dsc", backends::dsc),
     ("changes", backends::changes),
     ("srpm_info", backends::srpm_info),
     ("sdist_info", backends::sdist_info),
     ("primary", backends::fuzz_primary),
     ("names", backends::fuzz_names),
+    ("rpm_names", backends::fuzz_rpm_names),
+    ("simple", backends::fuzz_simple),
     ("deb_version", backends::deb_version),
     ("rpm_version", backends::rpm_version),
     ("python_version", backends::python_version),

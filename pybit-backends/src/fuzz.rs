@@ -11,7 +11,7 @@ use pybit_core::model::{Arch, Produced};
 use pybit_core::transport::Hint;
 use pybit_core::version::VersionOrder;
 
-pub use crate::archive::fuzz_names;
+pub use crate::archive::{fuzz_names, fuzz_rpm_names, fuzz_simple};
 use crate::deb::{DebFormat, DebVersions, read_changes};
 pub use crate::publish::fuzz_primary;
 use crate::python::{PythonFormat, PythonVersions, WheelName, is_sdist};

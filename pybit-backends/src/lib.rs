@@ -12,6 +12,7 @@ pub mod exec;
 mod foreign;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod gpgv;
 mod lock;
 pub mod publish;
 pub mod python;

@@ -4,6 +4,10 @@
 
 #[path = "archive/made.rs"]
 mod made;
+#[path = "archive/python.rs"]
+mod python;
+#[path = "archive/rpm.rs"]
+mod rpm;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +15,13 @@ use std::time::{Duration, Instant};
 use made::{Archive, dsc, exec, run, sha256, suite};
 use pybit_backends::archive::{ArchiveNames, NamesConfig, Unavailable};
 use pybit_backends::deb::DebFormat;
-use pybit_core::base::{BaseIndex, BaseStatus};
+use pybit_core::base::{BaseIndex, BaseStatus, BaseSuite};
 use pybit_core::clock::{ManualClock, Timestamp};
 use pybit_core::format::PackageFormat;
 use pybit_core::memory::{MemoryStorage, MemoryTransport};
 use pybit_core::model::{
     FailureClass, FileName, FileSpec, Grant, Job, JobStatus, NewPart, NewSubmission, Principal,
-    Role, Source, StreamOwner, Target, WeightedTarget,
+    Repository, Role, Source, StreamOwner, Target, WeightedTarget,
 };
 use pybit_core::protocol::{FinishRequest, LogDigest, SourceReport};
 use pybit_core::storage::{CatalogStore, ClientReport, Storage};
@@ -98,16 +102,40 @@ async fn an_archive_without_a_signature_is_refused_even_where_its_line_trusts_it
 
 /// A farm on this index, without a server.
 async fn farm(names: ArchiveNames, policy: Policy) -> (Farm, Arc<MemoryStorage>) {
-    let storage = Arc::new(MemoryStorage::default());
-    let target = Target {
-        dist: "Debian".parse().unwrap(),
-        suite: "bookworm".parse().unwrap(),
-        arch: "amd64".parse().unwrap(),
-        format: "deb".parse().unwrap(),
-        env: "sbuild".parse().unwrap(),
+    farm_on(names, policy, suite(), Arc::new(DebFormat::new())).await
+}
+
+/// A farm with one suite and its repository.
+async fn farm_of(
+    names: ArchiveNames,
+    policy: Policy,
+    suite: BaseSuite,
+    format: Arc<dyn PackageFormat>,
+) -> (Farm, Arc<MemoryStorage>) {
+    let repository = Repository {
+        name: "main".parse().unwrap(),
+        dist: suite.dist.clone(),
+        suite: suite.suite.clone(),
+        format: suite.format.clone(),
+        url: None,
+        public_key: None,
+        health: None,
     };
+    let (farm, storage) = farm_on(names, policy, suite, format).await;
+    storage.put_repository(&repository).await.unwrap();
+    (farm, storage)
+}
+
+async fn farm_on(
+    names: ArchiveNames,
+    policy: Policy,
+    suite: BaseSuite,
+    format: Arc<dyn PackageFormat>,
+) -> (Farm, Arc<MemoryStorage>) {
+    let storage = Arc::new(MemoryStorage::default());
+    let BaseSuite { dist, suite, format: name, arch } = suite;
+    let target = Target { dist, suite, arch, format: name, env: "sbuild".parse().unwrap() };
     storage.put_target(&WeightedTarget { target, weight: 1 }).await.unwrap();
-    let format: Arc<dyn PackageFormat> = Arc::new(DebFormat::new());
     let clock = Arc::new(ManualClock::at(Timestamp::from_micros(1_790_000_000_000_000)));
     let state: Arc<dyn Storage> = Arc::clone(&storage) as _;
     let farm =
@@ -194,14 +222,42 @@ async fn a_source_that_a_job_fetched_is_judged_by_its_bytes_and_not_by_its_addre
     assert_eq!(innocent.status, JobStatus::Done);
 }
 
+/// Submits a description of a format of which pybit writes the description, with its one file.
+async fn described(
+    farm: &Farm,
+    who: Grant,
+    (main, text): (&str, &str),
+    file: (&str, &[u8]),
+) -> Result<Vec<Job>> {
+    let spec = |name: &str, bytes: &[u8]| FileSpec {
+        name: name.parse().unwrap(),
+        size: bytes.len() as u64,
+        sha256: made::sha256_of(bytes),
+    };
+    let files = vec![spec(main, text.as_bytes()), spec(file.0, file.1)];
+    upload(farm, who, main.parse().unwrap(), files, text).await
+}
+
 async fn submit(farm: &Farm, who: Grant, package: &str, text: &str) -> Result<Vec<Job>> {
-    let who = Principal { name: "ann".to_owned(), grant: who };
     let (main, files) = files_of(package, text);
+    upload(farm, who, main, files, text).await
+}
+
+/// Submits these files, of which `main` with this text is the description.
+async fn upload(
+    farm: &Farm,
+    who: Grant,
+    main: FileName,
+    files: Vec<FileSpec>,
+    text: &str,
+) -> Result<Vec<Job>> {
+    let who = Principal { name: "ann".to_owned(), grant: who };
     let (storage, now) = (farm.storage(), farm.clock().now());
     let upload = storage.new_upload("ann", &files, now).await.unwrap().id;
     store(farm, StreamOwner::Upload(upload), &files).await;
     let source = Source::Upload { upload, main };
-    let mut request = NewSubmission::new(source, "bookworm".parse().unwrap());
+    let suite = storage.catalogue().await.unwrap().targets[0].target.suite.clone();
+    let mut request = NewSubmission::new(source, suite);
     request.force = true;
     farm.submit(&who, request, None, Some(text.as_bytes())).await.map(|r| r.jobs)
 }

@@ -6,13 +6,15 @@ use pybit_backends::fuzz;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 18] = [
+const TARGETS: [(&str, Target); 20] = [
     ("dsc", fuzz::dsc),
     ("changes", fuzz::changes),
     ("srpm_info", fuzz::srpm_info),
     ("sdist_info", fuzz::sdist_info),
     ("primary", fuzz::fuzz_primary),
     ("names", fuzz::fuzz_names),
+    ("rpm_names", fuzz::fuzz_rpm_names),
+    ("simple", fuzz::fuzz_simple),
     ("deb_version", fuzz::deb_version),
     ("rpm_version", fuzz::rpm_version),
     ("python_version", fuzz::python_version),

@@ -28,10 +28,11 @@ pub struct BaseSuite {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BaseSource {
-    /// Its version, as its format writes it.
+    /// Its version, as its format writes it; rpm's without an epoch. Empty where the index does not have it.
     pub version: String,
-    /// The SHA-256 of its source description (`.dsc`), hexadecimal.
-    pub sha256: String,
+    /// The SHA-256 of what the distribution publishes of it, hexadecimal: of the `.dsc` (`deb`), the `.src.rpm` (`rpm`), the sdist (`python`).
+    /// Nothing where the index does not have it: then no bytes are the distribution's own.
+    pub sha256: Option<String>,
 }
 
 /// The state of the index of one suite's base distribution.
@@ -64,6 +65,11 @@ pub struct BaseStatus {
 /// - `formats_without_an_index_are_empty`: a format whose base distributions the index does not cover has no names, and that is no failure.
 #[async_trait]
 pub trait BaseIndex: Send + Sync + fmt::Debug {
+    /// The base distribution, for people: `Debian bookworm`.
+    fn described(&self, dist: &Dist, suite: &Suite, _format: &FormatName) -> String {
+        format!("{dist} {suite}")
+    }
+
     /// The sources that own these names of binary packages.
     ///
     /// - `a_name_that_is_missing_is_free`: the base distribution has no such package.
@@ -79,6 +85,7 @@ pub trait BaseIndex: Send + Sync + fmt::Debug {
     /// The source packages of this name.
     ///
     /// - `every_version_is_listed`: those of the release, its updates and its security fixes.
+    /// - `a_source_without_a_digest_is_listed`: its name is the distribution's, too.
     /// - `no_source_of_the_name_is_an_empty_list`.
     async fn source(
         &self,
@@ -147,24 +154,40 @@ pub fn unavailable(dist: &Dist, suite: &Suite, why: Option<&str>) -> Error {
 /// The refusal of a source that bears a name of the base distribution and is not one of its sources; `None` where the name is free or the
 /// source description is one of the distribution's.
 ///
-/// `version` is the refused source's own version, and `sha256` the digest of its description.
+/// `version` is the refused source's own version, and `sha256` the digest that [`BaseSource::sha256`] would have of it.
 pub fn refusal(
     distribution: &str,
     (source, version): (&PackageName, &str),
     sha256: &str,
     known: &[BaseSource],
 ) -> Option<Error> {
-    if known.is_empty() || known.iter().any(|own| own.sha256.eq_ignore_ascii_case(sha256)) {
+    let is_own =
+        |own: &BaseSource| own.sha256.as_ref().is_some_and(|s| s.eq_ignore_ascii_case(sha256));
+    if known.is_empty() || known.iter().any(is_own) {
         return None;
     }
-    let versions: Vec<&str> = known.iter().map(|own| own.version.as_str()).collect();
     let message = format!(
-        "{source} is a source package of {distribution} (there in version {}), and {source} {version} of this submission is not the \
+        "{source} is a source package of {distribution}{}, and {source} {version} of this submission is not the \
          distribution's own. Give the package another name, submit it as an administrator, or have an administrator grant the name: \
          pybit token create --may-replace '{source}'",
-        versions.join(", ")
+        there(known)
     );
     Some(Error::new(ErrorKind::Denied, message).with_code(NAME_OF_DISTRIBUTION))
+}
+
+/// The most versions that a refusal lists.
+const MAX_TOLD: usize = 5;
+
+/// The versions of the distribution's sources, for a sentence: ` (there in version 1.0, 1.1)`; the last ones of many, nothing for none.
+pub fn there(known: &[BaseSource]) -> String {
+    let versions: Vec<&str> =
+        known.iter().map(|own| own.version.as_str()).filter(|v| !v.is_empty()).collect();
+    let last = &versions[versions.len().saturating_sub(MAX_TOLD)..];
+    let earlier = if last.len() < versions.len() { "…, " } else { "" };
+    if last.is_empty() {
+        return String::new();
+    }
+    format!(" (there in version {earlier}{})", last.join(", "))
 }
 
 /// The code of the refusal of a source that bears a name of the base distribution.
@@ -178,7 +201,7 @@ mod tests {
     fn only_the_distributions_own_bytes_bear_its_names() {
         let own = |version: &str, digit: &str| BaseSource {
             version: version.to_owned(),
-            sha256: digit.repeat(64),
+            sha256: Some(digit.repeat(64)),
         };
         let known = [own("4.3-4.1", "a"), own("4.3-4.1+deb12u1", "b")];
         let name: PackageName = "make-dfsg".parse().unwrap();
@@ -195,5 +218,10 @@ mod tests {
             assert!(error.message().contains(part), "{part}: {error}");
         }
         assert!(refusal("D s", (&name, "1"), "", &known).is_some());
+        let nameless = [BaseSource { version: String::new(), sha256: None }];
+        let error = refusal("an index", (&name, "1"), "", &nameless).unwrap();
+        assert!(error.message().starts_with("make-dfsg is a source package of an index, and"));
+        let many: Vec<_> = (1..=9).map(|n| own(&n.to_string(), "a")).collect();
+        assert_eq!(there(&many), " (there in version …, 5, 6, 7, 8, 9)");
     }
 }

@@ -194,6 +194,12 @@ pub trait PackageFormat: Send + Sync + fmt::Debug {
     ///   `Invalid`, with a sentence; nothing panics and memory stays bounded by the input.
     fn read_source(&self, bytes: &[u8]) -> Result<SourceInfo>;
 
+    /// The SHA-256 by which a source package is known as one of the base distribution's own: that of the file which distributions publish.
+    /// `description` is the SHA-256 of the source description, and the answer of formats whose distributions publish that.
+    fn published_digest<'a>(&self, _source: &'a SourceInfo, description: &'a str) -> &'a str {
+        description
+    }
+
     /// Which of the served architectures a declaration means.
     ///
     /// - `an_unserved_architecture_is_left_out`: the answer is a subset of `served`, without repeats.

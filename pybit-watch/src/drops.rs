@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pybit_core::base::there;
 use pybit_core::model::{FileName, FileSpec};
 use pybit_core::owners::NamePolicy;
 use pybit_core::publish::{Publication, PublishSet, Publisher};
@@ -277,14 +278,13 @@ impl Drops {
             return Ok(None);
         }
         let known = self.names.facts(&drop.package, &[]).await?.sources;
-        let versions: Vec<&str> = known.iter().map(|source| source.version.as_str()).collect();
         Ok((!known.is_empty()).then(|| {
             format!(
-                "{} is a source package of the base distribution (there in version {}), and ready binaries of that name are \
+                "{} is a source package of the base distribution{}, and ready binaries of that name are \
                  taken only from those whom `names` in [[watch.drops]] allows it; let the farm build the source, or give the \
                  package another name",
                 drop.package,
-                versions.join(", ")
+                there(&known)
             )
         }))
     }

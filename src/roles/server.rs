@@ -68,6 +68,7 @@ fn names(config: &Config, dir: &DataDir) -> Result<Option<Arc<dyn BaseIndex>>> {
     if config.names.enabled != Some(true) {
         return Ok(None);
     }
+    config.names.check()?;
     let mirror = config.client.readable().and_then(|client| client.sbuild.mirror.clone());
     let exec = Exec::new(Supervisor::this_program(SUPERVISE)?, None);
     Ok(Some(Arc::new(ArchiveNames::new(config.names.clone(), dir.names(), mirror, exec))))

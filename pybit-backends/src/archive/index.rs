@@ -13,9 +13,11 @@ const MAX_LINE: usize = 1 << 20;
 /// The longest value of a field that is read, in bytes.
 const MAX_VALUE: usize = 4 << 20;
 /// The most bytes of one index.
-const MAX_INDEX: u64 = 4 << 30;
+pub(super) const MAX_INDEX: u64 = 4 << 30;
 /// The longest name or version.
 const MAX_NAME: usize = 200;
+/// The most versions of one source.
+const MAX_VERSIONS: usize = 10_000;
 /// The most names of one suite, binary packages and sources each.
 const MAX_NAMES: usize = 4_000_000;
 
@@ -30,7 +32,8 @@ pub(crate) struct NameIndex {
 #[derive(Debug)]
 struct SourceEntry {
     name: Box<str>,
-    versions: Vec<(Box<str>, [u8; 32])>,
+    /// Each version with the digest of what the distribution publishes of it, where the index has that.
+    versions: Vec<(Box<str>, Option<[u8; 32]>)>,
 }
 
 impl NameIndex {
@@ -44,9 +47,9 @@ impl NameIndex {
     pub(crate) fn source(&self, name: &str) -> Vec<BaseSource> {
         let entry = self.by_source.get(name).and_then(|n| self.sources.get(*n as usize));
         let versions = entry.map(|entry| entry.versions.as_slice()).unwrap_or_default();
-        let source = |(version, sha256): &(Box<str>, [u8; 32])| BaseSource {
+        let source = |(version, sha256): &(Box<str>, Option<[u8; 32]>)| BaseSource {
             version: version.to_string(),
-            sha256: hex::encode(sha256),
+            sha256: sha256.map(hex::encode),
         };
         versions.iter().map(source).collect()
     }
@@ -78,15 +81,9 @@ impl NameIndex {
         let fields = ["Package", "Version", "Binary", "Checksums-Sha256"];
         let mut stanzas = Stanzas::new(index, fields);
         while let Some([package, version, binaries, checksums]) = stanzas.next()? {
-            let Some(n) = self.source_number(&package)? else { continue };
-            if let Some(sha256) = digest_of_description(&checksums)
-                && is_name(&version)
-                && let Some(entry) = self.sources.get_mut(n as usize)
-            {
-                let known = (version.into_boxed_str(), sha256);
-                if !entry.versions.contains(&known) {
-                    entry.versions.push(known);
-                }
+            match digest_of_description(&checksums) {
+                Some(sha256) => self.add_source(&package, &version, Some(sha256))?,
+                None => drop(self.source_number(&package)?),
             }
             for binary in binaries.split([',', ' ', '\n']) {
                 self.add_binary(binary, &package)?;
@@ -95,7 +92,33 @@ impl NameIndex {
         Ok(())
     }
 
-    fn add_binary(&mut self, binary: &str, source: &str) -> Result<()> {
+    /// Adds a version of a source, with the digest of its bytes where that is known. Texts that are no names are left out.
+    pub(super) fn add_source(
+        &mut self,
+        name: &str,
+        version: &str,
+        sha256: Option<[u8; 32]>,
+    ) -> Result<()> {
+        let Some(n) = self.source_number(name)? else { return Ok(()) };
+        let Some(entry) = self.sources.get_mut(n as usize).filter(|_| is_name(version)) else {
+            return Ok(());
+        };
+        let same = |known: &&mut (Box<str>, Option<[u8; 32]>)| {
+            *known.0 == *version && (known.1 == sha256 || known.1.is_none() || sha256.is_none())
+        };
+        if let Some(known) = entry.versions.iter_mut().find(same) {
+            known.1 = known.1.or(sha256);
+            return Ok(());
+        }
+        if entry.versions.len() >= MAX_VERSIONS {
+            return Err(bad("a source of it has more than 10000 versions"));
+        }
+        entry.versions.push((version.into(), sha256));
+        Ok(())
+    }
+
+    /// Adds a binary package and the source that owns its name. The first owner of a name stays.
+    pub(super) fn add_binary(&mut self, binary: &str, source: &str) -> Result<()> {
         if !is_name(binary) || self.by_binary.contains_key(binary) {
             return Ok(());
         }
@@ -125,7 +148,7 @@ fn within(names: usize) -> Result<()> {
     if names <= MAX_NAMES { Ok(()) } else { Err(bad("it has more than 4000000 names")) }
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
@@ -140,7 +163,7 @@ fn digest_of_description(checksums: &str) -> Option<[u8; 32]> {
     })
 }
 
-fn bad(why: &str) -> Error {
+pub(super) fn bad(why: &str) -> Error {
     Error::invalid(format!("the index of the archive is refused: {why}")).with_code("invalid_index")
 }
 
@@ -219,22 +242,31 @@ fn append(value: &mut String, line: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads an index of sources and of packages, as `make fuzz` calls it.
+#[cfg(feature = "fuzz")]
+impl NameIndex {
+    /// Panics where what was read breaks a promise of the index.
+    pub(super) fn check(&self) {
+        for (binary, n) in &self.by_binary {
+            assert!(is_name(binary) && self.sources.len() > *n as usize, "{binary}");
+        }
+        for (n, entry) in self.sources.iter().enumerate() {
+            assert_eq!(self.by_source.get(&entry.name).map(|n| *n as usize), Some(n));
+            let digests = self.source(&entry.name).into_iter().filter_map(|s| s.sha256);
+            assert!(digests.into_iter().all(|sha256| sha256.len() == 64));
+        }
+    }
+}
+
+/// Reads an index of sources and of packages, for the fuzzer.
 ///
 /// # Panics
 ///
-/// Reads an index, for the fuzzer. Panics if the result breaks a promise of the parser.
+/// If the result breaks a promise of the parser.
 #[cfg(feature = "fuzz")]
 pub fn fuzz_names(bytes: &[u8]) {
     let mut index = NameIndex::default();
     let _ = (index.read_sources(bytes), index.read_packages(bytes));
-    for (binary, n) in &index.by_binary {
-        assert!(is_name(binary) && index.sources.len() > *n as usize, "{binary}");
-    }
-    for (n, entry) in index.sources.iter().enumerate() {
-        assert_eq!(index.by_source.get(&entry.name).map(|n| *n as usize), Some(n));
-        assert!(index.source(&entry.name).iter().all(|s| s.sha256.len() == 64));
-    }
+    index.check();
 }
 
 #[cfg(test)]
@@ -284,7 +316,8 @@ mod tests {
         let found = index.source("make-dfsg");
         let versions: Vec<_> = found.iter().map(|s| s.version.as_str()).collect();
         assert_eq!(versions, ["4.3-4.1", "4.3-4.1+deb12u1"]);
-        assert!(found[0].sha256.ends_with("00ff") && found[1].sha256.ends_with("00fe"));
+        let ends = |n: usize, end: &str| found[n].sha256.as_ref().unwrap().ends_with(end);
+        assert!(ends(0, "00ff") && ends(1, "00fe"));
         assert_eq!((index.source("make"), index.source("linux-signed-amd64")), (vec![], vec![]));
     }
 
@@ -317,7 +350,7 @@ mod tests {
             let mut index = NameIndex::default();
             index.read_sources(text.join(&gap).as_bytes()).unwrap();
             for (name, version) in &names {
-                let expected = BaseSource { version: version.clone(), sha256: digest(name) };
+                let expected = BaseSource { version: version.clone(), sha256: Some(digest(name)) };
                 prop_assert_eq!(index.source(name), vec![expected]);
                 prop_assert_eq!(index.owner(&format!("b-{name}")), Some(name.as_str()));
             }

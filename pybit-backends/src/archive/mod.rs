@@ -3,177 +3,117 @@
 //! | to know | open |
 //! |---|---|
 //! | what a `[names]` table says | `config.rs` |
-//! | how an index is fetched and checked | `apt.rs` |
+//! | how an index is fetched and checked | `apt.rs` (deb), `rpm.rs` with `detached.rs` and `http.rs` |
+//! | how its text is read | `index.rs` (deb), `primary.rs` and `xml.rs` (rpm) |
 //! | what is kept of an index | `index.rs` |
+//! | how a public index of Python projects is asked | `public.rs`, `simple.rs`, `cache.rs` |
 //!
-//! Suites of the format `deb` have an index. Those of `rpm` and `python` have none yet: there every name is free.
+//! Suites of the format `deb` have an index. Those of `rpm` and `python` have one where the configuration names its address; elsewhere
+//! every name is free.
 
 mod apt;
+mod cache;
 mod config;
+mod detached;
+mod http;
 mod index;
+mod primary;
+mod public;
+mod rpm;
+mod simple;
+mod suites;
+mod xml;
 
-pub use config::{NamesConfig, Unavailable};
+pub use config::{NamesConfig, PythonArchive, RpmArchive, Unavailable};
 #[cfg(feature = "fuzz")]
-pub use index::fuzz_names;
+pub use {index::fuzz_names, primary::fuzz_rpm_names, simple::fuzz_simple};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use pybit_core::base::{BaseIndex, BaseSource, BaseStatus, BaseSuite, unavailable};
-use pybit_core::clock::{Clock, SystemClock, Timestamp};
+use pybit_core::clock::{Clock, SystemClock};
 use pybit_core::model::{Dist, FormatName, PackageName, Suite};
 use pybit_core::owners::BaseOwner;
 use pybit_core::{Error, ErrorKind, Result};
 
-use apt::SuiteApt;
-use index::NameIndex;
+use public::PublicIndex;
+use suites::Suites;
 
 use crate::exec::Exec;
+use crate::python::normal;
 
-/// The pause after a fetch that failed.
-const RETRY: Duration = Duration::from_mins(10);
-/// The format whose base distributions have an index.
-const FORMAT: &str = "deb";
+/// The format whose base distributions are asked name by name.
+const PYTHON: &str = "python";
+/// The most names that are asked about at a time.
+const MAX_QUESTIONS: usize = 8;
 
 /// The indices of the archives that a farm's suites stand on.
 #[derive(Debug)]
 pub struct ArchiveNames {
-    config: NamesConfig,
-    /// The directory of the indices, with a directory for each suite.
-    dir: PathBuf,
-    /// The archives for suites that `config` names none for, as lines of `sources.list(5)`; the machine's own where there are none.
-    mirror: Option<Vec<String>>,
-    exec: Exec,
-    clock: Arc<dyn Clock>,
-    suites: Mutex<BTreeMap<Key, State>>,
-    /// One fetch at a time.
-    fetching: tokio::sync::Mutex<()>,
-}
-
-type Key = (Dist, Suite);
-
-/// The index of one suite and its age.
-#[derive(Debug, Clone, Default)]
-struct State {
-    index: Option<Arc<NameIndex>>,
-    fetched_at: Option<Timestamp>,
-    tried_at: Option<Timestamp>,
-    error: Option<String>,
+    suites: Suites,
+    public: Option<PublicIndex>,
 }
 
 impl ArchiveNames {
     /// Indices in `dir`, fetched with `exec`. `mirror` is for suites that the configuration names no archives for, as the roots' are made
-    /// from them. Nothing is fetched before [`refresh`](BaseIndex::refresh).
+    /// from them. Nothing is fetched before [`refresh`](BaseIndex::refresh), and no public index is asked before it is needed.
     pub fn new(
         config: NamesConfig,
         dir: impl Into<PathBuf>,
         mirror: Option<Vec<String>>,
         exec: Exec,
     ) -> Self {
-        Self {
-            config,
-            dir: dir.into(),
-            mirror,
-            exec,
-            clock: Arc::new(SystemClock),
-            suites: Mutex::default(),
-            fetching: tokio::sync::Mutex::default(),
-        }
+        let max_age = config.max_age();
+        let public = config.python.clone().map(|archive| PublicIndex::new(archive, max_age));
+        let clock = Arc::new(SystemClock);
+        Self { suites: Suites::new(config, dir.into(), mirror, exec, clock), public }
     }
 
     /// The same with another clock.
     #[must_use]
-    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, ..self }
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.suites.clock = clock;
+        self
     }
 
-    fn suites(&self) -> MutexGuard<'_, BTreeMap<Key, State>> {
-        self.suites.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The public index that answers for a format.
+    fn public(&self, format: &FormatName) -> Option<&PublicIndex> {
+        self.public.as_ref().filter(|_| format.as_str() == PYTHON)
     }
 
-    fn apt<'a>(&'a self, suite: &'a BaseSuite) -> SuiteApt<'a> {
-        let own = self.config.mirror.get(&suite.suite).map(Vec::as_slice);
-        SuiteApt {
-            exec: &self.exec,
-            root: self.dir.join(format!("{}-{}", suite.dist, suite.suite)),
-            suite,
-            mirror: own.or(self.mirror.as_deref()),
-        }
+    fn clock(&self) -> &dyn Clock {
+        &*self.suites.clock
     }
 
-    /// The index to ask; nothing where there is none and every name is free.
-    fn index(
+    /// The public index's sources of a name; `None` where it is free. A text that no project can be called by is free.
+    async fn asked(
         &self,
-        dist: &Dist,
-        suite: &Suite,
-        format: &FormatName,
-    ) -> Result<Option<Arc<NameIndex>>> {
-        if format.as_str() != FORMAT {
-            return Ok(None);
-        }
-        let state = self.suites().get(&(dist.clone(), suite.clone())).cloned().unwrap_or_default();
-        match (state.index, self.config.unavailable) {
-            (None, Unavailable::Refuse) => Err(unavailable(dist, suite, state.error.as_deref())),
-            (index, _) => Ok(index),
-        }
-    }
-
-    /// Brings one suite up to date where that is due; whether it was fetched.
-    async fn refresh_one(&self, suite: &BaseSuite) -> Result<bool> {
-        let (key, apt, now) =
-            ((suite.dist.clone(), suite.suite.clone()), self.apt(suite), self.clock.now());
-        let mut state = self.suites().entry(key.clone()).or_default().clone();
-        if state.tried_at.is_some_and(|at| now.since(at) < RETRY) {
-            return Ok(false);
-        }
-        if state.index.is_none()
-            && let Some(at) = apt.fetched_at()
-            && let Ok(index) = apt.read().await
-        {
-            // The server was started anew; the signatures were checked when this was fetched.
-            state = State { index: Some(Arc::new(index)), fetched_at: Some(at), ..state };
-            self.suites().insert(key.clone(), state.clone());
-        }
-        let is_fresh = |at| now.since(at) < self.config.max_age();
-        if state.index.is_some() && state.fetched_at.is_some_and(is_fresh) {
-            return Ok(false);
-        }
-        let fetched = match apt.fetch(now).await {
-            Ok(()) => apt.read().await,
-            Err(e) => Err(e),
-        };
-        let (state, outcome) = match fetched {
-            Ok(index) => {
-                let index = Some(Arc::new(index));
-                (State { index, fetched_at: Some(now), tried_at: None, error: None }, Ok(true))
+        public: &PublicIndex,
+        (dist, suite): (&Dist, &Suite),
+        name: &str,
+    ) -> Result<Option<Arc<[BaseSource]>>> {
+        let Some(name) = normal(name) else { return Ok(None) };
+        match public.sources(&name, self.clock()).await {
+            Err(error) if self.suites.config.unavailable == Unavailable::Allow => {
+                tracing::error!(%dist, %suite, name, %error, "the public index does not answer: the name is taken from everybody");
+                Ok(None)
             }
-            Err(e) => {
-                let error = Some(e.message().to_owned());
-                (State { tried_at: Some(now), error, ..state }, Err(e))
-            }
-        };
-        self.suites().insert(key, state);
-        outcome
-    }
-
-    fn tell(&self, suite: &BaseSuite, error: &Error) {
-        let known = self.suites().get(&(suite.dist.clone(), suite.suite.clone())).cloned();
-        let BaseSuite { dist, suite, .. } = suite;
-        if known.is_some_and(|state| state.index.is_some()) {
-            tracing::warn!(%dist, %suite, %error, "the index of the distribution's names is not renewed; the old one stays in use");
-        } else if self.config.unavailable == Unavailable::Refuse {
-            tracing::error!(%dist, %suite, %error, "there is no index of the distribution's names: submissions and publications wait for it");
-        } else {
-            tracing::error!(%dist, %suite, %error, "there is no index of the distribution's names: every name is taken from everybody");
+            Err(error) => Err(unavailable(dist, suite, Some(error.message()))),
+            answer => answer,
         }
     }
 }
 
 #[async_trait]
 impl BaseIndex for ArchiveNames {
+    fn described(&self, dist: &Dist, suite: &Suite, format: &FormatName) -> String {
+        self.public(format).map_or_else(|| format!("{dist} {suite}"), PublicIndex::described)
+    }
+
     async fn owners(
         &self,
         dist: &Dist,
@@ -181,12 +121,25 @@ impl BaseIndex for ArchiveNames {
         format: &FormatName,
         binaries: &[String],
     ) -> Result<BTreeMap<String, BaseOwner>> {
-        let Some(index) = self.index(dist, suite, format)? else { return Ok(BTreeMap::new()) };
-        let owner = |binary: &String| {
-            let source = index.owner(binary)?.to_owned();
-            Some((binary.clone(), BaseOwner { distribution: format!("{dist} {suite}"), source }))
+        let distribution = self.described(dist, suite, format);
+        let owner = |binary: &String, source: String| {
+            (binary.clone(), BaseOwner { distribution: distribution.clone(), source })
         };
-        Ok(binaries.iter().filter_map(owner).collect())
+        let Some(public) = self.public(format) else {
+            let Some(index) = self.suites.index(dist, suite, format)? else {
+                return Ok(BTreeMap::new());
+            };
+            let known = |binary: &String| Some(owner(binary, index.owner(binary)?.to_owned()));
+            return Ok(binaries.iter().filter_map(known).collect());
+        };
+        // A project of an index bears the name of its source.
+        let ask = move |binary: String| async move {
+            let known = self.asked(public, (dist, suite), &binary).await?;
+            Ok::<_, Error>(known.and_then(|_| Some((normal(&binary)?, binary))))
+        };
+        let asked: Vec<_> =
+            stream::iter(binaries.to_vec()).map(ask).buffered(MAX_QUESTIONS).try_collect().await?;
+        Ok(asked.into_iter().flatten().map(|(source, binary)| owner(&binary, source)).collect())
     }
 
     async fn source(
@@ -196,34 +149,33 @@ impl BaseIndex for ArchiveNames {
         format: &FormatName,
         name: &PackageName,
     ) -> Result<Vec<BaseSource>> {
-        let index = self.index(dist, suite, format)?;
+        if let Some(public) = self.public(format) {
+            let known = self.asked(public, (dist, suite), name.as_str()).await?;
+            return Ok(known.map(|known| known.to_vec()).unwrap_or_default());
+        }
+        let index = self.suites.index(dist, suite, format)?;
         Ok(index.map(|index| index.source(name.as_str())).unwrap_or_default())
     }
 
     fn status(&self) -> Vec<BaseStatus> {
-        let Ok(format) = FORMAT.parse::<FormatName>() else { return Vec::new() };
-        let count = |n: Option<usize>| n.and_then(|n| u64::try_from(n).ok()).unwrap_or_default();
-        let status = |((dist, suite), state): (&Key, &State)| BaseStatus {
-            dist: dist.clone(),
-            suite: suite.clone(),
-            format: format.clone(),
-            fetched_at: state.fetched_at,
-            names: count(state.index.as_ref().map(|i| i.names())),
-            sources: count(state.index.as_ref().map(|i| i.sources())),
-            error: state.error.clone(),
-        };
-        self.suites().iter().map(status).collect()
+        self.suites.status(self.public.as_ref())
     }
 
     async fn refresh(&self, suites: &[BaseSuite]) -> Result<usize> {
-        let Ok(_turn) = self.fetching.try_lock() else { return Ok(0) };
-        let suites = suites.iter().filter(|s| s.format.as_str() == FORMAT);
+        let Ok(_turn) = self.suites.fetching.try_lock() else { return Ok(0) };
         let mut fetched = 0;
         for suite in suites {
-            match self.refresh_one(suite).await {
+            let done = match self.public(&suite.format) {
+                Some(public) => {
+                    self.suites.note(suite);
+                    public.prove(self.clock()).await
+                }
+                None => self.suites.refresh_one(suite).await,
+            };
+            match done {
                 Ok(was_fetched) => fetched += usize::from(was_fetched),
                 Err(e) if e.kind() == ErrorKind::Busy => {}
-                Err(e) => self.tell(suite, &e),
+                Err(e) => self.suites.tell(suite, &e),
             }
         }
         Ok(fetched)

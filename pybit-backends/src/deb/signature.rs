@@ -1,21 +1,13 @@
 //! Inline OpenPGP signatures, verified by `gpgv` against a keyring (docs/decisions/0010-gpgv-verifies.md).
 
 use std::path::Path;
-use std::time::Duration;
 
-use pybit_core::format::Exit;
 use pybit_core::upload::Signer;
 use pybit_core::{Error, ErrorKind, Result};
 
 use crate::description::{LARGEST, SIGNED};
-use crate::exec::{Cmd, Exec, one_line};
-
-/// How long one signature may take; a second is long.
-const LONGEST: Duration = Duration::from_secs(30);
-/// Bytes that gpgv may say.
-const MOST_SAID: usize = 64 << 10;
-/// What stands at the beginning of a keyring that gpgv does not read.
-const ARMOURED: &[u8] = b"-----BEGIN PGP";
+use crate::exec::Exec;
+use crate::gpgv::{self, ARMOURED, STATUS};
 
 /// The text that a signature covers, and whose it is.
 #[derive(Debug)]
@@ -44,47 +36,14 @@ pub(super) async fn verify(
     let room = tempfile::Builder::new().prefix("pybit-gpgv-").tempdir().map_err(|e| no_room(&e))?;
     let (sent, text) = (room.path().join("sent"), room.path().join("text"));
     std::fs::write(&sent, bytes).map_err(|e| no_room(&e))?;
-    let said = gpgv(exec, room.path(), &sent, &text, keyring).await?;
+    let at = std::path::absolute(keyring).map_err(|e| no_room(&e))?;
+    let shown = |p: &Path| p.display().to_string();
+    let args = ["--output".to_owned(), shown(&text), "--".to_owned(), shown(&sent)];
+    let said = gpgv::status(exec, room.path(), &at, &args).await?;
     let signer = judge(what, &said, keyring)?;
     let text = std::fs::read(&text).map_err(|e| no_room(&e))?;
     Ok(Signed { text, signer })
 }
-
-/// Runs gpgv and returns its status lines. It reads no configuration: neither a home's nor a default keyring.
-async fn gpgv(
-    exec: &Exec,
-    home: &Path,
-    sent: &Path,
-    text: &Path,
-    keyring: &Path,
-) -> Result<String> {
-    let keyring = std::path::absolute(keyring).map_err(|e| no_room(&e))?;
-    let shown = |p: &Path| p.display().to_string();
-    let mut words = vec!["gpgv".to_owned()];
-    let options: [(&str, String); 5] = [
-        ("--homedir", shown(home)),
-        ("--status-fd", "1".to_owned()),
-        ("--weak-digest", "SHA1".to_owned()),
-        ("--keyring", shown(&keyring)),
-        ("--output", shown(text)),
-    ];
-    words.extend(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
-    words.extend(["--".to_owned(), shown(sent)]);
-    let cmd = Cmd::new(words, home).var("LC_ALL", "C.UTF-8").within(LONGEST);
-    let output = exec.output(&cmd, MOST_SAID).await?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    match output.exit {
-        // 0 is a good signature, 1 and 2 are bad ones; the status lines say more than the number.
-        Exit::Code(0) => Ok(said),
-        Exit::Code(1 | 2) if said.contains(STATUS) => Ok(format!("{said}{STATUS}FAILURE gpgv 1\n")),
-        exit => {
-            let message = format!("gpgv failed ({exit:?}): {}", one_line(&output.complaint()));
-            Err(Error::new(ErrorKind::Unavailable, message).with_code("tool_failed"))
-        }
-    }
-}
-
-const STATUS: &str = "[GNUPG:] ";
 
 /// Whose signature it is, from gpgv's status lines (`doc/DETAILS` of GnuPG): exactly one signature, good, by a key that is
 /// neither expired nor revoked.

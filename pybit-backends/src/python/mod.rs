@@ -34,7 +34,7 @@ use pybit_core::model::{Arch, FileName, FormatName, Produced};
 use pybit_core::version::VersionOrder;
 
 pub use name::is_sdist;
-pub(crate) use name::{WheelName, is_sdist_of, normal};
+pub(crate) use name::{WheelName, is_sdist_of, normal, sdist_version};
 pub use versions::PythonVersions;
 
 /// What the steps of a build need in a Debian root besides the build-essential packages: the tools, and the usual build backends.
@@ -92,6 +92,11 @@ impl PackageFormat for PythonFormat {
 
     fn read_source(&self, bytes: &[u8]) -> Result<SourceInfo> {
         source::read(bytes)
+    }
+
+    /// The sdist: the description beside it is pybit's.
+    fn published_digest<'a>(&self, source: &'a SourceInfo, _: &'a str) -> &'a str {
+        source.files.first().map_or("", |file| &file.sha256)
     }
 
     fn expand(&self, declared: &[String], served: &[Arch]) -> Result<Expansion> {

@@ -38,6 +38,15 @@ pub(crate) fn is_sdist_of(file: &str, name: &str, version: &str) -> bool {
     splits.take(50).any(|(n, v)| normal(n).as_deref() == Some(name) && same_version(v, version))
 }
 
+/// The version, as it is written, in the name of an sdist of a project.
+pub(crate) fn sdist_version<'a>(file: &'a str, name: &str) -> Option<&'a str> {
+    let stem = file.strip_suffix(".tar.gz")?;
+    let mut splits = stem.match_indices('-').map(|(at, _)| (&stem[..at], &stem[at + 1..])).take(50);
+    let is_it =
+        |(n, v): &(&str, &str)| normal(n).as_deref() == Some(name) && versions::read(v).is_ok();
+    splits.find(is_it).map(|(_, version)| version)
+}
+
 /// Whether a file's name is that of some sdist.
 pub fn is_sdist(file: &str) -> bool {
     let Some(stem) = file.strip_suffix(".tar.gz") else { return false };

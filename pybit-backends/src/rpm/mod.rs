@@ -82,6 +82,11 @@ impl PackageFormat for RpmFormat {
         source::read(bytes)
     }
 
+    /// The `.src.rpm`: the description beside it is pybit's.
+    fn published_digest<'a>(&self, source: &'a SourceInfo, _: &'a str) -> &'a str {
+        source.files.first().map_or("", |file| &file.sha256)
+    }
+
     fn expand(&self, declared: &[String], served: &[Arch]) -> Result<Expansion> {
         arch::expand(declared, served)
     }

@@ -31,7 +31,11 @@ pub(crate) fn run(argv: &[&str], cwd: &Path) -> Vec<u8> {
 }
 
 pub(crate) fn sha256(text: &str) -> String {
-    hex::encode(Sha256::digest(text))
+    sha256_of(text.as_bytes())
+}
+
+pub(crate) fn sha256_of(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// A source description without a file besides it.

@@ -58,9 +58,12 @@ impl Farm {
         if grants.iter().any(|grant| grant.covers(&source.package, &target.suite)) {
             return Ok(());
         }
-        let (dist, suite) = (&target.dist, &target.suite);
-        let known = index.source(dist, suite, &target.format, &source.package).await?;
+        let (dist, suite, format) = (&target.dist, &target.suite, &target.format);
+        let known = index.source(dist, suite, format, &source.package).await?;
         let submitted = (&source.package, source.version.as_str());
-        base::refusal(&format!("{dist} {suite}"), submitted, sha256, &known).map_or(Ok(()), Err)
+        let reader = self.format(format)?;
+        let sha256 = reader.published_digest(source, sha256);
+        let distribution = index.described(dist, suite, format);
+        base::refusal(&distribution, submitted, sha256, &known).map_or(Ok(()), Err)
     }
 }
