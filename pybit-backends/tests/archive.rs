@@ -120,6 +120,7 @@ async fn farm_of(
         url: None,
         public_key: None,
         health: None,
+        overlay: None,
     };
     let (farm, storage) = farm_on(names, policy, suite, format).await;
     storage.put_repository(&repository).await.unwrap();
