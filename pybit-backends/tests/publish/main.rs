@@ -16,3 +16,4 @@ mod roll_over;
 mod rpm;
 mod survival;
 mod tools;
+mod unattended;

@@ -106,9 +106,6 @@ impl From<Refused> for Error {
     }
 }
 
-/// The formats whose builds have a distribution's packages in their roots, which a repository can overlay.
-const OVERLAYS: [&str; 2] = ["deb", "rpm"];
-
 type Found<T> = std::result::Result<T, Refused>;
 
 /// The suites with what each has of the one that it is like.
@@ -207,18 +204,8 @@ fn check(suite: &SuiteConfig, place: usize) -> Found<()> {
             return refuse("envs", what);
         }
     }
-    if suite.overlay && suite.repository.is_none() {
-        return refuse(
-            "overlay",
-            "overlays its distribution with a repository, and has none".to_owned(),
-        );
-    }
-    if suite.overlay && !OVERLAYS.contains(&suite.format.as_str()) {
-        let known = OVERLAYS.join(" and ");
-        return refuse(
-            "overlay",
-            format!("overlays its distribution, which builds of {known} can"),
-        );
+    if let Some(what) = cannot_overlay(suite) {
+        return refuse("overlay", what.to_owned());
     }
     let moves: Vec<SuiteMove> = suite.moves();
     for (n, moved) in moves.iter().enumerate() {
@@ -230,6 +217,17 @@ fn check(suite: &SuiteConfig, place: usize) -> Found<()> {
         }
     }
     Ok(())
+}
+
+/// Builds of these two formats have a distribution's packages in their roots.
+fn cannot_overlay(suite: &SuiteConfig) -> Option<&'static str> {
+    match suite.repository {
+        None if suite.overlay => Some("overlays its distribution with a repository, and has none"),
+        Some(_) if suite.overlay && !matches!(suite.format.as_str(), "deb" | "rpm") => {
+            Some("overlays its distribution, which only builds of deb and rpm can")
+        }
+        _ => None,
+    }
 }
 
 fn shown(suite: &SuiteConfig) -> String {

@@ -34,8 +34,8 @@ pub(super) async fn conflicts<D: Upkeep>(
     let mut moves: BTreeSet<(String, String, String, String)> = BTreeSet::new();
     for [repository, _, text] in texts::<D>(connection, MOVES).await? {
         // A move that cannot be read is a finding of its own, and allows nothing.
-        let Ok(moved) = serde_json::from_str::<StoredMove>(&text) else { continue };
-        let [binary, from, to] = moved.names();
+        let Ok(stored) = serde_json::from_str::<StoredMove>(&text) else { continue };
+        let [binary, from, to] = stored.names();
         moves.insert((repository, binary, from, to));
     }
     let mut names: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
