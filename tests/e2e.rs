@@ -6,6 +6,8 @@
 
 mod support;
 
+#[path = "e2e/blame.rs"]
+mod blame;
 #[path = "e2e/blobs.rs"]
 mod blobs;
 #[path = "e2e/cancel.rs"]

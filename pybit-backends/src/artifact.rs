@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::fcntl::OFlag;
 use pybit_core::format::Collected;
@@ -122,13 +122,23 @@ fn open(path: &Path, name: &FileName) -> Result<(File, u64)> {
     Ok((file, meta.len()))
 }
 
+/// Whether a file cannot be opened because the machine is in trouble: no build can cause that with the file.
+fn is_of_the_machine(e: &std::io::Error) -> bool {
+    use nix::errno::Errno::{EIO, EMFILE, ENFILE, ENOMEM};
+    e.raw_os_error()
+        .is_some_and(|code| [EIO, EMFILE, ENFILE, ENOMEM].iter().any(|&of| of as i32 == code))
+}
+
 /// Refuses a result; `why` ends the sentence "the build's result is refused: …".
 pub(crate) fn refused(why: &str) -> Error {
     Error::invalid(format!("the build's result is refused: {why}")).with_code("invalid_artifact")
 }
 
+/// A file of the build that cannot be read: a socket, one that its owner has closed; or the machine is in trouble.
 fn read_error(path: &Path, error: std::io::Error) -> Error {
-    let path: PathBuf = path.to_owned();
-    Error::new(ErrorKind::Unavailable, format!("{} cannot be read: {error}", path.display()))
-        .with_source(error)
+    let what = format!("{} cannot be read: {error}", path.display());
+    if !is_of_the_machine(&error) {
+        return refused(&what);
+    }
+    Error::new(ErrorKind::Unavailable, what).with_source(error)
 }

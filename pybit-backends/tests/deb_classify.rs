@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use pybit_backends::deb::DebFormat;
 use pybit_core::format::{Exit, PackageFormat, Verdict};
-use pybit_core::model::FailureClass::{self, Build, DepWait, Infra, Source};
+use pybit_core::model::FailureClass::{self, Build, DepWait, Infra, Source, Unclear};
 use pybit_core::model::Produced;
 
 fn classify(phase: &str, exit: Exit, log: &str) -> Verdict {
@@ -32,11 +32,11 @@ fn sbuilds_failures_are_told_apart() {
     check("sbuild", 3, log!("unmet-apt"), DepWait, "missing: pybit-nothing (>= 2.0)", &three);
     check("sbuild", 3, log!("unmet-dose3"), DepWait, "missing: pybit-nothing (>= 2.0)", &three);
     check("sbuild", 3, log!("conflict"), Build, "Build-Conflicts", &[]);
-    check("sbuild", 3, log!("mirror-down"), Infra, "mirror.invalid", &[]);
-    check("sbuild", 3, log!("repository-down"), Infra, "127.0.0.1:9", &[]);
+    check("sbuild", 3, log!("mirror-down"), Unclear, "mirror.invalid", &[]);
+    check("sbuild", 3, log!("repository-down"), Unclear, "127.0.0.1:9", &[]);
     check("sbuild", 2, log!("compile-error"), Build, "‘x’ undeclared", &[]);
     check("sbuild", 2, log!("packaging-error"), Build, "does not appear in package", &[]);
-    check("sbuild", 2, log!("disk-full"), Infra, "No space left on device", &[]);
+    check("sbuild", 2, log!("disk-full"), Unclear, "No space left on device", &[]);
     check("sbuild", 3, log!("bad-source"), Source, "has size 500 instead of", &[]);
     check("sbuild", 0, log!("not-for-us"), Build, "not meant for this architecture", &[]);
     check("sbuild", 1, log!("bad-root"), Infra, "create-session", &[]);
@@ -47,7 +47,7 @@ fn sbuilds_failures_are_told_apart() {
 fn the_hosts_failures_are_told_apart() {
     let three = ["pybit-nothing (>= 2.0)", "bash (>= 99) | zsh (>= 99)", "pybit-other"];
     check("dependencies", 1, log!("unmet-dpkg"), DepWait, "pybit-other", &three);
-    check("dependencies", 2, "", Infra, "could not be checked", &[]);
+    check("dependencies", 2, "", Unclear, "could not be checked", &[]);
     check("build", 2, log!("compile-error"), Build, "‘x’ undeclared", &[]);
     check("unpack", 25, log!("bad-source"), Source, "has size 500", &[]);
     let quilt = "dpkg-source: error: can't build with source format '3.0 (quilt)': no upstream tarball found\n";
@@ -57,7 +57,7 @@ fn the_hosts_failures_are_told_apart() {
         "source",
         2,
         "tar: x: Cannot write: No space left on device\n",
-        Infra,
+        Unclear,
         "disk was full",
         &[],
     );
@@ -80,7 +80,7 @@ fn a_build_that_did_not_end_by_itself_has_its_sentence() {
         (Exit::TimedOut, Build, "time limit"),
         (Exit::Silent, Build, "printed nothing"),
         (Exit::LogLimit, Build, "log limit"),
-        (Exit::Signal(9), Infra, "signal 9"),
+        (Exit::Signal(9), Unclear, "signal 9"),
         (Exit::Stopped, Infra, "on request"),
     ] {
         let verdict = classify("sbuild", exit, log);
@@ -102,6 +102,8 @@ fn a_package_that_prints_what_a_broken_mirror_prints_has_still_failed_to_build()
 fn a_log_without_a_summary_is_the_machines_fault() {
     check("sbuild", 2, "E: Cannot open build chroot\n", Infra, "without a summary", &[]);
     check("sbuild", 2, "", Infra, "without a summary", &[]);
+    let begun = "| Install package build dependencies  |\nKilled\n";
+    check("sbuild", 2, begun, Unclear, "without a summary", &[]);
 }
 
 #[test]

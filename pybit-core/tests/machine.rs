@@ -10,6 +10,7 @@ use pybit_core::error::ErrorKind;
 use pybit_core::farm::Policy;
 use pybit_core::farm::machine::{Command, Decision, Finished, Holder, Reported, Situation, decide};
 use pybit_core::model::{Failure, FailureClass, Job, JobStatus, Outcome};
+use pybit_core::storage::HealthMark;
 use support::job;
 
 /// What a storage would keep, in the plainest form.
@@ -301,5 +302,31 @@ fn a_build_failure_is_never_tried_again_by_itself_and_an_infrastructure_failure_
             try_number == 4 || flaky.job.not_before > Timestamp::from_micros(2_000_000),
             "never at once"
         );
+    }
+}
+
+#[test]
+fn only_the_infrastructure_counts_against_a_client() {
+    let holder = Holder { client: "one".parse().unwrap(), attempt: 1 };
+    for class in FailureClass::ALL.into_iter().filter(|c| *c != FailureClass::Poison) {
+        let mut world = World::new();
+        world.claim("one");
+        let failure = Failure { class, message: "why".to_owned() };
+        let report = Reported { failure, unmet: vec!["x".to_owned()], log_sha256: None };
+        let situation = Situation {
+            job: world.job.clone(),
+            last_outcome: None,
+            client_streak: 7,
+            others: false,
+        };
+        let command = Command::Fail(holder.clone(), report);
+        let now = Timestamp::from_micros(2_000_000);
+        let decided = decide(&situation, &command, &Policy::default(), now).unwrap();
+        let Decision::Change(change) = decided else { panic!("{class}") };
+        let ill = matches!(change.health, Some(HealthMark::Ill { .. }));
+        assert_eq!(ill, class == FailureClass::Infra, "{class}");
+        assert_eq!(change.health.is_none(), class.is_without_blame(), "{class}");
+        let paused = change.after.status == JobStatus::Waiting && change.after.not_before > now;
+        assert_eq!(paused, class.is_tried_again(), "{class}");
     }
 }

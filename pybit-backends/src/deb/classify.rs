@@ -2,7 +2,8 @@
 //!
 //! sbuild says where it stopped in the summary that ends its log (`Status:`, `Fail-Stage:`); its exit code does not tell
 //! a compile error from a broken machine. What the package's own code prints comes before that summary, so it can at
-//! most misclassify itself.
+//! most misclassify itself: trouble of the machine that such code, or a dependency that the package chose, could have made or
+//! told is `unclear` and counts against no build client.
 
 use pybit_core::format::{Exit, Verdict};
 use pybit_core::model::{Failure, FailureClass};
@@ -15,7 +16,7 @@ pub(super) fn classify(phase: &str, exit: Exit, log_tail: &str) -> Verdict {
     match exit {
         Exit::Code(_) if phase == "sbuild" => sbuild(log_tail),
         Exit::Code(_) => plain(phase, log_tail),
-        Exit::Signal(signal) => infra(format!(
+        Exit::Signal(signal) => unclear(format!(
             "The {phase} step was killed by signal {signal}, which pybit did not send."
         )),
         Exit::TimedOut => build("The build took longer than its time limit allows."),
@@ -29,11 +30,12 @@ pub(super) fn classify(phase: &str, exit: Exit, log_tail: &str) -> Verdict {
 /// A step of the host environment or of a source build.
 fn plain(phase: &str, log: &str) -> Verdict {
     if let Some(trouble) = machine_trouble(log, true) {
-        return infra(trouble);
+        return unclear(trouble);
     }
     match phase {
-        "dependencies" => dep_wait(log)
-            .unwrap_or_else(|| infra(explain("The build dependencies could not be checked", log))),
+        "dependencies" => dep_wait(log).unwrap_or_else(|| {
+            unclear(explain("The build dependencies could not be checked", log))
+        }),
         "build" => build(explain("The package does not build", log)),
         "describe" => build(explain("The build made no packages that can be read", log)),
         "farm" => infra(explain("The farm's repositories cannot be handed to the root", log)),
@@ -44,20 +46,21 @@ fn plain(phase: &str, log: &str) -> Verdict {
 
 fn sbuild(log: &str) -> Verdict {
     let Some(summary) = Summary::read(log) else {
-        return infra(explain("sbuild ended without a summary", log));
+        let what = explain("sbuild ended without a summary", log);
+        return if has_begun(log) { unclear(what) } else { infra(what) };
     };
     let before = summary.before;
     let stage = summary.stage.unwrap_or_default();
     match stage {
         "install-deps" => install_deps(before),
         "build" | "dpkg-buildpackage" | "parse-changes" => machine_trouble(before, true)
-            .map_or_else(|| build(explain("The package does not build", before)), infra),
+            .map_or_else(|| build(explain("The package does not build", before)), unclear),
         "arch-check" | "check-architecture" => {
             build("The package is not meant for this architecture, says sbuild.")
         }
         "unpack" | "check-unpacked-version" => machine_trouble(before, true).map_or_else(
             || source(explain("The source package cannot be unpacked", before)),
-            infra,
+            unclear,
         ),
         _ if summary.status == "skipped" => build(explain("sbuild skipped the package", before)),
         _ => infra(machine_trouble(before, false).unwrap_or_else(|| {
@@ -73,7 +76,7 @@ fn install_deps(log: &str) -> Verdict {
         return build(refused);
     }
     if let Some(trouble) = machine_trouble(log, false) {
-        return infra(trouble);
+        return unclear(trouble);
     }
     match dep_wait(log) {
         Some(verdict) if unmet::forbidden(log, &verdict.unmet) => build(format!(
@@ -81,8 +84,13 @@ fn install_deps(log: &str) -> Verdict {
             listed(&verdict.unmet)
         )),
         Some(verdict) => verdict,
-        None => infra(explain("The build dependencies could not be installed", log)),
+        None => unclear(explain("The build dependencies could not be installed", log)),
     }
+}
+
+/// Whether something that the package chose has run: its dependencies were installed, or the log is longer than sbuild's beginning.
+fn has_begun(log: &str) -> bool {
+    log.len() > 128 * 1024 || log.contains("| Install package build dependencies")
 }
 
 fn dep_wait(log: &str) -> Option<Verdict> {
@@ -135,6 +143,10 @@ fn build(message: impl Into<String>) -> Verdict {
 
 fn infra(message: impl Into<String>) -> Verdict {
     verdict(FailureClass::Infra, message)
+}
+
+fn unclear(message: impl Into<String>) -> Verdict {
+    verdict(FailureClass::Unclear, message)
 }
 
 fn source(message: impl Into<String>) -> Verdict {

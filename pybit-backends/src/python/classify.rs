@@ -1,6 +1,7 @@
 //! What a failed build means, read from how it ended and the end of its log.
 //!
-//! What the package's own code prints comes into the same log, so a package can at most misclassify itself.
+//! What the package's own code prints comes into the same log, so a package can at most misclassify itself. Trouble of the machine that
+//! such code, or a dependency that the package chose, could have made or told is `unclear` and counts against no build client.
 
 use pybit_core::format::{Exit, Verdict};
 use pybit_core::model::{Failure, FailureClass};
@@ -9,11 +10,11 @@ use crate::build_log::{machine_trouble, refused, telling_line, unmet};
 
 /// What a failed step means. `phase` is the step's, as [`steps`](super::steps) names them.
 pub(super) fn classify(phase: &str, exit: Exit, log: &str) -> Verdict {
-    use FailureClass::{Build, Infra};
+    use FailureClass::{Build, Infra, Unclear};
     match exit {
         Exit::Code(_) => failed(phase, log),
         Exit::Signal(signal) => verdict(
-            Infra,
+            Unclear,
             format!("The {phase} step was killed by signal {signal}, which pybit did not send."),
         ),
         Exit::TimedOut => verdict(Build, "The build took longer than its time limit allows."),
@@ -27,15 +28,17 @@ pub(super) fn classify(phase: &str, exit: Exit, log: &str) -> Verdict {
 }
 
 fn failed(phase: &str, log: &str) -> Verdict {
-    use FailureClass::{Build, Infra, Source};
+    use FailureClass::{Build, Source, Unclear};
     if let Some(refused) = refused(log).filter(|_| phase == "install") {
         return verdict(Build, refused);
     }
     if let Some(trouble) = machine_trouble(log, true) {
-        return verdict(Infra, trouble);
+        return verdict(Unclear, trouble);
     }
     match phase {
-        "install" => verdict(Infra, explain("The farm's own index cannot be installed from", log)),
+        "install" => {
+            verdict(Unclear, explain("The farm's own index cannot be installed from", log))
+        }
         "unpack" => verdict(Source, explain("The source cannot be unpacked", log)),
         "requires" => verdict(Source, explain("The build requirements cannot be read", log)),
         "dependencies" => dep_wait(log).unwrap_or_else(|| {
@@ -99,7 +102,7 @@ mod tests {
             ("source", FailureClass::Source),
             ("build", FailureClass::Build),
             ("describe", FailureClass::Build),
-            ("install", FailureClass::Infra),
+            ("install", FailureClass::Unclear),
         ] {
             let (found, message, _) = of(phase, log);
             assert_eq!(found, class, "{phase}");
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn a_machine_in_trouble_is_not_the_packages_fault() {
         let log = "cc1: No space left on device\nerror: command failed\n";
-        assert_eq!(of("build", log).0, FailureClass::Infra);
-        assert_eq!(classify("build", Exit::Signal(9), "").failure.class, FailureClass::Infra);
+        assert_eq!(of("build", log).0, FailureClass::Unclear);
+        assert_eq!(classify("build", Exit::Signal(9), "").failure.class, FailureClass::Unclear);
     }
 }

@@ -1,6 +1,7 @@
 //! What a failed build means, read from how it ended and the end of its log.
 //!
-//! What the package's own code prints comes into the same log, so a package can at most misclassify itself.
+//! What the package's own code prints comes into the same log, so a package can at most misclassify itself. Trouble of the machine that
+//! such code, or a dependency that the package chose, could have made or told is `unclear` and counts against no build client.
 
 use pybit_core::format::{Exit, Verdict};
 use pybit_core::model::{Failure, FailureClass};
@@ -10,12 +11,12 @@ use crate::build_log::{machine_trouble, refused, telling_line, unmet};
 
 /// What a failed step means. `phase` is the step's, as [`steps`](super::steps) names them.
 pub(super) fn classify(phase: &str, exit: Exit, log: &str) -> Verdict {
-    use FailureClass::{Build, Infra};
+    use FailureClass::{Build, Infra, Unclear};
     match exit {
         Exit::Code(code) if mock::is_step(phase) => mock::classify(phase, code, log),
         Exit::Code(_) => failed(phase, log),
         Exit::Signal(signal) => verdict(
-            Infra,
+            Unclear,
             format!("The {phase} step was killed by signal {signal}, which pybit did not send."),
         ),
         Exit::TimedOut => verdict(Build, "The build took longer than its time limit allows."),
@@ -29,16 +30,16 @@ pub(super) fn classify(phase: &str, exit: Exit, log: &str) -> Verdict {
 }
 
 fn failed(phase: &str, log: &str) -> Verdict {
-    use FailureClass::{Build, Infra, Source};
+    use FailureClass::{Build, Infra, Source, Unclear};
     if let Some(refused) = refused(log).filter(|_| phase == "install") {
         return verdict(Build, refused);
     }
     if let Some(trouble) = machine_trouble(log, true) {
-        return verdict(Infra, trouble);
+        return verdict(Unclear, trouble);
     }
     match phase {
         "install" => {
-            verdict(Infra, explain("The farm's own repository cannot be installed from", log))
+            verdict(Unclear, explain("The farm's own repository cannot be installed from", log))
         }
         "repository" => {
             verdict(Infra, explain("The farm's own repository cannot be fetched and verified", log))
@@ -146,8 +147,8 @@ mod tests {
     fn a_machine_in_trouble_is_not_the_packages_fault() {
         for line in ["cc1: No space left on device", "fork: Cannot allocate memory"] {
             let log = format!("{line}\nerror: Bad exit status from /x (%build)\n");
-            assert_eq!(of("build", &log).0, FailureClass::Infra, "{line}");
+            assert_eq!(of("build", &log).0, FailureClass::Unclear, "{line}");
         }
-        assert_eq!(classify("build", Exit::Signal(9), "").failure.class, FailureClass::Infra);
+        assert_eq!(classify("build", Exit::Signal(9), "").failure.class, FailureClass::Unclear);
     }
 }

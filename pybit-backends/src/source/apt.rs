@@ -279,7 +279,7 @@ fn judge(exit: Exit, said: &str, what: &str) -> Error {
     } else {
         ErrorKind::Unavailable
     };
-    let code = if missing { NOT_IN_POOL } else { "source_unavailable" };
+    let code = if missing { NOT_IN_POOL } else { "archive_unavailable" };
     Error::new(kind, format!("apt cannot fetch {what} ({exit:?}): {why}")).with_code(code)
 }
 
@@ -290,7 +290,7 @@ fn description_in(dir: &Path) -> Result<PathBuf> {
     let found = files.map(|e| e.path()).find(is_description);
     found.ok_or_else(|| {
         let message = "apt has fetched a source package without a .dsc file";
-        Error::new(ErrorKind::Unavailable, message).with_code("source_unavailable")
+        Error::new(ErrorKind::Unavailable, message).with_code("archive_unavailable")
     })
 }
 

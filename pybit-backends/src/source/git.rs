@@ -17,10 +17,12 @@ use pybit_core::model::Source;
 use pybit_core::{Error, ErrorKind, Result};
 
 use super::credentials::{self, Credential};
+use super::probe::probe;
 use super::reach::{AllowedHost, Pin, check_host};
 use super::refs::{choose, is_commit_id, patterns};
-use super::{disk, not_found, reaching};
-use crate::exec::{Cmd, Exec, Tail, one_line};
+use super::trouble::{self, Trouble};
+use super::{disk, reaching};
+use crate::exec::{Cmd, Exec, Output, Tail, one_line};
 
 /// What git repositories may be built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +110,8 @@ pub(super) struct Checkout<'a> {
     pub(super) log: &'a dyn LogSink,
     /// What the names of hosts were resolved to when they were checked.
     pins: Mutex<Vec<Pin>>,
+    /// The address that was checked last: of the source, or of the submodule that is fetched.
+    address: Mutex<String>,
     /// What opens the addresses that were checked.
     proofs: Mutex<Vec<Credential>>,
 }
@@ -131,9 +135,11 @@ impl SourceFetcher for GitFetcher {
             tree: request.into.join("tree"),
             log,
             pins: Mutex::default(),
+            address: Mutex::default(),
             proofs: Mutex::default(),
         };
         checkout.reach(url).await?;
+        probe(url, &self.config.allow_hosts).await?;
         checkout.place("gitconfig", CONFIGURATION)?;
         let resolved = checkout.get(url, reference.as_deref()).await?;
         if request.target.format.as_str() == "deb" {
@@ -174,6 +180,7 @@ impl Checkout<'_> {
         // One host at a time is fetched from, and ssh would take the address of another for its own.
         pins.retain(|p| matches!(p, Pin::Http(_)));
         pins.extend(pin);
+        url.clone_into(&mut self.address());
         let mut proofs = self.proofs();
         proofs.retain(|proof| proof.for_ssh().is_none());
         let found = credentials::of(url, &self.config.credentials);
@@ -185,6 +192,10 @@ impl Checkout<'_> {
 
     fn pins(&self) -> MutexGuard<'_, Vec<Pin>> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn address(&self) -> MutexGuard<'_, String> {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn proofs(&self) -> MutexGuard<'_, Vec<Credential>> {
@@ -236,15 +247,40 @@ impl Checkout<'_> {
         let said = Tail::new(self.log);
         match self.exec.run(&self.git(dir, args), &said).await? {
             Exit::Code(0) => Ok(()),
-            exit => Err(judge(exit, &said.text())),
+            exit => Err(self.judge(args, exit, &said.text())),
+        }
+    }
+
+    /// The error of a git that failed: of the server where one was asked, else of what was fetched.
+    fn judge(&self, args: &[&str], exit: Exit, said: &str) -> Error {
+        // A server could put these words into any answer: only one that was asked for depth is asked again without.
+        let shallow = args.iter().any(|arg| arg.starts_with("--depth="));
+        if shallow && said.contains("dumb http transport does not support shallow") {
+            return Error::new(ErrorKind::Unsupported, one_line(said)).with_code("no_shallow");
+        }
+        let address = self.address().clone();
+        match args {
+            args if asks_server(args) => trouble::of_git(&address, exit, said),
+            args if args.contains(&"submodule") => trouble::of_submodule(&address, exit, said),
+            _ => trouble::of_content(&address, exit, said),
         }
     }
 
     /// What a short git says; its complaints go into the log too.
     pub(super) async fn ask(&self, dir: &Path, args: &[&str]) -> Result<String> {
-        let output = self.exec.output(&self.git(dir, args), 16 << 20).await?;
+        let output = self.answer(dir, args).await?;
+        output.text().ok_or_else(|| self.judge(args, output.exit, &output.complaint()))
+    }
+
+    /// A short git with whatever end it has; an answer beyond all measure is the repository's fault.
+    pub(super) async fn answer(&self, dir: &Path, args: &[&str]) -> Result<Output> {
+        let output = self.exec.output(&self.git(dir, args), 16 << 20).await;
+        let output = output.map_err(|e| match e.kind() {
+            ErrorKind::TooLarge => Trouble::Broken.of(&self.address(), e),
+            _ => e,
+        })?;
         self.log.write(&output.stderr).await?;
-        output.text().ok_or_else(|| judge(output.exit, &output.complaint()))
+        Ok(output)
     }
 
     async fn get(&self, url: &str, reference: Option<&str>) -> Result<String> {
@@ -267,12 +303,17 @@ impl Checkout<'_> {
 
     async fn resolve(&self, url: &str, reference: Option<&str>) -> Result<String> {
         let patterns = patterns(reference);
-        let mut args = vec!["ls-remote", "--quiet", "--", url];
+        // HEAD is listed by every repository that has a commit to build.
+        let mut args = vec!["ls-remote", "--quiet", "--", url, "HEAD"];
         args.extend(patterns.iter().map(String::as_str));
         let listing = self.ask(&self.into, &args).await?;
+        if listing.trim().is_empty() {
+            let why = "it answers without a single reference, so it is no git repository, or an empty one";
+            return Err(Trouble::NoRepository.of(url, why));
+        }
         choose(&listing, &patterns).map(|w| w.name).ok_or_else(|| {
             let reference = reference.unwrap_or("HEAD");
-            not_found(format!("{url} has no branch and no tag \"{reference}\""))
+            Trouble::NotFound.of(url, format_args!("it has no branch and no tag \"{reference}\""))
         })
     }
 
@@ -286,7 +327,9 @@ impl Checkout<'_> {
         self.run(&self.tree, &["fetch", "--quiet", "--no-tags", "--", url, all[0], all[1]]).await?;
         let found = self.ask(&self.tree, &["cat-file", "-t", id]).await;
         let found = found.is_ok_and(|kind| kind.trim() == "commit");
-        found.then_some(()).ok_or_else(|| not_found(format!("{url} has no commit {id}")))
+        found
+            .then_some(())
+            .ok_or_else(|| Trouble::NotFound.of(url, format_args!("it has no commit {id}")))
     }
 
     pub(super) async fn shallow_or_whole(&self, url: &str, names: &[&str]) -> Result<()> {
@@ -307,48 +350,9 @@ impl Checkout<'_> {
     }
 }
 
-/// What a failed git means, from its words (in English: the locale is fixed).
-fn judge(exit: Exit, said: &str) -> Error {
-    let has = |words: &[&str]| words.iter().any(|w| said.contains(w));
-    let why = one_line(said);
-    if has(&["dumb http transport does not support shallow"]) {
-        return Error::new(ErrorKind::Unsupported, why).with_code("no_shallow");
-    }
-    if has(&["No space left on device", "Disk quota exceeded"]) {
-        return Error::new(ErrorKind::Full, format!("git has no space left: {why}"));
-    }
-    let missing = [
-        "couldn't find remote ref",
-        "not our ref",
-        "unadvertised object",
-        "does not appear to be a git repository",
-        "Repository not found",
-        "repository not exported",
-        "The requested URL returned error: 404",
-        "Needed a single revision",
-        "unable to find remote ref",
-    ];
-    if has(&missing) || (has(&["repository '"]) && has(&["' not found"])) {
-        return not_found(format!("git finds no such source: {why}"));
-    }
-    let refused = [
-        "could not read Username",
-        "Authentication failed",
-        "Permission denied (publickey",
-        "Host key verification failed",
-        "The requested URL returned error: 403",
-        "The requested URL returned error: 401",
-        // A redirect: it could lead from an allowed place to any other.
-        "The requested URL returned error: 30",
-        "' not allowed",
-        "unable to update url base from redirection",
-    ];
-    if has(&refused) {
-        return Error::invalid(format!("git is refused the source: {why}"))
-            .with_code("source_not_allowed");
-    }
-    Error::new(ErrorKind::Unavailable, format!("git cannot fetch the source ({exit:?}): {why}"))
-        .with_code("source_unavailable")
+/// Whether a command of git asks a server.
+fn asks_server(args: &[&str]) -> bool {
+    args.first().is_some_and(|verb| ["fetch", "ls-remote"].contains(verb))
 }
 
 #[cfg(test)]
@@ -379,6 +383,7 @@ mod tests {
             tree,
             log: &Silence,
             pins: Mutex::default(),
+            address: Mutex::default(),
             proofs: Mutex::default(),
         };
         let ssh = || checkout.git(Path::new("/"), &[]).vars["GIT_SSH_COMMAND"].clone();

@@ -9,11 +9,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use pybit_core::{Error, ErrorKind, Result};
+use pybit_core::{Error, Result};
 use serde::Deserialize;
 use url::{Host, Url};
 
 use super::is_proxied;
+use super::trouble::Trouble;
 
 /// How long a name may take to be resolved.
 const RESOLVING: Duration = Duration::from_secs(30);
@@ -30,7 +31,7 @@ pub enum AllowedHost {
 }
 
 impl AllowedHost {
-    fn is_named(&self, host: &str) -> bool {
+    pub(super) fn is_named(&self, host: &str) -> bool {
         matches!(self, Self::Name(name) if name.eq_ignore_ascii_case(host))
     }
 
@@ -178,8 +179,7 @@ fn bracketed(address: &IpAddr) -> String {
 async fn resolve(host: &str, port: u16) -> Result<Vec<IpAddr>> {
     let plain = host.trim_start_matches('[').trim_end_matches(']');
     let failed = |why: String| {
-        let message = format!("the name {host} cannot be resolved: {why}");
-        Error::new(ErrorKind::Unavailable, message).with_code("source_unavailable")
+        Trouble::Unresolved.of(host, format_args!("the name cannot be resolved: {why}"))
     };
     let looked_up = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((plain, port))).await;
     let found = looked_up

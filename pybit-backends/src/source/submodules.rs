@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use pybit_core::format::Exit;
 use pybit_core::model::Source;
 use pybit_core::{Error, Result};
 
 use super::git::{Checkout, GitConfig, check_scheme};
+use super::probe::probe;
+use super::trouble::Trouble;
+use crate::exec::one_line;
 
 /// Submodules of submodules of … more than this are refused.
 const DEPTH: usize = 8;
@@ -35,6 +39,7 @@ impl Checkout<'_> {
                 }
                 let address = checked(&url, &submodule.url, self.config())?;
                 self.reach(&address).await.map_err(as_submodule)?;
+                probe(&address, &self.config().allow_hosts).await?;
                 self.update(&dir, &submodule, &address).await?;
                 let place = dir.join(&submodule.path);
                 found.push(place.clone());
@@ -57,7 +62,13 @@ impl Checkout<'_> {
             "--get-regexp",
             r"^submodule\..*\.(path|url)$",
         ];
-        Ok(parse(&self.ask(dir, &args).await.unwrap_or_default()))
+        let output = self.answer(dir, &args).await?;
+        match output.exit {
+            Exit::Code(0) => Ok(parse(&output.text().unwrap_or_default())),
+            // No entry with a path and a URL (git-config(1)).
+            Exit::Code(1) => Ok(vec![]),
+            _ => Err(Trouble::Broken.of(".gitmodules", one_line(&output.complaint()))),
+        }
     }
 
     /// Whether the tree has a commit at the path: an entry that was forgotten there means nothing.

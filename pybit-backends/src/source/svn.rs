@@ -11,12 +11,14 @@ use async_trait::async_trait;
 use pybit_core::build::{FetchRequest, Fetched, FetchedKind, LogSink, SourceFetcher};
 use pybit_core::format::Exit;
 use pybit_core::model::Source;
-use pybit_core::{Error, ErrorKind, Result};
+use pybit_core::{Error, Result};
 
 use super::credentials::{self, Credential};
+use super::probe::probe;
 use super::reach::{AllowedHost, check_named};
-use super::{not_found, reaching};
-use crate::exec::{Cmd, Exec, Tail, one_line};
+use super::reaching;
+use super::trouble::of_svn;
+use crate::exec::{Cmd, Exec, Tail};
 
 /// What Subversion repositories may be built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,7 @@ impl SourceFetcher for SvnFetcher {
             return Err(Error::invalid(message).with_code("source_not_allowed"));
         }
         check_named(url, &self.config.allow_hosts).await?;
+        probe(url, &self.config.allow_hosts).await?;
         let revision = match revision {
             Some(revision) => revision.to_string(),
             None => self.newest(request.into, url, log).await?,
@@ -105,7 +108,7 @@ impl SvnFetcher {
             self.svn(dir, url, "info", &["--show-item", "revision", "--", &format!("{url}@")]);
         let output = self.exec.output(&cmd, 64 << 10).await?;
         log.write(&output.stderr).await?;
-        let text = output.text().ok_or_else(|| judge(output.exit, &output.complaint()))?;
+        let text = output.text().ok_or_else(|| of_svn(url, output.exit, &output.complaint()))?;
         Ok(text.trim().to_owned())
     }
 
@@ -122,27 +125,7 @@ impl SvnFetcher {
         let said = Tail::new(log);
         match self.exec.run(&self.svn(dir, url, "export", &args), &said).await? {
             Exit::Code(0) => Ok(()),
-            exit => Err(judge(exit, &said.text())),
+            exit => Err(of_svn(url, exit, &said.text())),
         }
     }
-}
-
-/// What a failed svn means, from the numbers of its errors (`svn_error_codes.h`, the same since Subversion 1.7).
-fn judge(exit: Exit, said: &str) -> Error {
-    let has = |words: &[&str]| words.iter().any(|w| said.contains(w));
-    let why = one_line(said);
-    if has(&["No space left on device", "Disk quota exceeded"]) {
-        return Error::new(ErrorKind::Full, format!("svn has no space left: {why}"));
-    }
-    // No such revision, no such path, an address without a repository.
-    if has(&["E160006", "E160013", "E170000", "E200009", "E180001", "E170005", "E210005"]) {
-        return not_found(format!("svn finds no such source: {why}"));
-    }
-    // Not authorised, no credentials left, a certificate that is not trusted.
-    if has(&["E170001", "E215004", "E230001", "E175013", "Host key verification failed"]) {
-        return Error::invalid(format!("svn is refused the source: {why}"))
-            .with_code("source_not_allowed");
-    }
-    Error::new(ErrorKind::Unavailable, format!("svn cannot fetch the source ({exit:?}): {why}"))
-        .with_code("source_unavailable")
 }

@@ -45,7 +45,13 @@ pub(super) fn failure(exit: Exit, said: &str) -> Error {
         Some((_, kind)) => Error::new(*kind, said),
         None => {
             let message = format!("the packed tree cannot be unpacked ({exit:?}): {said}");
-            Error::new(ErrorKind::Unavailable, message)
+            match exit {
+                // The archive had the helper for itself: whatever ended it was in the archive.
+                Exit::TimedOut | Exit::Silent | Exit::LogLimit | Exit::Signal(_) => {
+                    Error::invalid(message).with_code("invalid_source")
+                }
+                _ => Error::new(ErrorKind::Unavailable, message),
+            }
         }
     }
 }
@@ -129,6 +135,18 @@ fn unreadable(e: &io::Error) -> Error {
     Error::invalid(format!("the packed tree cannot be read: {e}")).with_code("invalid_source")
 }
 
+/// A failure to write an entry: of its name where that is what the system does not take, else of the disk.
+fn written(what: &str, path: &Path, e: io::Error) -> Error {
+    use io::ErrorKind::{
+        FileTooLarge, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, TooManyLinks,
+    };
+    match e.kind() {
+        InvalidFilename | InvalidInput | NotADirectory | IsADirectory | TooManyLinks
+        | FileTooLarge => refused(path, &format!("which cannot be written: {e}")),
+        _ => disk(what, path, e),
+    }
+}
+
 fn refused(path: &Path, why: &str) -> Error {
     let shown: String =
         path.to_string_lossy().chars().filter(|c| !c.is_control()).take(200).collect();
@@ -157,7 +175,7 @@ fn put(entry: &mut Entry<'_, io::Take<Packed>>, tree: &Path, path: &Path) -> Res
     let failed = |e: io::Error| match e.kind() {
         io::ErrorKind::AlreadyExists => refused(path, "twice"),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => unreadable(&e),
-        _ => disk("write", &to, e),
+        _ => written("write", &to, e),
     };
     match entry.header().entry_type() {
         EntryType::Directory => make_dirs(tree, path),
@@ -214,7 +232,7 @@ fn make_dirs(tree: &Path, dirs: &Path) -> Result<()> {
         match fs::symlink_metadata(&place) {
             Ok(meta) if meta.is_dir() => {}
             Ok(_) => return Err(refused(dirs, "below what is no directory")),
-            Err(_) => fs::create_dir(&place).map_err(|e| disk("make", &place, e))?,
+            Err(_) => fs::create_dir(&place).map_err(|e| written("make", &place, e))?,
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pybit_backends::source::{Credential, GitConfig, GitFetcher};
 use pybit_core::build::{FetchRequest, Fetched, FetchedKind, SourceFetcher};
 use pybit_core::format::Exit;
-use pybit_core::model::Source;
+use pybit_core::model::{FailureClass, Source};
 use pybit_core::{ErrorKind, Result};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -201,7 +201,7 @@ async fn a_password_opens_what_lies_below_its_address_and_is_in_no_log() {
         with(format!("http://{address}/y/"), "op3n-sesame"),
     ] {
         let refused = fetch_by(config, &source(url.clone(), None), &into, &log).await.unwrap_err();
-        assert_eq!(refused.code(), "source_not_allowed", "{refused}");
+        assert_eq!(refused.code(), "source_authentication", "{refused}");
         assert!(!format!("{refused:?}").contains("sesame"), "{refused:?}");
     }
     assert!(!log.text().contains("sesame") && !log.text().contains("YnVp"), "{}", log.text());
@@ -213,17 +213,98 @@ async fn what_does_not_exist_is_not_found() {
     let dir = open_dir();
     let place = repository(dir.path(), "x");
     let missing = [
-        source(file_url(&place), Some("v2")),
-        source(file_url(&place), Some(&"0123456789".repeat(4))),
-        source(file_url(&dir.path().join("nowhere")), None),
+        (source(file_url(&place), Some("v2")), "source_not_found"),
+        (source(file_url(&place), Some(&"0123456789".repeat(4))), "source_not_found"),
+        (source(file_url(&dir.path().join("nowhere")), None), "source_no_repository"),
     ];
-    for source in missing {
+    for (source, code) in missing {
         let error = fetch(&source, &dir.path().join("into")).await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.code()),
-            (ErrorKind::NotFound, "source_not_found"),
-            "{error}"
-        );
+        assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, code), "{error}");
+    }
+}
+
+/// Answers each request with the status that its path begins with, and `/silence` never.
+async fn statuses() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        loop {
+            let (mut peer, _) = listener.accept().await.unwrap();
+            let mut request = BufReader::new(&mut peer).lines();
+            let first = request.next_line().await.ok().flatten().unwrap_or_default();
+            let status = first.split('/').nth(1).unwrap_or_default().to_owned();
+            if status == "silence" {
+                silent.push(peer);
+                continue;
+            }
+            let answer = format!(
+                "HTTP/1.1 {status} x\r\nContent-Length: 5\r\nConnection: close\r\n\r\n<html"
+            );
+            // The probe hangs up before it is answered.
+            drop(peer.write_all(answer.as_bytes()).await);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+#[ignore = "needs git and the user pybit-build"]
+async fn each_trouble_with_a_server_has_its_code_and_names_the_address() {
+    let dir = open_dir();
+    let at = statuses().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = || GitConfig { wall: Duration::from_secs(2), ..allowing() };
+    for (url, code) in [
+        ("https://no-such-host.invalid/x".to_owned(), "source_unresolved"),
+        (format!("http://{closed}/x"), "source_unreachable"),
+        (format!("ssh://git@{closed}/x"), "source_unreachable"),
+        (format!("http://{at}/silence/x"), "source_timed_out"),
+        (format!("http://{at}/503/x"), "source_unavailable"),
+        (format!("http://{at}/404/x"), "source_not_found"),
+        (format!("http://{at}/200/x"), "source_no_repository"),
+        (format!("http://{at}/401/x"), "source_authentication"),
+        (format!("http://{at}/403/x"), "source_authentication"),
+        (format!("https://{at}/200/x"), "source_tls"),
+        ("http://10.0.0.1/x".to_owned(), "source_not_allowed"),
+    ] {
+        let into = dir.path().join("into");
+        let (source, log) = (source(url.clone(), None), MemoryLog::default());
+        let error = fetch_by(config(), &source, &into, &log).await.unwrap_err();
+        assert_eq!(error.code(), code, "{url}: {error}");
+        assert!(FailureClass::of_fetch(code).is_some_and(FailureClass::is_fetch), "{code}");
+        let host = url.split('/').nth(2).unwrap().trim_start_matches("git@");
+        assert!(error.message().contains(host), "{url}: {error}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs git and the user pybit-build"]
+async fn a_broken_repository_is_the_sources_fault() {
+    let dir = open_dir();
+    let entry = "[submodule \"s\"]\n\tpath = s\n\turl = ../inner\n";
+    repository(dir.path(), "inner");
+    for (name, modules) in [
+        ("command", format!("{entry}\tupdate = !x\n")),
+        ("unread", "[submodule \"s\n".to_owned()),
+        ("corrupt", String::new()),
+    ] {
+        let place = repository(dir.path(), name);
+        let head = git(&place, &["rev-parse", "HEAD"]);
+        fs::write(place.join(".gitmodules"), &modules).unwrap();
+        git(&place, &["add", "."]);
+        git(&place, &["commit", "--quiet", "-m", "modules"]);
+        git(&place, &["update-index", "--add", "--cacheinfo", &format!("160000,{head},s")]);
+        git(&place, &["commit", "--quiet", "-m", "link"]);
+        if modules.is_empty() {
+            let tree = git(&place, &["rev-parse", "HEAD^{tree}"]);
+            let object = place.join(".git/objects").join(&tree[..2]).join(&tree[2..]);
+            fs::remove_file(&object).unwrap();
+            fs::write(&object, "junk").unwrap();
+        }
+        let error = fetch(&source(file_url(&place), None), &dir.path().join("into")).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.code(), "source_broken", "{name}: {error}");
     }
 }
 

@@ -96,13 +96,13 @@ async fn what_is_not_there_is_the_sources_fault() {
     let url = file_url(&repository(dir.path()));
     let into = dir.path().join("into");
     let cases = [
-        (format!("{url}/trunk"), Some(99)),
-        (format!("{url}/nothing"), None),
-        (format!("{url}y/trunk"), None),
+        (format!("{url}/trunk"), Some(99), "source_not_found"),
+        (format!("{url}/nothing"), None, "source_not_found"),
+        (format!("{url}y/trunk"), None, "source_no_repository"),
     ];
-    for (url, revision) in cases {
+    for (url, revision, code) in cases {
         let error = fetch(open(&[]), &url, revision, &into).await.unwrap_err();
-        assert_eq!(error.code(), "source_not_found", "{url}: {error}");
+        assert_eq!(error.code(), code, "{url}: {error}");
     }
     let file = fetch(open(&[]), &format!("{url}/trunk/one"), None, &into).await.unwrap_err();
     assert_eq!(file.code(), "invalid_source", "{file}");
@@ -159,7 +159,7 @@ async fn a_server_is_read_from_where_the_configuration_names_it() {
     let error = fetch(open(&["localhost"]), &url, None, &into).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.code()),
-        (ErrorKind::Unavailable, "source_unavailable"),
+        (ErrorKind::Unavailable, "source_unreachable"),
         "{error}"
     );
 }
@@ -176,7 +176,7 @@ async fn a_password_opens_what_lies_below_its_address_and_is_in_no_log() {
     let into = dir.path().join("into");
     let url = format!("svn://localhost:{port}/x/trunk");
     let error = fetch(open(&["localhost"]), &url, None, &into).await.unwrap_err();
-    assert_eq!(error.code(), "source_not_allowed", "{error}");
+    assert_eq!(error.code(), "source_authentication", "{error}");
     let with = |password| SvnConfig {
         credentials: vec![
             Credential::password(&format!("svn://localhost:{port}/x"), "builder", password)
@@ -187,6 +187,6 @@ async fn a_password_opens_what_lies_below_its_address_and_is_in_no_log() {
     let fetched = fetch(with("op3n-sesame"), &url, None, &into).await.unwrap();
     assert!(tree(&fetched).join("two").exists());
     let error = fetch(with("wr0ng-sesame"), &url, None, &into).await.unwrap_err();
-    assert_eq!(error.code(), "source_not_allowed", "{error}");
+    assert_eq!(error.code(), "source_authentication", "{error}");
     assert!(!format!("{error:?}").contains("sesame"), "{error:?}");
 }

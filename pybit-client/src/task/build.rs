@@ -56,13 +56,17 @@ impl Work {
             Ok(Ran::Well) => Event::Built,
             Ok(Ran::Badly(_, Exit::Stopped)) if self.found().stopping => Event::Stopped,
             Ok(Ran::Badly(_, Exit::Stopped)) => {
-                self.fail(FailureClass::Infra, "the build was stopped from outside", vec![]).await
+                self.fail(FailureClass::Unclear, "the build was stopped from outside", vec![]).await
             }
             Ok(Ran::Badly(phase, exit)) => {
                 let tail = self.spool.tail(TAIL).await.unwrap_or_default();
                 let verdict = format.classify(phase, exit, &tail);
                 let failure = verdict.failure;
                 self.fail(failure.class, &failure.message, verdict.unmet).await
+            }
+            // On the host a build can kill what watches it.
+            Err(e) if e.code() == "supervisor_died" => {
+                self.fail(FailureClass::Unclear, e.message(), vec![]).await
             }
             Err(e) => self.fail_by(&e, FailureClass::Source).await,
         }

@@ -7,7 +7,7 @@ use pybit_core::model::{FailureClass, Source};
 use pybit_core::protocol::{Input, RemoteFile};
 use pybit_core::{Error, ErrorKind, Result};
 
-use super::{Work, blocking};
+use super::{Work, blocking, chain};
 use crate::machine::Event;
 use crate::user::make_dir;
 
@@ -29,7 +29,10 @@ impl Work {
             Input::Fetch { source, .. } => match self.fetch_source(&source).await {
                 Ok(event) => event,
                 Err(e) if e.kind() == ErrorKind::Unsupported => self.unable(&e).await,
-                Err(e) => self.fail_by(&e, FailureClass::Source).await,
+                Err(e) => match FailureClass::of_fetch(e.code()) {
+                    Some(class) => self.fail(class, &chain(&e), vec![]).await,
+                    None => self.fail_by(&e, FailureClass::Source).await,
+                },
             },
         }
     }

@@ -6,7 +6,7 @@ mod fetch;
 mod send;
 
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
@@ -56,6 +56,8 @@ struct Work {
     spool: Arc<Spool>,
     shipper: Shipper,
     found: Mutex<Found>,
+    /// The disk had no room before this job had written anything, and no other job was in hand.
+    found_full: bool,
 }
 
 /// What effects leave for the effects after them.
@@ -78,6 +80,7 @@ impl Task {
         let (job, attempt) = (entry.job(), entry.attempt());
         let spool = Arc::new(Spool::open(dir.log(), entry.assignment.limits.log_bytes).await?);
         let shipper = Shipper::start(&shop.api, (job, attempt), &spool, shop.waits.clone());
+        let found_full = shop.hands.held().is_empty() && !has_room(dir.path());
         let grip = shop.hands.take(job, attempt, entry.state);
         let work = Work {
             shop: Arc::clone(shop),
@@ -86,6 +89,7 @@ impl Task {
             spool,
             shipper,
             found: Mutex::default(),
+            found_full,
         };
         Ok(Self { work: Arc::new(work), grip })
     }
@@ -234,6 +238,8 @@ impl Work {
 
     /// Records a failure, in the log too.
     async fn fail(&self, class: FailureClass, message: &str, unmet: Vec<String>) -> Event {
+        let no_blame = class == FailureClass::Unclear;
+        let class = if no_blame && self.found_full { FailureClass::Infra } else { class };
         self.say(&format!("failed ({class}): {message}")).await;
         let failure = Failure { class, message: message.to_owned() };
         self.ended(Ending::Failed { failure, unmet }).await;
@@ -243,11 +249,11 @@ impl Work {
     /// Records an error; where it is not the machine's fault, `blame` says whose.
     async fn fail_by(&self, error: &Error, blame: FailureClass) -> Event {
         let class = match error.kind() {
-            ErrorKind::Unavailable
-            | ErrorKind::Full
-            | ErrorKind::Busy
-            | ErrorKind::Internal
-            | ErrorKind::Corrupt => FailureClass::Infra,
+            // This job may have filled it, or one beside it.
+            ErrorKind::Full => FailureClass::Unclear,
+            ErrorKind::Unavailable | ErrorKind::Busy | ErrorKind::Internal | ErrorKind::Corrupt => {
+                FailureClass::Infra
+            }
             ErrorKind::Denied => FailureClass::Policy,
             _ => blame,
         };
@@ -303,6 +309,18 @@ impl Work {
     fn found(&self) -> MutexGuard<'_, Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a job can begin in a directory: bytes and files enough for its own journal and log.
+fn has_room(dir: &Path) -> bool {
+    /// Bytes.
+    const ROOM: u64 = 64 << 20;
+    /// Some file systems count no files, and say 0 of 0.
+    const FILES: u64 = 100;
+    let Ok(stat) = nix::sys::statvfs::statvfs(dir) else { return true };
+    let bytes = u64::from(stat.blocks_available()).saturating_mul(stat.fragment_size());
+    let files = stat.files() == 0 || u64::from(stat.files_available()) >= FILES;
+    bytes >= ROOM && files
 }
 
 /// Runs what blocks on the disk apart from the runtime's threads.

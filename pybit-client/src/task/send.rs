@@ -39,6 +39,17 @@ fn is_later(error: &ApiError) -> bool {
     error.is_transient() || error.kind == ErrorKind::Unauthenticated
 }
 
+/// Whether the server may have refused a report because it does not know the class: it is older than this client.
+fn is_older(error: &ApiError, request: &FailRequest) -> bool {
+    request.failure.class.is_without_blame()
+        && matches!(error.kind, ErrorKind::Malformed | ErrorKind::Invalid)
+}
+
+fn for_older(mut request: FailRequest) -> FailRequest {
+    request.failure.class = request.failure.class.for_older_servers();
+    request
+}
+
 impl Work {
     pub(super) async fn upload(&self) -> Event {
         let (job, attempt) = self.numbers();
@@ -55,8 +66,8 @@ impl Work {
                 }
                 Err(e) if is_later(&e) => backoff.wait().await,
                 Err(e) if e.status.is_some() => return self.refused(&e).await,
-                // No answer of the server: what was built cannot be read any more.
-                Err(e) => return self.fail(FailureClass::Infra, &e.message, vec![]).await,
+                // No answer of the server: what was built cannot be read any more. Another build of this user may have removed it.
+                Err(e) => return self.fail(FailureClass::Unclear, &e.message, vec![]).await,
             }
         }
     }
@@ -93,7 +104,11 @@ impl Work {
                 api.finish(job, &FinishRequest { attempt, log, files, source, produced }).await
             }
             Some(Ending::Failed { failure, unmet }) => {
-                api.fail(job, &FailRequest { attempt, log, failure, unmet }).await
+                let request = FailRequest { attempt, log, failure, unmet };
+                match api.fail(job, &request).await {
+                    Err(e) if is_older(&e, &request) => api.fail(job, &for_older(request)).await,
+                    answered => answered,
+                }
             }
             Some(Ending::Refused { reason }) => {
                 api.refuse(job, &RefuseRequest { attempt, reason }).await
@@ -117,7 +132,7 @@ impl Work {
         }
         let class = match error.kind {
             ErrorKind::Invalid if self.is_source_job() => FailureClass::Source,
-            ErrorKind::Corrupt => FailureClass::Infra,
+            ErrorKind::Corrupt => FailureClass::Unclear,
             _ => FailureClass::Policy,
         };
         self.fail(class, &format!("the server refuses the result: {error}"), vec![]).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Farm;
 use super::machine::{self, Command, Decision, Holder, Situation};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{FailureClass, Job, JobId, JobStatus};
+use crate::model::{Job, JobId, JobStatus};
 use crate::storage::{Advance, Change};
 use crate::trial;
 
@@ -80,7 +80,7 @@ impl Farm {
         let last_outcome = attempts.last().and_then(|a| a.outcome);
         let may_wait_again = match command {
             Command::Lapse { .. } => true,
-            Command::Fail(_, report) => report.failure.class == FailureClass::Infra,
+            Command::Fail(_, report) => report.failure.class.is_tried_again(),
             _ => false,
         };
         let others = may_wait_again && self.others_offer(&job).await?;

@@ -3,7 +3,7 @@
 use super::Farm;
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::model::{BuildClient, Catalogue, Job, JobId, JobStatus, WeightedTarget};
+use crate::model::{BuildClient, Catalogue, Failure, Job, JobId, JobStatus, WeightedTarget};
 use crate::protocol::{ClientReason, Explanation};
 
 impl Farm {
@@ -25,7 +25,13 @@ impl Farm {
         let ttl = std::time::Duration::from_millis(self.inner.policy.lease_ttl_ms);
         let clients = self.inner.storage.clients().await?;
         let reasons: Vec<_> = clients.iter().map(|c| reason(job, c, now, ttl)).collect();
-        let summary = waiting(job, ahead, &reasons, now);
+        let summary = if job.is_paused(now) {
+            let attempts = self.inner.storage.attempts(job.id).await?;
+            let last = attempts.last().and_then(|a| a.failure.as_ref());
+            paused(job, last, self.inner.policy.infra_retries, now)
+        } else {
+            waiting(job, ahead, &reasons)
+        };
         let order = order(job, &self.inner.storage.catalogue().await?);
         Ok(Explanation { summary, ahead: Some(ahead), order, clients: reasons })
     }
@@ -59,14 +65,16 @@ fn order(job: &Job, catalogue: &Catalogue) -> String {
     format!("{place}{env}{master}")
 }
 
-fn waiting(job: &Job, ahead: u64, reasons: &[ClientReason], now: Timestamp) -> String {
-    if job.is_paused(now) {
-        let seconds = job.not_before.since(now).as_secs();
-        return format!(
-            "It is tried again in {seconds} s, after {}.",
-            counted(job.infra_retries.into(), "infrastructure failure")
-        );
-    }
+/// When it is tried again, after which failure, and how often that happens.
+fn paused(job: &Job, last: Option<&Failure>, retries: u32, now: Timestamp) -> String {
+    let seconds = job.not_before.since(now).as_secs();
+    let tries = u64::from(job.infra_retries);
+    let failed = counted(tries, "failure");
+    let why = last.map_or_else(String::new, |f| format!(" ({}): {}", f.class, f.message));
+    format!("It is tried again in {seconds} s, after {failed} of {} tries{why}.", retries + 1)
+}
+
+fn waiting(job: &Job, ahead: u64, reasons: &[ClientReason]) -> String {
     if reasons.is_empty() {
         return "No build client has ever reported: start one with `pybit client`.".to_owned();
     }

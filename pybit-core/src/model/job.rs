@@ -1,17 +1,15 @@
 //! A job, its attempts and its history.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::failure::Failure;
 use super::id::{JobId, SubmissionId};
 use super::name::{ClientName, PackageName, Version};
 use super::status::JobStatus;
 use super::target::Target;
 use crate::clock::Timestamp;
-use crate::error::Error;
 
 /// What a job makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,7 +60,7 @@ pub struct Job {
     pub client: Option<ClientName>,
     /// Moves with every heartbeat; a lease lapses when it stands still for the time to live.
     pub lease_epoch: i64,
-    /// Infrastructure failures so far.
+    /// Failures so far after which it was tried again: of the infrastructure, of a fetch that time can help, and unclear ones.
     pub infra_retries: u32,
     /// Build-dependency waits so far.
     pub dep_waits: u32,
@@ -132,70 +130,6 @@ pub struct Produced {
     pub version: Version,
     /// Its architecture as the format writes it: `amd64`, `all`.
     pub arch: String,
-}
-
-/// Why a job or an attempt failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Failure {
-    /// What kind; decides whether it is tried again by itself.
-    pub class: FailureClass,
-    /// One sentence for people.
-    pub message: String,
-}
-
-/// What kind of failure, and so whether it is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum FailureClass {
-    /// The package does not build, or ran past a limit: never tried again by itself.
-    Build,
-    /// The machine, network, mirror or environment failed: three more tries, elsewhere if possible.
-    Infra,
-    /// Build dependencies are missing: waits for one to be published.
-    DepWait,
-    /// The source cannot be fetched as named, or is malformed.
-    Source,
-    /// A rule of the farm or of the repository refused it.
-    Policy,
-    /// Three different clients were lost on it: only an operator releases it.
-    Poison,
-}
-
-impl FailureClass {
-    /// Every class.
-    pub const ALL: [Self; 6] =
-        [Self::Build, Self::Infra, Self::DepWait, Self::Source, Self::Policy, Self::Poison];
-
-    /// The class as the API and the database write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Build => "build",
-            Self::Infra => "infra",
-            Self::DepWait => "dep-wait",
-            Self::Source => "source",
-            Self::Policy => "policy",
-            Self::Poison => "poison",
-        }
-    }
-}
-
-impl fmt::Display for FailureClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for FailureClass {
-    type Err = Error;
-    fn from_str(s: &str) -> Result<Self, Error> {
-        let found = Self::ALL.into_iter().find(|c| c.as_str() == s);
-        found.ok_or_else(|| {
-            Error::invalid("there is no such failure class").with_code("unknown_failure_class")
-        })
-    }
 }
 
 /// One client's try at a job.

@@ -5,6 +5,7 @@ mod catalogue;
 mod catalogue_change;
 mod catalogue_check;
 mod client;
+mod failure;
 mod health;
 mod id;
 mod job;
@@ -26,11 +27,10 @@ pub use account::{Account, Password, PasswordHash};
 pub use catalogue::{BlockRule, BlockSubject, Catalogue, HookRule, PushRule, Repository};
 pub use catalogue_change::CatalogueChange;
 pub use client::{BuildClient, Offer};
+pub use failure::{Failure, FailureClass};
 pub use health::Health;
 pub use id::{JobId, OrderId, RuleId, StreamId, SubmissionId, TokenId, UploadId};
-pub use job::{
-    Attempt, Avoid, CLOCK_STEP, Event, Failure, FailureClass, Job, JobKind, Outcome, Produced,
-};
+pub use job::{Attempt, Avoid, CLOCK_STEP, Event, Job, JobKind, Outcome, Produced};
 pub use name::{
     AccountName, Arch, ClientName, Dist, EnvName, FileName, FormatName, PackageName,
     RepositoryName, Suite, Version,

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use pybit_core::format::Verdict;
-use pybit_core::model::FailureClass::{Build, Infra, Source};
+use pybit_core::model::FailureClass::{Build, Infra, Source, Unclear};
 
 use super::super::classify::{dep_wait, explain, in_section, verdict};
 use crate::build_log::{UNMET, machine_trouble, shown};
@@ -22,13 +22,14 @@ pub(in super::super) fn is_step(phase: &str) -> bool {
 /// What a failed command of mock's means.
 pub(in super::super) fn classify(phase: &str, code: i32, log: &str) -> Verdict {
     if let Some(trouble) = machine_trouble(log, true) {
-        return verdict(Infra, trouble);
+        return verdict(Unclear, trouble);
     }
     let (said, last_words) = log.rfind(LAST_WORDS).map_or((log, ""), |at| log.split_at(at));
     let others = said.lines().filter(|line| !line.starts_with("ERROR: "));
     let said = &others.collect::<Vec<_>>().join("\n");
     match phase {
-        "mock-build" => build(code, said, last_words).unwrap_or_else(|| trouble(code, log)),
+        "mock-build" => build(code, said, last_words)
+            .unwrap_or_else(|| trouble(code, log, last_words.contains("builddep"))),
         "mock-source" | "mock-describe-source"
             if said.lines().any(|l| l.starts_with("error: ")) =>
         {
@@ -37,7 +38,7 @@ pub(in super::super) fn classify(phase: &str, code: i32, log: &str) -> Verdict {
         "mock-unpack" if own_trouble(code).is_none() => {
             verdict(Source, explain("The tree cannot be unpacked", said))
         }
-        _ => trouble(code, log),
+        _ => trouble(code, log, false),
     }
 }
 
@@ -139,9 +140,11 @@ fn own_trouble(code: i32) -> Option<&'static str> {
     })
 }
 
-fn trouble(code: i32, log: &str) -> Verdict {
+/// Trouble of mock's own; it is unclear whose fault where it came while what the package `chose` was installed, or by a signal.
+fn trouble(code: i32, log: &str, chose: bool) -> Verdict {
     let what = own_trouble(code).unwrap_or("mock failed");
-    verdict(Infra, told(&format!("{what} (exit code {code})"), log))
+    let unclear = chose || matches!(code, 129 | 141 | 143);
+    verdict(if unclear { Unclear } else { Infra }, told(&format!("{what} (exit code {code})"), log))
 }
 
 /// A sentence with what mock itself said last.

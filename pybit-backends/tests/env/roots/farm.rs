@@ -10,7 +10,6 @@ use std::process::Command;
 use pybit_backends::deb::DebFormat;
 use pybit_core::build::{BuildEnvironment, Prepared};
 use pybit_core::format::{BuildContext, BuildRepository, Exit, PackageFormat, Verdict};
-use pybit_core::model::FailureClass;
 
 use crate::support::{self, MemoryLog, limits, open_dir, target, users_dir};
 
@@ -109,7 +108,7 @@ impl Farm {
     pub(super) async fn build(&self, fields: &str, overlay: bool) -> (String, Ended) {
         for _ in 0..3 {
             let built = self.build_once(fields, overlay).await;
-            let infra = |verdict: &Verdict| verdict.failure.class == FailureClass::Infra;
+            let infra = |verdict: &Verdict| verdict.failure.class.is_tried_again();
             if !matches!(&built.1, Ended::Badly(verdict) if infra(verdict)) {
                 return built;
             }

@@ -91,14 +91,17 @@ pub(super) fn fail(
     }
     let failure = &report.failure;
     let mut change = match failure.class {
-        FailureClass::Infra => {
-            infra(at, &format!("client {}", holder.client), &failure.message, policy, now)
+        class if class.is_tried_again() => {
+            let actor = format!("client {}", holder.client);
+            let mut change = again(at, &actor, failure, policy, now);
+            change.health = (class == FailureClass::Infra).then(|| ill(at, policy, now));
+            change
         }
         FailureClass::DepWait => dep_wait(at, holder, report, policy, now),
         _ => {
             let mut change = by_client(&at.job, JobStatus::Failed, holder, failure.message.clone());
             change.after.failure = Some(failure.clone());
-            change.health = Some(HealthMark::Well);
+            change.health = (!failure.class.is_without_blame()).then_some(HealthMark::Well);
             change
         }
     };
@@ -107,27 +110,37 @@ pub(super) fn fail(
     Ok(apply(change))
 }
 
-/// An infrastructure failure more: waits and is tried elsewhere, or fails when there were too many.
-fn infra(at: &Situation, actor: &str, message: &str, policy: &Policy, now: Timestamp) -> Change {
-    let job = &at.job;
+/// A failure more that time or another client can help: waits and is tried elsewhere, or fails when there were too many.
+fn again(
+    at: &Situation,
+    actor: &str,
+    failure: &Failure,
+    policy: &Policy,
+    now: Timestamp,
+) -> Change {
+    let (job, message) = (&at.job, &failure.message);
     let count = job.infra_retries + 1;
     let exhausted = count > policy.infra_retries;
     let to = if exhausted { JobStatus::Failed } else { JobStatus::Waiting };
-    let mut change = change(job, to, actor.to_owned(), message.to_owned());
+    let mut change = change(job, to, actor.to_owned(), message.clone());
     change.after.infra_retries = count;
     if exhausted {
         let message = format!("{message} (the last of {} tries)", policy.infra_retries + 1);
-        change.after.failure = Some(Failure { class: FailureClass::Infra, message });
+        change.after.failure = Some(Failure { class: failure.class, message });
     } else {
         let pause = policy.infra_backoff(count, job.id.0 ^ i64::from(count));
         change.after.not_before = now.plus(pause);
         change.after.avoid = at.others.then(|| avoid(job, pause, policy, now)).flatten();
     }
-    let quarantine = policy.quarantine(at.client_streak + 1);
-    change.health = Some(HealthMark::Ill {
-        quarantined_until: quarantine.map_or(Timestamp::from_micros(0), |d| now.plus(d)),
-    });
     change
+}
+
+/// One infrastructure failure more of the client: a quarantine from the third in a row on.
+fn ill(at: &Situation, policy: &Policy, now: Timestamp) -> HealthMark {
+    let quarantine = policy.quarantine(at.client_streak + 1);
+    HealthMark::Ill {
+        quarantined_until: quarantine.map_or(Timestamp::from_micros(0), |d| now.plus(d)),
+    }
 }
 
 /// Another client is preferred for a while after the job may run again.
@@ -195,22 +208,23 @@ pub(super) fn lapse(
     now: Timestamp,
 ) -> Decision {
     let job = &at.job;
+    let failure = Failure { class: FailureClass::Infra, message: cause.to_owned() };
     let mut change = match job.status {
-        JobStatus::Building => lost(at, cause, policy, now),
+        JobStatus::Building => lost(at, &failure, policy, now),
         JobStatus::Cancelling => {
             change(job, JobStatus::Cancelled, "farm".to_owned(), cause.to_owned())
         }
         _ => return Decision::Already,
     };
-    let failure = Failure { class: FailureClass::Infra, message: cause.to_owned() };
     change.attempt_end = Some(ended(Outcome::Lost, Some(failure), None));
     change.expected_lease = Some(epoch);
     apply(change)
 }
 
 /// The client went away with the job: at once claimable by another, unless it takes every client down.
-fn lost(at: &Situation, cause: &str, policy: &Policy, now: Timestamp) -> Change {
-    let mut change = infra(at, "farm", cause, policy, now);
+fn lost(at: &Situation, failure: &Failure, policy: &Policy, now: Timestamp) -> Change {
+    let mut change = again(at, "farm", failure, policy, now);
+    change.health = Some(ill(at, policy, now));
     let after = &mut change.after;
     if let Some(client) = at.job.client.clone().filter(|c| !at.job.lost_by.contains(c)) {
         after.lost_by.push(client);
