@@ -161,11 +161,11 @@ mod tests {
         REPOMD.replace("SUM", &"ab".repeat(32))
     }
 
-    const PRIMARY: &str = "<metadata><package type=\"rpm\"><name>bash</name><arch>x86_64</arch><version epoch=\"0\" ver=\"5.2\" rel=\"1\"/>\
-        <format><rpm:sourcerpm>bash-5.2-1.src.rpm</rpm:sourcerpm><rpm:provides><rpm:entry name=\"sh\"/></rpm:provides></format></package>\
+    const PRIMARY: &str = "<metadata><package type=\"rpm\"><name>nano</name><arch>x86_64</arch><version epoch=\"0\" ver=\"5.2\" rel=\"1\"/>\
+        <format><rpm:sourcerpm>nano-5.2-1.src.rpm</rpm:sourcerpm><rpm:provides><rpm:entry name=\"sh\"/></rpm:provides></format></package>\
         <package><name>libfoo-devel</name><arch>noarch</arch><version ver=\"3\" rel=\"1\"/><format><rpm:sourcerpm>foo-bar-1.0-2.fc40.src.rpm</rpm:sourcerpm></format></package>\
         <package><name>odd</name><arch>noarch</arch><version ver=\"3\" rel=\"1\"/><format><rpm:sourcerpm/></format></package>\
-        <package><name>bash</name><arch>src</arch><checksum type=\"sha256\" pkgid=\"YES\">SUM</checksum><version \
+        <package><name>nano</name><arch>src</arch><checksum type=\"sha256\" pkgid=\"YES\">SUM</checksum><version \
         ver=\"5.2\" rel=\"1\"/></package></metadata>";
 
     fn index(text: &str) -> Result<NameIndex> {
@@ -201,7 +201,7 @@ mod tests {
         let sum = "cd".repeat(32);
         let read = index(&PRIMARY.replace("SUM", &sum)).unwrap();
         for (binary, owner) in [
-            ("bash", Some("bash")),
+            ("nano", Some("nano")),
             ("libfoo-devel", Some("foo-bar")),
             ("odd", Some("odd")),
             ("sh", None),
@@ -212,10 +212,10 @@ mod tests {
         let known = |name: &str| -> Vec<_> {
             read.source(name).into_iter().map(|s| (s.version, s.sha256)).collect()
         };
-        assert_eq!(known("bash"), [("5.2-1".to_owned(), Some(sum))]);
+        assert_eq!(known("nano"), [("5.2-1".to_owned(), Some(sum))]);
         assert_eq!(known("foo-bar"), [("1.0-2.fc40".to_owned(), None)]);
         let other = index(&PRIMARY.replace("\"sha256\"", "\"sha512\"")).unwrap();
-        assert_eq!(other.source("bash")[0].sha256, None, "only SHA-256 is a digest");
+        assert_eq!(other.source("nano")[0].sha256, None, "only SHA-256 is a digest");
         assert!(index(&PRIMARY.replace("<name>odd</name>", "")).is_err());
     }
 

@@ -127,7 +127,8 @@ async fn serve_to(root: PathBuf, who: Option<&'static str>) -> SocketAddr {
         loop {
             let (mut peer, _) = listener.accept().await.unwrap();
             let mut request = BufReader::new(&mut peer).lines();
-            let first = request.next_line().await.unwrap().unwrap();
+            // A connection without a request is a look at whether anybody is here.
+            let Some(first) = request.next_line().await.unwrap() else { continue };
             let mut proof = None;
             while let Some(line) = request.next_line().await.unwrap().filter(|l| !l.is_empty()) {
                 proof = proof.or(line.strip_prefix("Authorization: ").map(str::to_owned));

@@ -92,16 +92,16 @@ impl Holds {
 fn unified(own: &str, mounts: &str) -> Result<Hold, String> {
     let mount = mount_of(mounts, |kind, _| kind == "cgroup2").ok_or("version 2 is not mounted")?;
     let path = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap_or("/");
-    let dir = below(&mount, path);
+    let dir = if path == "/" { mount.clone() } else { below(&mount, path) };
     let refused = match pass_on(&dir, true) {
         Ok(home) => return Ok(Hold::Unified { dir, home }),
         Err(refused) => refused,
     };
-    // Without processes of this one's own there, nothing has to move; systemd has passed the controllers on already.
-    match pass_on(&mount, false) {
-        Ok(_) => Ok(Hold::Unified { dir: mount, home: dir }),
-        Err(_) => Err(refused),
+    if dir == mount {
+        return Err(refused);
     }
+    // Nothing has to move at the top, which holds processes in spite of groups below; systemd has passed the controllers on already.
+    pass_on(&mount, false).map(|_| Hold::Unified { dir: mount, home: dir }).map_err(|_| refused)
 }
 
 /// Passes the controllers on to the groups below; the group that this process is in then.
