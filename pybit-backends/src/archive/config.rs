@@ -93,8 +93,8 @@ impl RpmArchive {
             }
             _ => {}
         }
-        let addresses = self.repositories.iter().chain(&self.sources);
-        addresses.map(|url| check_url(url, &["https", "http", "file"])).collect()
+        let mut addresses = self.repositories.iter().chain(&self.sources);
+        addresses.try_for_each(|url| check_url(url, &["https", "http", "file"]))
     }
 }
 

@@ -73,7 +73,7 @@ impl SuiteRpm<'_> {
     /// Fetches the indices. Those that no key of the configuration has signed, that are older than what is there, or that cannot be read
     /// are refused, and what was there before stays.
     pub(super) async fn fetch(&self, now: Timestamp) -> Result<NameIndex> {
-        std::fs::create_dir_all(&self.root).map_err(|e| self.disk("make", &self.root, e))?;
+        std::fs::create_dir_all(&self.root).map_err(|e| Self::disk("make", &self.root, e))?;
         let _turn = self.lock()?;
         self.fetch_parts(now).await.map_err(|e| match e.kind() {
             ErrorKind::Busy | ErrorKind::Internal => e,
@@ -84,7 +84,7 @@ impl SuiteRpm<'_> {
     async fn fetch_parts(&self, now: Timestamp) -> Result<NameIndex> {
         let (new, current, old) = (self.root.join("new"), self.current(), self.state());
         self.remove(&new)?;
-        std::fs::create_dir(&new).map_err(|e| self.disk("make", &new, e))?;
+        std::fs::create_dir(&new).map_err(|e| Self::disk("make", &new, e))?;
         let mut parts: Vec<Part> = Vec::new();
         for url in self.archive.repositories.iter().chain(&self.archive.sources) {
             let primary = self.fetch_part(url, &new.join(parts.len().to_string())).await?;
@@ -97,9 +97,9 @@ impl SuiteRpm<'_> {
             Error::internal("the state of an index cannot be written").with_source(e)
         })?;
         let path = new.join(STATE);
-        std::fs::write(&path, text).map_err(|e| self.disk("write", &path, e))?;
+        std::fs::write(&path, text).map_err(|e| Self::disk("write", &path, e))?;
         self.remove(&current)?;
-        std::fs::rename(&new, &current).map_err(|e| self.disk("write", &current, e))?;
+        std::fs::rename(&new, &current).map_err(|e| Self::disk("write", &current, e))?;
         Ok(index)
     }
 
@@ -144,7 +144,7 @@ impl SuiteRpm<'_> {
     /// Another server of this machine may fetch the same.
     fn lock(&self) -> Result<File> {
         let path = self.root.join("lock");
-        let file = File::create(&path).map_err(|e| self.disk("write", &path, e))?;
+        let file = File::create(&path).map_err(|e| Self::disk("write", &path, e))?;
         file.try_lock().map_err(|e| {
             let message = format!("{} is fetched by another process: {e}", self.named());
             Error::new(ErrorKind::Busy, message)
@@ -154,7 +154,7 @@ impl SuiteRpm<'_> {
 
     fn remove(&self, dir: &Path) -> Result<()> {
         match std::fs::remove_dir_all(dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(self.disk("remove", dir, e)),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Self::disk("remove", dir, e)),
             _ => Ok(()),
         }
     }
@@ -168,7 +168,7 @@ impl SuiteRpm<'_> {
         Error::new(ErrorKind::Unavailable, message).with_code("names_unavailable")
     }
 
-    fn disk(&self, what: &str, path: &Path, e: std::io::Error) -> Error {
+    fn disk(what: &str, path: &Path, e: std::io::Error) -> Error {
         let message = format!("cannot {what} {}: {e}", path.display());
         Error::new(ErrorKind::Unavailable, message).with_source(e)
     }

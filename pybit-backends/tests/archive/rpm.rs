@@ -178,7 +178,7 @@ async fn a_bomb_of_an_rpm_index_is_refused_and_an_unsigned_one_is_read_where_tha
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(b"<metadata>").unwrap();
     for _ in 0..64 {
-        packed.write_all(&[b' '; 1 << 20]).unwrap();
+        packed.write_all(&vec![b' '; 1 << 20]).unwrap();
     }
     let bomb = packed.finish().unwrap();
     fs::write(distribution.at("bin/repodata/primary.xml.gz"), &bomb).unwrap();

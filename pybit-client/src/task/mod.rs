@@ -249,15 +249,21 @@ impl Work {
     /// Records an error; where it is not the machine's fault, `blame` says whose.
     async fn fail_by(&self, error: &Error, blame: FailureClass) -> Event {
         let class = match error.kind() {
-            // This job may have filled it, or one beside it.
-            ErrorKind::Full => FailureClass::Unclear,
-            ErrorKind::Unavailable | ErrorKind::Busy | ErrorKind::Internal | ErrorKind::Corrupt => {
-                FailureClass::Infra
-            }
+            ErrorKind::Full if self.may_have_filled() => FailureClass::Unclear,
+            ErrorKind::Unavailable
+            | ErrorKind::Full
+            | ErrorKind::Busy
+            | ErrorKind::Internal
+            | ErrorKind::Corrupt => FailureClass::Infra,
             ErrorKind::Denied => FailureClass::Policy,
             _ => blame,
         };
         self.fail(class, &chain(error), vec![]).await
+    }
+
+    /// Whether a job may be what filled the disk: this one, once something of its source is there, or another in hand.
+    fn may_have_filled(&self) -> bool {
+        self.entry().state != State::Fetching || self.shop.hands.held().len() > 1
     }
 
     /// Records that this client cannot build it.
@@ -318,8 +324,8 @@ fn has_room(dir: &Path) -> bool {
     /// Some file systems count no files, and say 0 of 0.
     const FILES: u64 = 100;
     let Ok(stat) = nix::sys::statvfs::statvfs(dir) else { return true };
-    let bytes = u64::from(stat.blocks_available()).saturating_mul(stat.fragment_size());
-    let files = stat.files() == 0 || u64::from(stat.files_available()) >= FILES;
+    let bytes = stat.blocks_available().saturating_mul(stat.fragment_size());
+    let files = stat.files() == 0 || stat.files_available() >= FILES;
     bytes >= ROOM && files
 }
 
