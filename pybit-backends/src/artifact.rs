@@ -122,7 +122,7 @@ fn open(path: &Path, name: &FileName) -> Result<(File, u64)> {
     Ok((file, meta.len()))
 }
 
-/// Whether a file cannot be opened because the machine is in trouble: no build can cause that with the file.
+/// True where a file cannot be opened because the machine is in trouble: no build can cause that with the file.
 fn is_of_the_machine(e: &std::io::Error) -> bool {
     use nix::errno::Errno::{EIO, EMFILE, ENFILE, ENOMEM};
     e.raw_os_error()

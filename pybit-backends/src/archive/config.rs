@@ -72,7 +72,7 @@ pub struct RpmArchive {
     /// The file with the public keys, armoured or not, one of which has signed each `repomd.xml` (`repomd.xml.asc`).
     #[serde(default)]
     pub key: Option<PathBuf>,
-    /// Whether indices without a signature are read. Default: no.
+    /// Indices without a signature are read. Default: no.
     #[serde(default)]
     pub unsigned: bool,
 }
@@ -107,7 +107,7 @@ pub struct PythonArchive {
     /// A project that the index must have. An address that does not know it is no public index. Default: `pip`.
     #[serde(default = "pip")]
     pub probe: PackageName,
-    /// Whether the index may be asked without TLS on another machine. Default: no.
+    /// The index may be asked without TLS on another machine. Default: no.
     #[serde(default)]
     pub insecure: bool,
 }
@@ -144,7 +144,7 @@ fn check_url(url: &Url, schemes: &[&str]) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// Whether an address is this machine's own.
+/// True for an address of this machine itself.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -20,9 +20,9 @@ const MAX_RATIO: u64 = 200;
 const RATIO_FREE: u64 = 1 << 20;
 /// The largest window of zstd, as the exponent of two: 128 MiB.
 const MAX_WINDOW_LOG: u32 = 27;
-/// How the name of a source package ends.
+/// The end of the name of a source package.
 const SOURCE: &str = ".src.rpm";
-/// How the name of a source package ends that may not be redistributed with all of its sources.
+/// The end of the name of a source package that may not be redistributed with all of its sources.
 const NO_SOURCE: &str = ".nosrc.rpm";
 
 /// The `primary.xml` of a repository, as its `repomd.xml` describes it.
@@ -68,7 +68,7 @@ pub(super) fn repomd(text: &[u8]) -> Result<Primary> {
     found.ok_or_else(|| bad("its repomd.xml names no primary.xml"))
 }
 
-/// Whether a path is plain and relative.
+/// True for a path that is plain and relative.
 fn is_inside(path: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.+~^".contains(&b);
     let part = |p: &str| !p.is_empty() && !p.starts_with('.') && p.bytes().all(plain);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     const PRIMARY: &str = "<metadata><package type=\"rpm\"><name>nano</name><arch>x86_64</arch><version epoch=\"0\" ver=\"5.2\" rel=\"1\"/>\
-        <format><rpm:sourcerpm>nano-5.2-1.src.rpm</rpm:sourcerpm><rpm:provides><rpm:entry name=\"sh\"/></rpm:provides></format></package>\
+        <format><rpm:sourcerpm>nano-5.2-1.src.rpm</rpm:sourcerpm><rpm:provides><rpm:entry name=\"editor\"/></rpm:provides></format></package>\
         <package><name>libfoo-devel</name><arch>noarch</arch><version ver=\"3\" rel=\"1\"/><format><rpm:sourcerpm>foo-bar-1.0-2.fc40.src.rpm</rpm:sourcerpm></format></package>\
         <package><name>odd</name><arch>noarch</arch><version ver=\"3\" rel=\"1\"/><format><rpm:sourcerpm/></format></package>\
         <package><name>nano</name><arch>src</arch><checksum type=\"sha256\" pkgid=\"YES\">SUM</checksum><version \
@@ -204,7 +204,7 @@ mod tests {
             ("nano", Some("nano")),
             ("libfoo-devel", Some("foo-bar")),
             ("odd", Some("odd")),
-            ("sh", None),
+            ("editor", None),
             ("foo-bar", None),
         ] {
             assert_eq!(read.owner(binary), owner, "{binary}");

@@ -83,7 +83,7 @@ impl SuiteRpm<'_> {
 
     async fn fetch_parts(&self, now: Timestamp) -> Result<NameIndex> {
         let (new, current, old) = (self.root.join("new"), self.current(), self.state());
-        self.remove(&new)?;
+        Self::remove(&new)?;
         std::fs::create_dir(&new).map_err(|e| Self::disk("make", &new, e))?;
         let mut parts: Vec<Part> = Vec::new();
         for url in self.archive.repositories.iter().chain(&self.archive.sources) {
@@ -98,7 +98,7 @@ impl SuiteRpm<'_> {
         })?;
         let path = new.join(STATE);
         std::fs::write(&path, text).map_err(|e| Self::disk("write", &path, e))?;
-        self.remove(&current)?;
+        Self::remove(&current)?;
         std::fs::rename(&new, &current).map_err(|e| Self::disk("write", &current, e))?;
         Ok(index)
     }
@@ -152,7 +152,7 @@ impl SuiteRpm<'_> {
         Ok(file)
     }
 
-    fn remove(&self, dir: &Path) -> Result<()> {
+    fn remove(dir: &Path) -> Result<()> {
         match std::fs::remove_dir_all(dir) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Self::disk("remove", dir, e)),
             _ => Ok(()),

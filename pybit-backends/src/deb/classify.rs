@@ -88,7 +88,7 @@ fn install_deps(log: &str) -> Verdict {
     }
 }
 
-/// Whether something that the package chose has run: its dependencies were installed, or the log is longer than sbuild's beginning.
+/// True where something that the package chose has run: its dependencies were installed, or the log is longer than sbuild's beginning.
 fn has_begun(log: &str) -> bool {
     log.len() > 128 * 1024 || log.contains("| Install package build dependencies")
 }

@@ -4,6 +4,7 @@
 
 mod apt;
 mod exec;
+mod files_server;
 mod git;
 mod host;
 mod limits;

@@ -233,7 +233,7 @@ async fn watched(dir: &Path) -> (PathBuf, PathBuf) {
     }
     let page = names.map(|name| format!("<a href=\"{name}\">{name}</a>\n")).concat();
     fs::write(site.join("index.html"), page).unwrap();
-    let address = super::git::serve(site).await;
+    let address = super::files_server::serve(site).await;
     let ran = dir.join("ran");
     let watch = format!(
         "version=4\n# upstream\nopts=\"uversionmangle=s/rc/~rc/,pgpmode=none\" \\\n http://{address}/index.html \\\n \

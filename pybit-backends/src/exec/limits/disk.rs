@@ -1,4 +1,4 @@
-//! What a build has on the disk.
+//! The disk space and the files of a build.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use pybit_core::resources::{Excess, Resource, Resources};
 
 use super::over;
 
-/// How often the free space is looked at.
+/// The time between two looks at the free space.
 const LOOK: Duration = Duration::from_secs(1);
 /// The directory is measured when this much less is free than at the last measurement.
 const STEP: u64 = 64 << 20;

@@ -55,7 +55,7 @@ async fn a_tree_becomes_packages_by_commands_of_mock_alone() {
         assert_eq!(call["uid"], stage.user.uid.as_raw(), "{call}");
         assert_eq!(call["groups"], serde_json::json!([stage.gid]), "{call}");
         let home = call["home"].as_str().unwrap();
-        assert!(home.ends_with("/work/home") || call["mode"] == "scrub", "{call}");
+        assert!(std::path::Path::new(home).ends_with("home") || call["mode"] == "scrub", "{call}");
     }
     let modes: Vec<_> = stage.modes();
     assert_eq!(
