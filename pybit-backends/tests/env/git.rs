@@ -1,6 +1,7 @@
 //! Git repositories, made and fetched with the real git.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use pybit_core::build::{FetchRequest, Fetched, FetchedKind, SourceFetcher};
 use pybit_core::format::Exit;
 use pybit_core::model::{FailureClass, Source};
 use pybit_core::{ErrorKind, Result};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 use crate::files_server::{serve, serve_to};
 use crate::support::{self, MemoryLog, marked, open_dir, target, users_dir};
