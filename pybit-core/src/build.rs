@@ -93,7 +93,7 @@ pub struct StepLimits {
     pub silent: Duration,
     /// It may write this many bytes of log.
     pub log_bytes: u64,
-    /// What its processes may use.
+    /// Resources for its processes.
     pub resources: Resources,
 }
 

@@ -1,4 +1,4 @@
-//! What the processes of one attempt may use of the machine, all together.
+//! Resources of the machine for all processes of one attempt together.
 
 use std::fmt;
 
@@ -42,11 +42,11 @@ pub enum Resource {
 /// A bound that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Excess {
-    /// Of what.
+    /// The resource.
     pub resource: Resource,
-    /// How much was used.
+    /// The amount that was used.
     pub used: u64,
-    /// How much was allowed.
+    /// The amount that was allowed.
     pub limit: u64,
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn verify(
     judge(&said).map_or(Ok(()), |why| Err(refused(what, &why)))
 }
 
-/// Why gpgv's status lines (`doc/DETAILS` of `GnuPG`) show no good signature; nothing where they show one. Signatures by keys that are not
+/// The reason why gpgv's status lines (`doc/DETAILS` of `GnuPG`) show no good signature; nothing where they show one. Signatures by keys that are not
 /// there, or that have expired, do not count; a wrong one refuses the text whatever the others say.
 fn judge(said: &str) -> Option<String> {
     let lines = said.lines().filter_map(|l| l.strip_prefix(STATUS));

@@ -36,7 +36,7 @@ impl Home {
         Ok(home)
     }
 
-    /// Those that were made below `dir`.
+    /// The two that were made below `dir`.
     pub(super) fn at(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
     }

@@ -199,7 +199,7 @@ const REST: Duration = Duration::from_secs(5);
 /// How long a killed tree may take to be gone; only a process stuck in the kernel takes this long.
 const DYING: Duration = Duration::from_mins(1);
 
-/// How a command has ended that had to keep to the bounds of its group.
+/// The end of a command that had to keep to the bounds of its group.
 fn held_to(group: Option<&Group>, exit: Exit) -> Exit {
     let excess = group.filter(|_| exit != Exit::Code(0)).and_then(Group::excess);
     excess.map_or(exit, Exit::Exceeded)

@@ -1,6 +1,6 @@
 //! What a failed build means, read from how it ended and the end of its log.
 //!
-//! What the package's own code prints comes into the same log, so a package can at most misclassify itself. Trouble of the machine that
+//! The output of the package's own code comes into the same log, so a package can at most misclassify itself. Trouble of the machine that
 //! such code, or a dependency that the package chose, could have made or told is `unclear` and counts against no build client.
 
 use pybit_core::format::{Exit, Verdict};

@@ -350,7 +350,7 @@ impl Checkout<'_> {
     }
 }
 
-/// Whether a command of git asks a server.
+/// True for a command of git that asks a server.
 fn asks_server(args: &[&str]) -> bool {
     args.first().is_some_and(|verb| ["fetch", "ls-remote"].contains(verb))
 }

@@ -13,7 +13,7 @@ use super::is_proxied;
 use super::reach::{AllowedHost, addresses};
 use super::trouble::Trouble;
 
-/// How long a server may take to accept a connection.
+/// The time that a server has to accept a connection.
 const CONNECTING: Duration = Duration::from_secs(30);
 
 /// Connects to the host of `url`, and hangs up.

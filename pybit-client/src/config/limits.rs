@@ -1,4 +1,4 @@
-//! What one build may use of this machine: the `[client.limits]` table.
+//! Resources of this machine for one build: the `[client.limits]` table.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ const PROCESSES: u64 = 4096;
 const FILES: u64 = 2_000_000;
 /// The most disk that a build gets unasked.
 const DISK: u64 = 100 << 30;
-/// What every build gets of memory and disk, on the smallest machine too: less holds no root.
+/// Memory and disk that every build gets, on the smallest machine too: less holds no root.
 const LEAST: u64 = 1 << 30;
 
 impl LimitsConfig {

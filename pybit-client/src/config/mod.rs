@@ -55,7 +55,7 @@ pub struct ClientConfig {
     pub sbuild: SbuildConfig,
     /// The environment `mock`: what RPM packages are built for in it, besides the offers.
     pub mock: Vec<MockConfig>,
-    /// What one build may use of this machine.
+    /// Resources of this machine for one build.
     pub limits: LimitsConfig,
     /// Seconds that running builds get to end when the client is asked to; then they are given back.
     pub drain_secs: u64,

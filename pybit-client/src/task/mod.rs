@@ -34,7 +34,7 @@ pub(crate) struct Workshop {
     pub(crate) toolbox: Toolbox,
     pub(crate) hands: Arc<Hands>,
     pub(crate) user: Option<BuildUser>,
-    /// What each build may use of this machine.
+    /// Resources of this machine for each build.
     pub(crate) resources: Resources,
     /// The waits towards a server that is away.
     pub(crate) waits: Backoff,
@@ -261,7 +261,7 @@ impl Work {
         self.fail(class, &chain(error), vec![]).await
     }
 
-    /// Whether a job may be what filled the disk: this one, once something of its source is there, or another in hand.
+    /// True where a job may be what filled the disk: this one, once something of its source is there, or another in hand.
     fn may_have_filled(&self) -> bool {
         self.entry().state != State::Fetching || self.shop.hands.held().len() > 1
     }
@@ -317,7 +317,7 @@ impl Work {
     }
 }
 
-/// Whether a job can begin in a directory: bytes and files enough for its own journal and log.
+/// True where a job can begin in a directory: bytes and files enough for its own journal and log.
 fn has_room(dir: &Path) -> bool {
     /// Bytes.
     const ROOM: u64 = 64 << 20;

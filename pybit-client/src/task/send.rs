@@ -39,7 +39,7 @@ fn is_later(error: &ApiError) -> bool {
     error.is_transient() || error.kind == ErrorKind::Unauthenticated
 }
 
-/// Whether the server may have refused a report because it does not know the class: it is older than this client.
+/// True where the server may have refused a report because it does not know the class: it is older than this client.
 fn is_older(error: &ApiError, request: &FailRequest) -> bool {
     request.failure.class.is_without_blame()
         && matches!(error.kind, ErrorKind::Malformed | ErrorKind::Invalid)

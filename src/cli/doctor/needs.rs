@@ -75,7 +75,7 @@ pub(super) fn checks(config: &Config, wanted: impl Fn(Role) -> bool) -> Vec<Chec
     checks
 }
 
-/// What holds builds to their limits. Where that is not all of a build together, it stands in the way only if the configuration says so.
+/// The means that hold builds to their limits. Where that is not all of a build together, it stands in the way only if the configuration says so.
 fn limits(config: &Config, holds: &Holds) -> Check {
     let required = config.client.readable().is_some_and(|client| client.limits.require);
     let mut what = format!("limits of builds, held by {holds}");

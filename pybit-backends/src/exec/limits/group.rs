@@ -148,7 +148,7 @@ impl Group {
         Some(Excess { resource: Resource::Processes, used: limit, limit })
     }
 
-    /// Whether a file of lines "NAME NUMBER" has a number other than 0 of this name.
+    /// True where a file of lines "NAME NUMBER" has a number other than 0 of this name.
     fn counts(&self, controller: Controller, file: &str, name: &str) -> bool {
         let dir = self.legacy.iter().find(|(c, _)| *c == controller).map(|(_, dir)| dir);
         let Some(dir) = dir.or(self.unified.as_ref().map(|(dir, _)| dir)) else { return false };

@@ -1,4 +1,4 @@
-//! Which control groups this process may make.
+//! Control groups that this process may make.
 
 use std::fmt;
 use std::fs;
@@ -8,14 +8,14 @@ use nix::unistd::Pid;
 
 use super::group::Controller;
 
-/// What holds builds on this machine.
+/// The means of this machine to hold builds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hold {
     /// Control groups of version 2.
     Unified {
         /// The directory that they are made in.
         dir: PathBuf,
-        /// That of the group that this process is in.
+        /// The directory of the group that this process is in.
         home: PathBuf,
     },
     /// Control groups of version 1: the directory of each controller that groups are made in.
@@ -24,12 +24,12 @@ pub enum Hold {
     Processes,
 }
 
-/// What holds builds, and why nothing better does.
+/// The means that was found, and the reasons against better ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holds {
-    /// What.
+    /// The means.
     pub hold: Hold,
-    /// Why it is not version 2; empty where it is.
+    /// Reasons why it is not version 2; empty where it is.
     pub why: Vec<String>,
 }
 
@@ -82,13 +82,13 @@ impl Holds {
         }
     }
 
-    /// Whether all processes of a build are held together.
+    /// True where all processes of a build are held together.
     pub fn is_whole(&self) -> bool {
         self.hold != Hold::Processes
     }
 }
 
-/// Where groups of version 2 are made: in the group of this process where that is its own, else, for root, at the top.
+/// The place of groups of version 2: in the group of this process where that is its own, else, for root, at the top.
 fn unified(own: &str, mounts: &str) -> Result<Hold, String> {
     let mount = mount_of(mounts, |kind, _| kind == "cgroup2").ok_or("version 2 is not mounted")?;
     let path = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap_or("/");

@@ -21,9 +21,9 @@ pub use host::{Hold, Holds};
 /// A control group for the supervisor to start its command in: `into` and `back` are files `cgroup.procs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Detour {
-    /// Of the group that the command belongs to.
+    /// The file of the group that the command belongs to.
     pub(super) into: PathBuf,
-    /// Of the group that the supervisor comes from and goes back to.
+    /// The file of the group that the supervisor comes from and goes back to.
     pub(super) back: PathBuf,
 }
 

@@ -146,9 +146,13 @@ fn start(job: &Job) -> std::io::Result<Pid> {
     // The command is born into its groups; this process goes back, so that it outlives what is killed there.
     let all = job.detours.iter();
     all.clone().try_for_each(|detour| join(&detour.into))?;
-    let child = command.spawn();
-    all.rev().try_for_each(|detour| join(&detour.back))?;
-    let child = child?;
+    let mut child = command.spawn()?;
+    if let Err(e) = all.rev().try_for_each(|detour| join(&detour.back)) {
+        // A command that nobody watches must not stay.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(e);
+    }
     Ok(Pid::from_raw(i32::try_from(child.id()).map_err(std::io::Error::other)?))
 }
 
